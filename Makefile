@@ -1,0 +1,63 @@
+# weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
+#
+#   make            the library and the reference server
+#   make run        the server with its page; ARGS="--listen 127.0.0.1:9000"
+#   make setup      install what the tests need (Debian and Ubuntu)
+#   make check      all that takes under two minutes
+#   make help       the rest
+#
+# CC, CFLAGS, CPPFLAGS and LDFLAGS are yours. B is where everything is built.
+
+B = build
+CC = cc
+CFLAGS = -O2 -g
+prefix = /usr/local
+libdir = $(prefix)/lib
+includedir = $(prefix)/include
+mandir = $(prefix)/share/man
+pkgconfigdir = $(libdir)/pkgconfig
+INSTALL = install
+
+header := include/weir/base.h
+version_part = $(shell sed -n 's/^.define WEIR_VERSION_$(1) //p' $(header))
+MAJOR := $(call version_part,MAJOR)
+VERSION := $(MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+SONAME = libweir.so.$(MAJOR)
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow \
+	-Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wundef \
+	-Wwrite-strings -Wformat=2
+# What the code needs to be compiled, whatever the user's flags are.
+BASE = -std=c11 $(WARNINGS) -MMD -MP
+LIB_FLAGS = $(BASE) -Iinclude -fPIC -fvisibility=hidden
+
+lib_sources := $(sort $(wildcard lib/*.c))
+lib_objects := $(lib_sources:%.c=$B/obj/%.o)
+
+.PHONY: all clean help
+all: $B/libweir.a $B/libweir.so
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$B/obj/lib/%.o: lib/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/libweir.a: $(lib_objects)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $(lib_objects)
+
+$B/$(SONAME): $(lib_objects) lib/weir.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,$(SONAME) \
+	  -Wl,--version-script=lib/weir.map -Wl,-z,defs -o $@ $(lib_objects)
+
+$B/libweir.so: $B/$(SONAME)
+	ln -sf $(SONAME) $@
+
+clean:
+	rm -rf $B
+
+-include $(lib_objects:.o=.d)

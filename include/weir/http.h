@@ -1,0 +1,153 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR_HTTP_H
+#define WEIR_HTTP_H
+
+/**
+ * @file
+ * What a host says over HTTP: the status and the head of a response for each
+ * verdict and each refusal. A host with a head of its own asks for names and
+ * values; one that writes HTTP/1.1 itself asks for the bytes.
+ *
+ * A stream is answered with 200. So are refusals that pass (a limit, draining):
+ * with one frame `closing` that has a `retry:`, and the end, because any other
+ * status closes an EventSource for good. `finished` is 204 of type
+ * text/event-stream, on which clients stop.
+ */
+
+#include <weir/base.h>
+#include <weir/cursor.h>
+#include <weir/hub.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** One header field. */
+typedef struct weir_field {
+  const char *name;
+  size_t name_len;
+  const char *value;
+  size_t value_len;
+} weir_field;
+
+/** weir_http_options.flags. */
+enum {
+  /** Not HTTP/1.1: no Connection field, which HTTP/2 forbids. */
+  WEIR_HTTP_2 = 0x1,
+  /** With origin: Access-Control-Allow-Credentials. */
+  WEIR_HTTP_CREDENTIALS = 0x2
+};
+
+/** What a host adds to its responses. */
+typedef struct weir_http_options {
+  size_t size; /**< of this struct */
+  /** Access-Control-Allow-Origin: an origin or `*`; empty is none. */
+  const char *origin;
+  size_t origin_len;
+  /** More fields for every response. */
+  const weir_field *fields;
+  size_t field_count;
+  int32_t unknown_status; /**< 404, 204, or 200 (retry and end); default 404 */
+  uint32_t flags;         /**< WEIR_HTTP_... */
+  /** Overrules the default "weir." in the type of a refusal's frame, unless
+   * NULL. */
+  const char *prefix;
+  size_t prefix_len;
+  uint64_t reserved[4];
+} weir_http_options;
+
+/** Fill *options, of size bytes, with the defaults.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_http_options_init(weir_http_options *options, size_t size);
+
+/** A response: its status, and what the functions below need. It points to the
+ * options and the key, which are to stay while it is used. */
+typedef struct weir_response {
+  size_t size;     /**< of this struct */
+  int32_t status;  /**< 200, 204, 400, 404, ...; 0 while pending */
+  uint32_t stream; /**< 1: the subscriber's bytes follow the head */
+  int32_t verdict;
+  int32_t error;
+  uint32_t retry; /**< ms, for the frame of a refusal */
+  uint32_t reserved0;
+  const void *key;
+  size_t key_len;
+  const weir_http_options *options;
+  uint64_t reserved[2];
+} weir_response;
+
+/**
+ * Decide a response: from the return value and the verdict of
+ * weir_hub_attach, or the error and the verdict of a `decided` notice. retry is
+ * for refusals that pass. options may be NULL. The caller has set
+ * response->size.
+ *
+ * Returns WEIR_OK or WEIR_EINVAL (a value of the options or the key would split
+ * the head, or unknown_status is none of the three).
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no.
+ */
+WEIR_API int weir_http_respond(const weir_http_options *options, int error,
+                               int verdict, const void *key, size_t key_len,
+                               uint32_t retry, weir_response *response);
+
+/**
+ * A request in, its verdict and response out: weir_hub_attach and
+ * weir_http_respond in one. A refusal is a response, so it is WEIR_OK here;
+ * *subscriber is NULL then. While response->status is 0, storage has been
+ * asked: keep the options, and call weir_http_respond on the notice `decided`.
+ *
+ * Returns WEIR_OK, or WEIR_EINVAL, WEIR_EUTF8, WEIR_EBUSY and WEIR_EGONE, which
+ * are the host's mistakes.
+ *
+ * Reentrancy, threads, memory: as weir_hub_attach.
+ */
+WEIR_API int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
+                              const weir_http_options *options,
+                              weir_subscriber **subscriber,
+                              weir_response *response);
+
+/**
+ * Write the whole head for HTTP/1.1, with the blank line, into dst. *len as in
+ * weir_frame_event.
+ *
+ * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (pending) or WEIR_EOVERFLOW.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no.
+ */
+WEIR_API int weir_http_head(const weir_response *response, void *dst,
+                            size_t cap, size_t *len);
+
+/**
+ * Give field number index (from 0) of the head, for hosts that make it
+ * themselves. Names are in lower case with WEIR_HTTP_2. What *field points to
+ * is static or belongs to the options.
+ *
+ * The value of X-Stream-Id is the key; a key that is not all visible ASCII is
+ * percent-encoded there, for which dst, of cap bytes, is used: 768 are enough.
+ *
+ * Returns WEIR_OK, WEIR_EDONE (there are no more), WEIR_ENOSPACE or WEIR_EINVAL
+ * (pending).
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no.
+ */
+WEIR_API int weir_http_field(const weir_response *response, size_t index,
+                             void *dst, size_t cap, weir_field *field);
+
+/**
+ * Write the body of a response that is no stream: a frame for a refusal that
+ * passes, else nothing. *len as in weir_frame_event.
+ *
+ * Returns WEIR_OK, WEIR_ENOSPACE or WEIR_EINVAL (pending, or a stream).
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no.
+ */
+WEIR_API int weir_http_body(const weir_response *response, void *dst,
+                            size_t cap, size_t *len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WEIR_HTTP_H */

@@ -1,0 +1,440 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR_HUB_H
+#define WEIR_HUB_H
+
+/**
+ * @file
+ * The hub: the registry of streams, with their timers, limits and counters. A
+ * host has one per event loop. It drives it with three calls: sleep for
+ * weir_hub_timeout, call weir_hub_run (or weir_hub_next until WEIR_EAGAIN), and
+ * do what the notices say.
+ */
+
+#include <weir/base.h>
+#include <weir/cursor.h>
+#include <weir/log.h>
+#include <weir/stream.h>
+#include <weir/subscriber.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** weir_notice.kind. Of a subscriber: */
+enum {
+  WEIR_NOTICE_DECIDED = 1,  /**< the verdict is known: make the head now */
+  WEIR_NOTICE_READABLE = 2, /**< there is something to send: pull */
+  WEIR_NOTICE_CLOSING = 3,  /**< pull until WEIR_EDONE, then close */
+  WEIR_NOTICE_ABORT = 4     /**< close the transport now; see `error` */
+};
+/** weir_notice.kind. Of a stream, for each of its handles: */
+enum {
+  WEIR_NOTICE_OPENED = 16,    /**< the open is decided; see `error` */
+  WEIR_NOTICE_STORED = 17,    /**< storage has answered; see tag, seq, error */
+  WEIR_NOTICE_EXPIRED = 18,   /**< a timer has fired; see `timer` */
+  WEIR_NOTICE_ABANDONED = 19, /**< nobody has read for so long */
+  WEIR_NOTICE_CANCELLED = 20, /**< stop the work */
+  WEIR_NOTICE_ENDED = 21      /**< the end is stored, or the stream failed */
+};
+
+/** weir_notice.timer: the watchdogs of a stream. */
+enum {
+  WEIR_TIMER_FIRST_EVENT = 1, /**< no event since the open */
+  WEIR_TIMER_IDLE = 2,        /**< no event since the last one */
+  WEIR_TIMER_LIFETIME = 3     /**< open for too long */
+};
+
+/** What weir tells the host. Valid until the next call to the hub; handles in
+ * it are the host's own, or NULL. */
+typedef struct weir_notice {
+  size_t size;   /**< of this struct */
+  uint32_t kind; /**< WEIR_NOTICE_... */
+  /** DECIDED, OPENED, STORED: WEIR_OK or why not. ABORT: why. ENDED: WEIR_OK,
+   * or why storage refused the end. */
+  int32_t error;
+  void *user; /**< the handle's user pointer */
+  weir_subscriber *subscriber;
+  weir_stream *stream;
+  uint64_t tag;    /**< STORED: the publisher's tag */
+  uint64_t seq;    /**< STORED, ENDED: the event's number */
+  int32_t verdict; /**< DECIDED: the verdict */
+  uint32_t timer;  /**< EXPIRED: WEIR_TIMER_... */
+  uint64_t reserved[2];
+} weir_notice;
+
+/** weir_trace.kind. */
+enum {
+  WEIR_TRACE_ATTACH = 1, /**< a client came: verdict, its cursor, its key */
+  WEIR_TRACE_DETACH = 2, /**< a client left: its position, bytes */
+  WEIR_TRACE_OPEN = 3,   /**< a generation began, or was taken over */
+  WEIR_TRACE_END = 4,    /**< a generation ended */
+  WEIR_TRACE_LOG = 5,    /**< storage failed a call: error */
+  WEIR_TRACE_ABORT = 6   /**< a subscriber was aborted: error */
+};
+
+/** Something that happened, for logs and metrics. */
+typedef struct weir_trace {
+  size_t size;   /**< of this struct */
+  uint32_t kind; /**< WEIR_TRACE_... */
+  int32_t error;
+  const void *key; /**< of the stream */
+  size_t key_len;
+  uint64_t generation;
+  /** ATTACH: the text of the client's cursor as it came, unchecked. */
+  const void *text;
+  size_t text_len;
+  uint64_t epoch; /**< ATTACH, DETACH: of the position */
+  uint64_t seq;
+  uint64_t bytes; /**< DETACH: consumed */
+  int32_t verdict;
+  uint32_t reserved0;
+  void *user; /**< of the subscriber, where there is one */
+  uint64_t reserved[2];
+} weir_trace;
+
+/** What a hub is made of. Everything has a default. */
+typedef struct weir_hub_options {
+  size_t size; /**< of this struct */
+
+  /** Copied; NULL is malloc and free. */
+  const weir_allocator *allocator;
+  /** Monotonic milliseconds; NULL is the system's clock. */
+  uint64_t (*clock)(void *user);
+  void *clock_user;
+  /** Fill dst with len random bytes and return WEIR_OK; NULL is the system's
+   * source. Epochs come from here, so do not weaken it but in tests. */
+  int (*entropy)(void *user, void *dst, size_t len);
+  void *entropy_user;
+  /** Storage. Copied; NULL: the pages in memory are all there is. */
+  const weir_log *log;
+
+  /** weir_hub_run hands notices to this. */
+  void (*notify)(void *user, const weir_notice *notice);
+  void *notify_user;
+  /** Called once when weir_hub_timeout has become 0 for another reason than
+   * time. It may only schedule (write to a pipe, uv_async_send). */
+  void (*wake)(void *user);
+  void *wake_user;
+  /** Called in mid-operation; may call nothing of this hub. */
+  void (*trace)(void *user, const weir_trace *trace);
+  void *trace_user;
+
+  /** The prefix of the types that weir writes itself; default "weir.". At most
+   * 64 bytes; none with a length of 0. weir_open_options can overrule it. */
+  const char *prefix;
+  size_t prefix_len;
+  int32_t cursor_format; /**< WEIR_CURSOR_EPOCH or WEIR_CURSOR_DECIMAL */
+  uint32_t flags;        /**< WEIR_HUB_... */
+
+  /* Limits. 0 is no limit, unless a comment says otherwise. */
+  uint64_t max_streams;            /**< default 1,000,000 */
+  uint64_t max_subscribers;        /**< default 1,000,000 */
+  uint64_t max_stream_subscribers; /**< of one stream; default 0 */
+  uint64_t max_client_subscribers; /**< of one client key; default 6 */
+  uint64_t max_event_bytes;        /**< of data; default 1 MiB */
+  uint64_t max_event_lines;        /**< default and most: 100,000 */
+  uint64_t max_pending;            /**< events of a stream; default 4096 */
+  uint64_t max_resident;           /**< bytes of pages; default 256 MiB */
+
+  /* The history of a stream in memory. Without a log these say what is kept;
+   * with one, history_bytes bounds the cache and the others mean nothing. */
+  uint64_t history_bytes;  /**< default 8 MiB */
+  uint64_t history_events; /**< default 0 */
+  uint64_t history_age;    /**< ms; default 0 */
+
+  uint32_t signal_ring; /**< signals kept for slow readers; default 64 */
+  uint32_t recheck;     /**< ms between looks at a followed stream; 12,000 */
+  uint64_t reserved[8];
+} weir_hub_options;
+
+/** weir_hub_options.flags: publish bytes that are not UTF-8, and NULs, as they
+ * are. Some clients close the connection on them. */
+#define WEIR_HUB_BYTES 0x1u
+
+/** Fill *options, of size bytes, with the defaults.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_hub_options_init(weir_hub_options *options, size_t size);
+
+/**
+ * Make a hub. NULL options are the defaults.
+ *
+ * Returns WEIR_OK, WEIR_EINVAL, WEIR_ENOMEM or WEIR_EENTROPY.
+ *
+ * Reentrancy: calls clock and entropy. Threads: any. Allocates: yes.
+ */
+WEIR_API int weir_hub_new(const weir_hub_options *options, weir_hub **hub);
+
+/**
+ * Free a hub: its streams are forgotten (their logs are not), no further
+ * notice comes. Handles that are still held answer WEIR_EGONE until they are
+ * released, and keep the allocator in use until then; storage calls that are
+ * under way may still be answered.
+ *
+ * Reentrancy: legal in a notice, where it takes effect when weir_hub_run
+ * returns; not inside a storage function. Calls storage (close). Threads: the
+ * hub's. Allocates: no.
+ */
+WEIR_API void weir_hub_free(weir_hub *hub);
+
+/**
+ * How long the host may sleep, for poll(2) and its kin: milliseconds until
+ * weir_hub_run has something to do, 0 if it has now, -1 for no limit.
+ *
+ * Reentrancy: calls clock. Threads: the hub's. Allocates: no.
+ */
+WEIR_API int weir_hub_timeout(weir_hub *hub);
+
+/**
+ * Let time pass and hand out the notices that were due when called, to
+ * `notify`; without one they stay for weir_hub_next.
+ *
+ * Time passes for a hub in this call, weir_hub_next, weir_hub_timeout and
+ * whatever opens, publishes or attaches; a host calls one of them after every
+ * sleep, before it serves sockets.
+ *
+ * Returns WEIR_OK, or WEIR_EBUSY inside a notice or a storage function.
+ *
+ * Reentrancy: calls notify, storage, trace. Threads: the hub's. Allocates:
+ * yes.
+ */
+WEIR_API int weir_hub_run(weir_hub *hub);
+
+/**
+ * Let time pass and take one notice: the polling twin of weir_hub_run. The
+ * caller has set notice->size.
+ *
+ * Returns WEIR_OK, WEIR_EAGAIN (there is none), WEIR_EINVAL or WEIR_EBUSY.
+ *
+ * Reentrancy: calls storage, trace. Threads: the hub's. Allocates: yes.
+ */
+WEIR_API int weir_hub_next(weir_hub *hub, weir_notice *notice);
+
+/** What a watchdog does when it fires, besides its notice. */
+enum {
+  WEIR_ACTION_NOTICE = 0, /**< nothing */
+  WEIR_ACTION_END = 1,    /**< end the generation; the reason names the timer */
+  WEIR_ACTION_FAIL = 2    /**< fail it; the code names the timer */
+};
+
+/** What becomes of an open when the key has a live generation. */
+enum {
+  WEIR_JOIN = 0,    /**< become another producer of it */
+  WEIR_REPLACE = 1, /**< cancel it (`replaced_by_new_stream`) and begin anew */
+  WEIR_REJECT = 2   /**< fail with WEIR_EEXISTS */
+};
+
+/** weir_open_options.flags. */
+enum {
+  WEIR_OPEN_EXISTING = 0x1, /**< join only: never begin a generation */
+  WEIR_OPEN_UNENDED = 0x2,  /**< not where the last generation has ended */
+  WEIR_OPEN_SHARED = 0x4,   /**< storage numbers the events of this stream */
+  WEIR_OPEN_ENVELOPE = 0x8  /**< events travel inside JSON of weir's */
+};
+
+/** How a stream is opened. What does not concern this call alone (envelope,
+ * prefix, members, timers, shared) holds for the generation, is kept with it in
+ * the log, and is the choice of whoever began it. */
+typedef struct weir_open_options {
+  size_t size; /**< of this struct */
+  /** UTF-8 text of 1 to 255 bytes without control characters; of the host's
+   * choosing, never of the client's cursor. */
+  const void *key;
+  size_t key_len;
+  void *user;
+  int32_t on_duplicate; /**< WEIR_JOIN ... */
+  uint32_t flags;       /**< WEIR_OPEN_... */
+  /** Overrules the hub's prefix unless NULL. */
+  const char *prefix;
+  size_t prefix_len;
+  /** Members to add to every frame of JSON that weir writes for this stream,
+   * such as `"app":"x"`; at most 1024 bytes. */
+  const char *members;
+  size_t members_len;
+  /* Watchdogs, in ms; 0 is off, the default but for linger. */
+  uint64_t first_event;    /**< from the open to the first event */
+  uint64_t idle;           /**< from an event to the next */
+  uint64_t lifetime;       /**< of the generation */
+  uint64_t abandoned;      /**< without a subscriber */
+  uint64_t linger;         /**< in memory after the end; default 600,000 */
+  uint32_t on_first_event; /**< WEIR_ACTION_... */
+  uint32_t on_idle;
+  uint32_t on_lifetime;
+  uint32_t on_abandoned;
+  uint64_t reserved[8];
+} weir_open_options;
+
+/** Fill *options, of size bytes, with the defaults.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_open_options_init(weir_open_options *options, size_t size);
+
+/** Set the watchdogs of an answer that types itself out: fail it 35 s after
+ * the open without an event, and 55 s after its last one.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_open_options_answer(weir_open_options *options);
+
+/**
+ * Open a stream for writing: begin a generation, or join the one that is
+ * there. With a log that answers later the handle comes at once, says
+ * WEIR_STREAM_OPENING, and the notice `opened` brings the result; else the
+ * result is here and there is no such notice.
+ *
+ * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON (members), WEIR_ENOENT
+ * (WEIR_OPEN_EXISTING), WEIR_EENDED (WEIR_OPEN_EXISTING, WEIR_OPEN_UNENDED),
+ * WEIR_EEXISTS, WEIR_ESTREAMS, WEIR_EDRAINING, WEIR_EENTROPY, WEIR_ENOMEM,
+ * WEIR_EBUSY, WEIR_EGONE, or what storage refused with.
+ *
+ * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
+ * Allocates: yes.
+ */
+WEIR_API int weir_hub_open(weir_hub *hub, const weir_open_options *options,
+                           weir_stream **stream);
+
+/** What becomes of an attach when its client key is attached already. */
+enum {
+  WEIR_CLIENT_REPLACE = 0, /**< the older one is told to go, and not to return
+                                soon; unless it was replaced a short time ago,
+                                when both are allowed */
+  WEIR_CLIENT_ALLOW = 1,   /**< up to max_client_subscribers */
+  WEIR_CLIENT_REJECT = 2   /**< fail with WEIR_EEXISTS */
+};
+
+/** weir_attach_options.flags. */
+enum {
+  WEIR_ATTACH_PING = 0x1,  /**< heartbeats are `ping` events, which a page
+                                sees, instead of comments */
+  WEIR_ATTACH_STRICT = 0x2 /**< fail with WEIR_EMALFORMED where the verdict
+                                would be malformed */
+};
+
+/** How a client is attached. */
+typedef struct weir_attach_options {
+  size_t size; /**< of this struct */
+  /** The stream; see weir_open_options. */
+  const void *key;
+  size_t key_len;
+  void *user;
+  /** Where its cursor may stand; NULL is no cursor. A host without HTTP puts
+   * the text in `header`. */
+  const weir_request *request;
+  int32_t from;   /**< WEIR_FROM_START, WEIR_FROM_HEAD */
+  uint32_t flags; /**< WEIR_ATTACH_... */
+  /** Names the client among those of this stream: at most 255 bytes; empty is
+   * anonymous. */
+  const void *client;
+  size_t client_len;
+  int32_t on_duplicate; /**< WEIR_CLIENT_... */
+  uint32_t reserved0;
+  /* Times in ms; 0 is off. What has a jitter is drawn per connection. */
+  uint32_t heartbeat;        /**< after the last byte; 12,000 */
+  uint32_t heartbeat_jitter; /**< up to this much sooner; 1,200 */
+  uint32_t stall;            /**< without progress in writing; 30,000 */
+  uint32_t retry;            /**< told to the client; 1,000, at least 500 */
+  uint32_t retry_jitter;     /**< up to this much more; 500 */
+  uint32_t retry_replaced;   /**< told to the loser of a duplicate; 60,000 */
+  uint64_t lifetime;         /**< of the connection; off. Some clients that do
+                                  not use EventSource take it for the end */
+  uint64_t lifetime_jitter;  /**< up to this much sooner; 0 */
+  uint64_t reserved[8];
+} weir_attach_options;
+
+/** Fill *options, of size bytes, with the defaults.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_attach_options_init(weir_attach_options *options,
+                                       size_t size);
+
+/**
+ * Attach a client to a stream. This never begins a generation.
+ *
+ * *verdict says what became of its cursor. WEIR_FINISHED and WEIR_UNKNOWN give
+ * no subscriber (*subscriber is NULL). WEIR_PENDING: the notice `decided`
+ * comes, with the verdict or an error; make the response head then. On all
+ * others there is something to send at once.
+ *
+ * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EMALFORMED
+ * (WEIR_ATTACH_STRICT), WEIR_EEXISTS (WEIR_CLIENT_REJECT), WEIR_EDRAINING,
+ * WEIR_ESUBSCRIBERS, WEIR_ECROWD, WEIR_ECLIENT, WEIR_ESTREAMS, WEIR_EMEMORY,
+ * WEIR_ENOMEM, WEIR_EENTROPY, WEIR_ELOG or WEIR_EUNKNOWN (storage failed),
+ * WEIR_EBUSY or WEIR_EGONE.
+ *
+ * Reentrancy: calls storage (open, read), wake, trace. Threads: the hub's.
+ * Allocates: yes.
+ */
+WEIR_API int weir_hub_attach(weir_hub *hub, const weir_attach_options *options,
+                             weir_subscriber **subscriber, int *verdict);
+
+/**
+ * A hint that the log of this key now reaches `last`: another process has
+ * published. It is only a reason to read on; one that is wrong, late, doubled
+ * or for a key that nobody reads here does nothing. While someone waits, a
+ * slow look (weir_hub_options.recheck) covers hints that were lost.
+ *
+ * Returns WEIR_OK, WEIR_EBUSY or WEIR_EGONE.
+ *
+ * Reentrancy: calls storage (read), wake, trace. Threads: the hub's.
+ * Allocates: yes.
+ */
+WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
+                           uint64_t last);
+
+/**
+ * Take nobody in any more, and tell the clients to go (frame `closing`, reason
+ * `draining`, its `retry:`) at times drawn from the next `over` milliseconds.
+ * weir_hub_get_info says how many are left.
+ *
+ * Returns WEIR_OK, WEIR_EBUSY or WEIR_EGONE.
+ *
+ * Reentrancy: calls wake. Threads: the hub's. Allocates: no.
+ */
+WEIR_API int weir_hub_drain(weir_hub *hub, uint64_t over);
+
+/** Counters. Those without a comment count since the hub was made. */
+typedef struct weir_hub_info {
+  size_t size;          /**< of this struct */
+  uint64_t streams;     /**< now, the ended that linger included */
+  uint64_t subscribers; /**< now */
+  uint64_t pending;     /**< now: attaches and opens that wait for storage */
+  uint64_t resident;    /**< now: bytes of pages */
+  uint64_t calls;       /**< now: storage calls under way */
+  uint64_t opens;       /**< generations begun or taken over */
+  uint64_t ends;
+  uint64_t attaches;
+  uint64_t detaches;
+  uint64_t events;
+  uint64_t signals;
+  uint64_t dropped;   /**< signals that a reader was too slow for */
+  uint64_t bytes;     /**< consumed */
+  uint64_t delivered; /**< events consumed */
+  uint64_t heartbeats;
+  uint64_t gaps;     /**< gap frames made */
+  uint64_t trimmed;  /**< events that were dropped from histories */
+  uint64_t stalled;  /**< aborts: no progress in writing */
+  uint64_t evicted;  /**< aborts: memory */
+  uint64_t replaced; /**< clients that another with their key displaced */
+  uint64_t refused;  /**< attaches that a limit or a policy refused */
+  uint64_t appends;
+  uint64_t reads;
+  uint64_t log_errors;
+  uint64_t stale; /**< answers to calls that were no longer open */
+  /** By verdict: verdicts[WEIR_FRESH] and so on. */
+  uint64_t verdicts[10];
+  uint64_t reserved[8];
+} weir_hub_info;
+
+/**
+ * Fill *info, whose size the caller has set.
+ *
+ * Returns WEIR_OK or WEIR_EINVAL.
+ *
+ * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
+ */
+WEIR_API int weir_hub_get_info(const weir_hub *hub, weir_hub_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WEIR_HUB_H */

@@ -1,0 +1,205 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR_LOG_H
+#define WEIR_LOG_H
+
+/**
+ * @file
+ * The log: storage behind a table of functions. weir_logs(7) shows how to
+ * write one, and tests/conformance.c tells whether it is right.
+ *
+ * Every function but close is answered exactly once with weir_log_answer,
+ * either before it returns or later, on the hub's thread. An answer that comes
+ * after the call's deadline, or twice, or for what has gone, is harmless. A
+ * function returns WEIR_LOG_YES when it has answered or will; a negative
+ * number refuses the call; anything else, 0 above all, is a function that did
+ * nothing, and the outcome is unknown. The same holds for weir_answer.result:
+ * yes is never 0 by accident.
+ *
+ * weir calls no storage function from inside another or from inside an
+ * answer, and has at most one open and one append at a time under way for a
+ * stream. Every call has a deadline; when it passes, the outcome is unknown.
+ */
+
+#include <weir/base.h>
+#include <weir/cursor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weir_hub weir_hub;
+
+/** What a storage function returns when its answer has come or will come, and
+ * the result of an answer that is a yes. */
+#define WEIR_LOG_YES 1
+
+/** weir_request_open.mode: what is asked of storage. */
+enum {
+  /** Look up the newest generation under the key. If there is none, the
+   * result is WEIR_ENOENT. */
+  WEIR_LOG_LOOKUP = 1,
+  /** Become the writer of `generation`: add `epoch` to it, so that its numbers
+   * go on at last + 1 and every older epoch is fenced. If it has ended, answer
+   * yes with `ended` set and change nothing. If there is no such generation,
+   * the result is WEIR_ENOENT. */
+  WEIR_LOG_TAKE = 2,
+  /** Begin a new generation, named by `epoch`, which hides the older ones,
+   * provided that `generation` still names the newest (0: there is none). If
+   * not, the result is WEIR_EEXISTS. */
+  WEIR_LOG_CREATE = 3
+};
+
+/** What weir asks of weir_log.open. */
+typedef struct weir_log_open {
+  size_t size;     /**< of this struct */
+  int32_t mode;    /**< WEIR_LOG_LOOKUP ... */
+  uint32_t shared; /**< CREATE: 1 if storage numbers the events */
+  const void *key;
+  size_t key_len;
+  uint64_t generation; /**< by its first epoch */
+  uint64_t epoch;      /**< TAKE, CREATE: the new epoch */
+  /** CREATE: what the open chose, to be kept and given back as it is. */
+  const void *meta;
+  size_t meta_len;
+  uint64_t reserved[2];
+} weir_log_open;
+
+/** weir_record.flags; storage keeps them with the event. */
+enum {
+  WEIR_RECORD_END = 0x1,    /**< the end of its generation */
+  WEIR_RECORD_FAILED = 0x2, /**< with END: it ended by failing */
+  WEIR_RECORD_JSON = 0x4    /**< the data is JSON */
+};
+
+/**
+ * An event on its way to or from storage.
+ *
+ * To storage: type and data are valid during the call only; frame, the bytes
+ * that clients get, until the append is answered. An event of a shared stream
+ * has no frame and no number yet: seq is 0, and storage gives it in the order
+ * of commits.
+ *
+ * From storage: everything is valid until weir_log_answer returns. Give either
+ * the frame, exactly as it was (it is checked, and sent as it is), or type and
+ * data, to be encoded again.
+ */
+typedef struct weir_record {
+  size_t size; /**< of this struct, which is also the step of an array */
+  uint64_t epoch;
+  uint64_t seq;
+  const void *type;
+  size_t type_len;
+  const void *data;
+  size_t data_len;
+  const void *frame;
+  size_t frame_len;
+  uint32_t flags; /**< WEIR_RECORD_... */
+  uint32_t reserved0;
+  uint64_t reserved[2];
+} weir_record;
+
+/**
+ * The answer to a storage call; begin with weir_answer_init.
+ *
+ * result is WEIR_LOG_YES; WEIR_EUNKNOWN (an append whose outcome is not
+ * known); WEIR_EENDED or WEIR_EFENCED (an append that came too late); or any
+ * other negative number, which refuses. Every yes carries the state.
+ */
+typedef struct weir_answer {
+  size_t size;     /**< of this struct */
+  int32_t result;  /**< WEIR_LOG_YES or negative; 0 is a failure */
+  uint32_t shared; /**< open: 1 if storage numbers the events */
+  /** The generation after the call; see weir_state. */
+  const weir_epoch *epochs;
+  size_t epoch_count;
+  uint64_t trimmed;
+  uint64_t last;
+  uint64_t ended;
+  /** open: what weir hands to append, read, trim and close for this
+   * generation. Every yes to an open gives one, and it is closed once. */
+  void *handle;
+  /** open: the meta that CREATE brought. */
+  const void *meta;
+  size_t meta_len;
+  /** append to a shared stream: the number that the first record got. */
+  uint64_t first;
+  /** read: the events, in order. */
+  const weir_record *records;
+  size_t record_count;
+  /** read: of what was asked for, everything up to here that is not among the
+   * records is lost, says storage; 0 is nothing. Only what is declared here or
+   * by `trimmed` may be missing. */
+  uint64_t lost_through;
+  uint64_t reserved[2];
+} weir_answer;
+
+/** weir_log.flags: the numbers have holes, and storage vouches for it that
+ * nothing is missing; weir then checks their order alone. */
+#define WEIR_LOG_SPARSE 0x1u
+
+/**
+ * A log. The struct is copied; what user points to outlives the hub and every
+ * handle of it.
+ */
+typedef struct weir_log {
+  size_t size; /**< of this struct */
+  void *user;
+  uint32_t flags;    /**< WEIR_LOG_SPARSE */
+  uint32_t deadline; /**< ms that a call may take; 0 is 10,000 */
+
+  /** Look up, take over or create a generation: see weir_log_open. */
+  int (*open)(void *user, weir_hub *hub, uint64_t ticket,
+              const weir_log_open *request);
+
+  /** Store count records after the last, all or none. Refuse with WEIR_EFENCED
+   * unless they name the newest epoch, with WEIR_EENDED after an end. A yes
+   * means stored: as safe as this log promises. */
+  int (*append)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
+                const weir_record *records, size_t count);
+
+  /** Answer with the events after `after` up to and including `upto`, in
+   * order and without leaving any out in between: at least one if there is
+   * one, then as many as fit in max_bytes of frames or data. */
+  int (*read)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
+              uint64_t after, uint64_t upto, size_t max_bytes);
+
+  /** Forget the events up to and including `through`. */
+  int (*trim)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
+              uint64_t through);
+
+  /** weir is through with this handle. There is no answer. */
+  void (*close)(void *user, void *handle);
+
+  uint64_t reserved[4];
+} weir_log;
+
+/** Fill *log, of size bytes, with zeros and its size.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_log_init(weir_log *log, size_t size);
+
+/** Fill *answer, of size bytes, with zeros and its size: a failure, until
+ * result says otherwise.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_answer_init(weir_answer *answer, size_t size);
+
+/**
+ * Answer the storage call that the ticket stands for. Everything that answer
+ * points to is read before this returns.
+ *
+ * Returns WEIR_OK, WEIR_ESTALE (no such call is open: nothing has happened,
+ * except that a handle in the answer to an open is closed) or WEIR_EINVAL (the
+ * struct is not one: the call has failed).
+ *
+ * Reentrancy: may be called inside storage functions and everywhere else;
+ * calls wake, and trace. Threads: the hub's. Allocates: yes.
+ */
+WEIR_API int weir_log_answer(weir_hub *hub, uint64_t ticket,
+                             const weir_answer *answer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WEIR_LOG_H */

@@ -1,0 +1,327 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "attaching.h"
+
+#define FLAGS (WEIR_ATTACH_PING | WEIR_ATTACH_STRICT)
+
+/* ms; some clients have a floor there. */
+#define RETRY_LEAST 500
+
+/* A claim with room for its texts. */
+union claim {
+  struct weir__claim claim;
+  char room[sizeof(struct weir__claim) + WEIR_CURSOR_MAX + WEIR__KEY_MOST];
+};
+
+static const char *client_of(const struct weir__claim *claim) {
+  return claim->text + claim->text_len;
+}
+
+static void trace_attach(struct weir__generation *generation,
+                         const struct weir__claim *claim,
+                         const weir_resolution *resolution, void *user) {
+  struct weir__core *core = generation->core;
+  weir_trace what = {0};
+
+  core->info.verdicts[resolution->verdict] += 1;
+  what.kind = WEIR_TRACE_ATTACH;
+  what.key = generation->key;
+  what.key_len = generation->node.key_len;
+  what.generation = weir__generation_name(generation);
+  what.text = claim->text;
+  what.text_len = claim->text_len;
+  what.epoch = resolution->position.epoch;
+  what.seq = resolution->position.seq;
+  what.verdict = resolution->verdict;
+  what.user = user;
+  weir__core_trace(core, &what);
+}
+
+static void resolve(const struct weir__generation *generation,
+                    const struct weir__claim *claim,
+                    weir_resolution *resolution) {
+  const struct weir__generation *previous = generation->previous;
+  weir_state state;
+  weir_state before;
+
+  memset(resolution, 0, sizeof *resolution);
+  resolution->size = sizeof *resolution;
+  weir__history_state(&generation->history, &state);
+  if (previous != NULL && previous->history.epoch_count != 0) {
+    weir__history_state(&previous->history, &before);
+  } else {
+    previous = NULL;
+  }
+  (void)weir_cursor_resolve(&state, previous != NULL ? &before : NULL,
+                            claim->parsed, &claim->cursor, claim->from,
+                            resolution);
+}
+
+/* Whether a claim can be judged by what is known. A cursor that seems to be
+ * ahead of a stream which others write is looked into first. */
+static bool is_judgeable(struct weir__generation *generation,
+                         struct weir__claim *claim) {
+  weir_resolution resolution;
+
+  if (generation->phase == WEIR__VOID) {
+    return true;
+  }
+  if (generation->phase != WEIR__KNOWN) {
+    return false;
+  }
+  if (!generation->history.follow || generation->ended || claim->looked) {
+    return !claim->looked || !weir__tend_is_looking(generation);
+  }
+  resolve(generation, claim, &resolution);
+  if (resolution.verdict != WEIR_AHEAD) {
+    return true;
+  }
+  claim->looked = true;
+  generation->fault = WEIR_OK;
+  generation->backing->storage.look = true;
+  weir__generation_touch(generation);
+  return false;
+}
+
+/* Judge a claim, and begin to read if there is something to read. WEIR_OK:
+ * *verdict says what became of it. */
+static int admit(struct weir__registry *registry,
+                 struct weir__generation *generation,
+                 const struct weir__claim *claim,
+                 struct weir_subscriber *subscriber, int *verdict) {
+  struct weir__core *core = registry->core;
+  const uint64_t limit = core->options.max_stream_subscribers;
+  struct weir__client *client;
+  weir_resolution resolution;
+  bool replace;
+  int rv;
+
+  if (core->draining) {
+    return WEIR_EDRAINING;
+  }
+  if (generation->phase == WEIR__VOID) {
+    *verdict = WEIR_UNKNOWN;
+    core->info.verdicts[WEIR_UNKNOWN] += 1;
+    return generation->fault;
+  }
+  if (claim->looked && generation->fault != WEIR_OK) {
+    return generation->fault;
+  }
+  resolve(generation, claim, &resolution);
+  if (resolution.verdict == WEIR_FINISHED) {
+    trace_attach(generation, claim, &resolution, subscriber->user);
+    *verdict = WEIR_FINISHED;
+    return WEIR_OK;
+  }
+  if (limit != 0 && generation->reader_count >= limit) {
+    return WEIR_ECROWD;
+  }
+  rv = weir__clients_admit(&registry->clients, generation, client_of(claim),
+                           claim->client_len, claim->on_duplicate, &client,
+                           &replace);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  trace_attach(generation, claim, &resolution, subscriber->user);
+  *verdict = resolution.verdict;
+  rv = weir__reader_begin(subscriber, generation, &resolution, claim->text,
+                          claim->text_len, claim->retry);
+  if (rv != WEIR_OK) {
+    weir__clients_drop(&registry->clients, client);
+    return rv;
+  }
+  weir__clients_add(&registry->clients, client, subscriber, replace);
+  core->info.attaches += 1;
+  return WEIR_OK;
+}
+
+/* Decide the attach of a subscriber that waits. */
+static void decide_attach(struct weir__registry *registry,
+                          struct weir_subscriber *subscriber) {
+  int verdict = WEIR_PENDING;
+  int rv = admit(registry, subscriber->generation, subscriber->todo.claim,
+                 subscriber, &verdict);
+
+  if (rv != WEIR_OK) {
+    registry->core->info.refused += 1;
+    weir__reader_refuse(subscriber, WEIR_PENDING, rv);
+  } else if (verdict == WEIR_FINISHED || verdict == WEIR_UNKNOWN) {
+    weir__reader_refuse(subscriber, verdict, WEIR_OK);
+  }
+  weir__reader_decided(subscriber);
+}
+
+void weir__attaching_settle(struct weir__registry *registry,
+                            struct weir__generation *generation) {
+  struct weir__link *undecided;
+  struct weir_subscriber *subscriber;
+  struct weir__link later;
+
+  if (generation->backing == NULL) {
+    return;
+  }
+  undecided = &generation->backing->undecided;
+  weir__link_init(&later);
+  while (!weir__link_alone(undecided)) {
+    subscriber = weir__owner(undecided->next, struct weir_subscriber, sibling);
+    if (is_judgeable(generation, subscriber->todo.claim)) {
+      decide_attach(registry, subscriber);
+    } else {
+      weir__link_remove(&subscriber->sibling);
+      weir__link_append(&later, &subscriber->sibling);
+    }
+  }
+  weir__link_splice(undecided, &later);
+}
+
+/* What an attach asks for, checked. */
+static int make_claim(struct weir__core *core,
+                      const weir_attach_options *options,
+                      struct weir__claim *claim) {
+  size_t text_len = 0;
+  int rv = WEIR_EABSENT;
+
+  memset(claim, 0, sizeof *claim);
+  if (options->client_len > WEIR__KEY_MOST ||
+      (options->from != WEIR_FROM_START && options->from != WEIR_FROM_HEAD) ||
+      options->on_duplicate < WEIR_CLIENT_REPLACE ||
+      options->on_duplicate > WEIR_CLIENT_REJECT ||
+      (options->flags & ~(uint32_t)FLAGS) != 0 ||
+      options->retry < RETRY_LEAST || options->retry > WEIR_RETRY_MAX ||
+      options->retry_jitter > WEIR_RETRY_MAX - options->retry ||
+      options->retry_replaced < RETRY_LEAST ||
+      options->retry_replaced > WEIR_RETRY_MAX - WEIR__REPLACED_JITTER) {
+    return WEIR_EINVAL;
+  }
+  if (options->request != NULL) {
+    rv = weir_cursor_pick(options->request, claim->text, WEIR_CURSOR_MAX,
+                          &text_len);
+  }
+  if (rv == WEIR_OK) {
+    rv = weir_cursor_parse(core->options.cursor_format, claim->text, text_len,
+                           &claim->cursor);
+  }
+  if (rv == WEIR_EINVAL) {
+    return rv;
+  }
+  if (rv == WEIR_EMALFORMED && (options->flags & WEIR_ATTACH_STRICT) != 0) {
+    return rv;
+  }
+  claim->parsed = rv;
+  claim->from = options->from;
+  claim->on_duplicate = options->on_duplicate;
+  claim->retry = options->retry + weir__core_draw(core, options->retry_jitter);
+  claim->text_len = (uint16_t)text_len;
+  claim->client_len = (uint16_t)options->client_len;
+  weir__copy(claim->text + text_len, options->client, options->client_len);
+  return WEIR_OK;
+}
+
+/* The generation that an attach is about: one that is known, or one that
+ * storage is asked for. NULL: there is none, for certain. */
+static int find_to_read(struct weir__registry *registry,
+                        const weir_attach_options *options,
+                        struct weir__generation **found) {
+  struct weir__generation *generation =
+      weir__registry_find(registry, options->key, options->key_len);
+
+  *found = generation;
+  if (registry->core->log.open == NULL) {
+    return WEIR_OK;
+  }
+  if (generation == NULL) {
+    return weir__registry_add(registry, options->key, options->key_len, found);
+  }
+  if (generation->phase == WEIR__KNOWN && generation->ended &&
+      generation->history.follow) {
+    /* Whoever wrote it may have begun another. */
+    return weir__registry_succeed(registry, generation, found);
+  }
+  return WEIR_OK;
+}
+
+/* Let a subscriber wait until storage has said what there is; it may do so at
+ * once. */
+static int wait_for_storage(struct weir_subscriber *subscriber,
+                            struct weir__generation *generation,
+                            const struct weir__claim *claim, int *verdict) {
+  const size_t size = sizeof *claim + claim->text_len + claim->client_len;
+  struct weir__claim *kept = weir__core_alloc(subscriber->core, size);
+
+  if (kept == NULL) {
+    return WEIR_ENOMEM;
+  }
+  memcpy(kept, claim, size);
+  weir__reader_wait(subscriber, generation, kept);
+  weir__tend_advance(generation);
+  if (subscriber->standing == WEIR__UNDECIDED) {
+    *verdict = WEIR_PENDING;
+    return WEIR_OK;
+  }
+  subscriber->source.notices &= (uint16_t)~WEIR__SAY_DECIDED;
+  *verdict = subscriber->verdict;
+  return subscriber->source.error;
+}
+
+/* See who it is, and let it in or not. */
+static int receive(struct weir__registry *registry,
+                   struct weir__generation *generation,
+                   struct weir__claim *claim,
+                   struct weir_subscriber *subscriber, int *verdict) {
+  if (generation->phase == WEIR__ASKED && generation->backing != NULL) {
+    weir__tend_advance(generation);
+  }
+  return is_judgeable(generation, claim)
+             ? admit(registry, generation, claim, subscriber, verdict)
+             : wait_for_storage(subscriber, generation, claim, verdict);
+}
+
+int weir__attaching_attach(struct weir__registry *registry,
+                           const weir_attach_options *options,
+                           struct weir_subscriber **attached, int *verdict) {
+  struct weir__core *core = registry->core;
+  const uint64_t limit = core->options.max_subscribers;
+  struct weir__generation *generation;
+  struct weir_subscriber *subscriber;
+  union claim asked;
+  int judged = WEIR_UNKNOWN;
+  int rv = weir__registry_check_key(options->key, options->key_len);
+
+  if (rv == WEIR_OK) {
+    rv = make_claim(core, options, &asked.claim);
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (core->draining) {
+    return WEIR_EDRAINING;
+  }
+  if (limit != 0 && core->info.subscribers + core->info.pending >= limit) {
+    return WEIR_ESUBSCRIBERS;
+  }
+  rv = find_to_read(registry, options, &generation);
+  if (rv == WEIR_OK && generation != NULL) {
+    rv = weir__reader_new(core, options, &subscriber);
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (generation == NULL) {
+    core->info.verdicts[WEIR_UNKNOWN] += 1;
+    *attached = NULL;
+    *verdict = WEIR_UNKNOWN;
+    return WEIR_OK;
+  }
+  weir__generation_hold(generation);
+  rv = receive(registry, generation, &asked.claim, subscriber, &judged);
+  if (rv != WEIR_OK || judged == WEIR_FINISHED || judged == WEIR_UNKNOWN) {
+    weir_subscriber_release(subscriber);
+    subscriber = NULL;
+  }
+  weir__tend_after(generation);
+  weir__generation_release(generation);
+  if (rv == WEIR_OK) {
+    *attached = subscriber;
+    *verdict = judged;
+  }
+  return rv;
+}

@@ -1,0 +1,377 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include <weir/cursor.h>
+
+#include "cursor.h"
+#include "out.h"
+#include "util.h"
+
+/* RFC 4648, section 6, in lower case. */
+static const char digits32[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+/* 13 digits of 5 bits hold 64 bits; the first of 13 is at most 1 ('b'). */
+#define EPOCH_DIGITS 13
+#define SEQ_DIGITS 19
+
+static void put_epoch(struct weir__out *out, uint64_t epoch) {
+  char text[EPOCH_DIGITS];
+  size_t at = sizeof text;
+
+  do {
+    text[--at] = digits32[epoch & 31];
+    epoch >>= 5;
+  } while (epoch != 0);
+  weir__put(out, text + at, sizeof text - at);
+}
+
+int weir_cursor_format(const weir_cursor *cursor, int format, void *dst,
+                       size_t cap, size_t *len) {
+  struct weir__out out;
+
+  if (cursor->seq > (uint64_t)WEIR_SEQ_MAX ||
+      (format != WEIR_CURSOR_EPOCH && format != WEIR_CURSOR_DECIMAL) ||
+      (format == WEIR_CURSOR_EPOCH && cursor->epoch == 0)) {
+    return WEIR_EINVAL;
+  }
+  weir__out_init(&out, dst, cap);
+  if (format == WEIR_CURSOR_EPOCH) {
+    put_epoch(&out, cursor->epoch);
+    weir__put(&out, "-", 1);
+  }
+  weir__put_number(&out, cursor->seq);
+  return weir__out_end(&out, len);
+}
+
+/* Value of a base 32 digit, or 32. */
+static unsigned digit32(unsigned char c) {
+  if (c >= 'a' && c <= 'z') {
+    return (unsigned)(c - 'a');
+  }
+  return c >= '2' && c <= '7' ? (unsigned)(c - '2') + 26 : 32;
+}
+
+/* Read an epoch up to the hyphen; returns where that is, 0 if it is none. */
+static size_t parse_epoch(const unsigned char *p, size_t len, uint64_t *epoch) {
+  uint64_t value = 0;
+  unsigned digit;
+  size_t i;
+
+  for (i = 0; i < len && p[i] != '-'; ++i) {
+    digit = digit32(p[i]);
+    /* A leading 'a' is a leading zero; and the epoch 0 is nobody's. */
+    if (digit == 32 || (i == 0 && digit == 0) || value > UINT64_MAX >> 5) {
+      return 0;
+    }
+    value = value << 5 | digit;
+  }
+  if (i == len) {
+    return 0;
+  }
+  *epoch = value;
+  return i;
+}
+
+static bool parse_seq(const unsigned char *p, size_t len, uint64_t *seq) {
+  uint64_t value = 0;
+  size_t i;
+
+  if (len == 0 || len > SEQ_DIGITS || (p[0] == '0' && len > 1)) {
+    return false;
+  }
+  for (i = 0; i < len; ++i) {
+    if (p[i] < '0' || p[i] > '9') {
+      return false;
+    }
+    value = value * 10 + (uint64_t)(p[i] - '0');
+  }
+  *seq = value;
+  return value <= (uint64_t)WEIR_SEQ_MAX;
+}
+
+int weir_cursor_parse(int format, const void *text, size_t text_len,
+                      weir_cursor *cursor) {
+  const unsigned char *p = text;
+  weir_cursor value = {0, 0};
+  size_t at = 0;
+
+  if (format != WEIR_CURSOR_EPOCH && format != WEIR_CURSOR_DECIMAL) {
+    return WEIR_EINVAL;
+  }
+  if (text_len == 0) {
+    return WEIR_EABSENT;
+  }
+  if (text_len > EPOCH_DIGITS + 1 + SEQ_DIGITS) {
+    return WEIR_EMALFORMED;
+  }
+  if (format == WEIR_CURSOR_EPOCH) {
+    at = parse_epoch(p, text_len, &value.epoch);
+    if (at == 0) {
+      return WEIR_EMALFORMED;
+    }
+    at += 1;
+  }
+  if (!parse_seq(p + at, text_len - at, &value.seq)) {
+    return WEIR_EMALFORMED;
+  }
+  *cursor = value;
+  return WEIR_OK;
+}
+
+void weir_request_init(weir_request *request, size_t size) {
+  (void)weir__start(request, size);
+}
+
+/* Value of a hex digit, or 16. */
+static unsigned digit16(unsigned char c) {
+  if (c >= '0' && c <= '9') {
+    return (unsigned)(c - '0');
+  }
+  c |= 0x20;
+  return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+/* Percent-decode text (a plus stays a plus; no cursor has one, nor a blank). */
+static int decode(const unsigned char *p, size_t len, unsigned char *dst,
+                  size_t *dst_len) {
+  size_t n = 0;
+  size_t i;
+
+  for (i = 0; i < len; ++i) {
+    if (n == WEIR_CURSOR_MAX) {
+      return WEIR_EMALFORMED;
+    }
+    if (p[i] != '%') {
+      dst[n++] = p[i];
+      continue;
+    }
+    if (len - i < 3 || digit16(p[i + 1]) == 16 || digit16(p[i + 2]) == 16) {
+      return WEIR_EMALFORMED;
+    }
+    dst[n++] = (unsigned char)(digit16(p[i + 1]) << 4 | digit16(p[i + 2]));
+    i += 2;
+  }
+  *dst_len = n;
+  return n == 0 ? WEIR_EABSENT : WEIR_OK;
+}
+
+static bool is_cursor_name(const unsigned char *name, size_t len) {
+  static const char *const known[] = {"lastEventId", "last_event_id",
+                                      "Last-Event-ID", "evs_last_event_id"};
+  unsigned char text[WEIR_CURSOR_MAX];
+  size_t text_len;
+  size_t i;
+
+  if (decode(name, len, text, &text_len) != WEIR_OK) {
+    return false;
+  }
+  for (i = 0; i < sizeof known / sizeof known[0]; ++i) {
+    if (weir__same(text, text_len, known[i], strlen(known[i]))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The first parameter of a known name whose value is not empty. */
+static int pick_query(const unsigned char *p, size_t len, unsigned char *dst,
+                      size_t *dst_len) {
+  const unsigned char *end = p + len;
+  const unsigned char *stop;
+  const unsigned char *equals;
+  int rv = WEIR_EABSENT;
+
+  while (p < end && rv == WEIR_EABSENT) {
+    stop = memchr(p, '&', (size_t)(end - p));
+    stop = stop == NULL ? end : stop;
+    equals = memchr(p, '=', (size_t)(stop - p));
+    if (equals != NULL && is_cursor_name(p, (size_t)(equals - p))) {
+      rv = decode(equals + 1, (size_t)(stop - equals - 1), dst, dst_len);
+    }
+    p = stop == end ? end : stop + 1;
+  }
+  return rv;
+}
+
+int weir_cursor_pick(const weir_request *callers, void *dst, size_t cap,
+                     size_t *len) {
+  unsigned char text[WEIR_CURSOR_MAX];
+  weir_request request;
+  size_t text_len = 0;
+  int rv;
+
+  weir_request_init(&request, sizeof request);
+  rv = weir__load(&request, sizeof request, callers);
+  if (rv != WEIR_OK || cap < WEIR_CURSOR_MAX) {
+    return WEIR_EINVAL;
+  }
+  if (request.header_len > WEIR_CURSOR_MAX) {
+    return WEIR_EMALFORMED;
+  }
+  if (request.header_len != 0) {
+    memcpy(text, request.header, request.header_len);
+    text_len = request.header_len;
+  } else {
+    rv = pick_query(request.query, request.query_len, text, &text_len);
+    if (rv == WEIR_EABSENT) {
+      rv = decode(request.path, request.path_len, text, &text_len);
+    }
+  }
+  if (rv == WEIR_OK) {
+    memcpy(dst, text, text_len);
+    *len = text_len;
+  }
+  return rv;
+}
+
+/* Which epoch a cursor names, as an index; epoch_count if none. Without an
+ * epoch it is taken to mean the newest. */
+static size_t find_epoch(const weir_state *state, uint64_t epoch) {
+  size_t i = state->epoch_count;
+
+  if (epoch == 0) {
+    return i - 1;
+  }
+  while (i > 0 && state->epochs[i - 1].epoch != epoch) {
+    --i;
+  }
+  return i == 0 ? state->epoch_count : i - 1;
+}
+
+uint64_t weir__state_epoch_of(const weir_state *state, uint64_t seq) {
+  size_t i = 0;
+
+  while (i + 1 < state->epoch_count && state->epochs[i].last < seq) {
+    ++i;
+  }
+  return state->epochs[i].epoch;
+}
+
+bool weir__state_is_sound(const weir_state *state) {
+  size_t i;
+
+  if (state->epoch_count == 0 || state->trimmed > state->last ||
+      state->last > (uint64_t)WEIR_SEQ_MAX ||
+      (state->ended != 0 && state->ended != state->last) ||
+      state->epochs[state->epoch_count - 1].last != state->last) {
+    return false;
+  }
+  for (i = 0; i < state->epoch_count; ++i) {
+    if (state->epochs[i].epoch == 0 ||
+        (i > 0 && state->epochs[i].last < state->epochs[i - 1].last)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Whether a cursor of this generation is that of its end. */
+static bool has_seen_end(const weir_state *state, const weir_cursor *cursor) {
+  size_t i = find_epoch(state, cursor->epoch);
+
+  return state->ended != 0 && i < state->epoch_count &&
+         cursor->seq == state->ended && cursor->seq <= state->epochs[i].last;
+}
+
+/* The verdict on a cursor of a known epoch, and the position after it. */
+static int judge(const weir_state *state, size_t i, uint64_t seq,
+                 uint64_t *position) {
+  const uint64_t limit = state->epochs[i].last;
+
+  *position = state->trimmed;
+  if (seq > limit) {
+    if (i + 1 == state->epoch_count) {
+      return WEIR_AHEAD;
+    }
+    if (limit < state->trimmed) {
+      return WEIR_FOREIGN;
+    }
+    *position = limit;
+    return WEIR_REWOUND;
+  }
+  if (seq < state->trimmed) {
+    return WEIR_EVICTED;
+  }
+  *position = seq;
+  return WEIR_RESUMED;
+}
+
+/* The position of a client that has no cursor. */
+static uint64_t fresh(const weir_state *state, int from) {
+  if (from == WEIR_FROM_START) {
+    return state->trimmed;
+  }
+  return state->ended == 0 ? state->last
+                           : weir__max(state->ended - 1, state->trimmed);
+}
+
+static int resolve(const weir_state *state, const weir_state *previous,
+                   int parsed, const weir_cursor *cursor, int from,
+                   uint64_t *position) {
+  size_t i;
+
+  *position = state->trimmed;
+  if (parsed == WEIR_EABSENT) {
+    *position = fresh(state, from);
+    /* Even the end is gone: there is nothing to come, ever. */
+    return state->ended != 0 && *position == state->ended ? WEIR_FINISHED
+                                                          : WEIR_FRESH;
+  }
+  if (parsed != WEIR_OK) {
+    return WEIR_MALFORMED;
+  }
+  /* A cursor without an epoch cannot be told from one of this generation. */
+  if (has_seen_end(state, cursor) || (previous != NULL && cursor->epoch != 0 &&
+                                      has_seen_end(previous, cursor))) {
+    *position = state->last;
+    return WEIR_FINISHED;
+  }
+  i = find_epoch(state, cursor->epoch);
+  return i == state->epoch_count ? WEIR_FOREIGN
+                                 : judge(state, i, cursor->seq, position);
+}
+
+/* Read a caller's state; NULL stays NULL in *given. */
+static bool load_state(weir_state *state, const weir_state *callers,
+                       const weir_state **given) {
+  memset(state, 0, sizeof *state);
+  *given = callers == NULL ? NULL : state;
+  return callers == NULL ||
+         (weir__load(state, sizeof *state, callers) == WEIR_OK &&
+          weir__state_is_sound(state));
+}
+
+int weir_cursor_resolve(const weir_state *callers,
+                        const weir_state *callers_previous, int parsed,
+                        const weir_cursor *cursor, int from,
+                        weir_resolution *resolution) {
+  weir_resolution result = {0};
+  weir_state states[2];
+  const weir_state *state;
+  const weir_state *previous;
+
+  if (!load_state(&states[0], callers, &state) ||
+      !load_state(&states[1], callers_previous, &previous) ||
+      (from != WEIR_FROM_START && from != WEIR_FROM_HEAD)) {
+    return WEIR_EINVAL;
+  }
+  if (state == NULL) {
+    result.verdict = WEIR_UNKNOWN;
+  } else {
+    result.verdict =
+        resolve(state, previous, parsed, cursor, from, &result.position.seq);
+    result.position.epoch = weir__state_epoch_of(state, result.position.seq);
+    result.first = result.position.seq + 1;
+    result.last = state->last;
+    result.gap =
+        result.verdict >= WEIR_EVICTED && result.verdict <= WEIR_MALFORMED;
+  }
+  return weir__store(resolution, &result, sizeof result);
+}
+
+const char *weir_verdict_name(int verdict) {
+  static const char *const names[] = {
+      "pending", "fresh",   "resumed",   "evicted",  "ahead",
+      "rewound", "foreign", "malformed", "finished", "unknown"};
+
+  return verdict >= WEIR_PENDING && verdict <= WEIR_UNKNOWN ? names[verdict]
+                                                            : "none";
+}

@@ -1,0 +1,15 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__CURSOR_H
+#define WEIR__CURSOR_H
+
+#include <stdbool.h>
+
+#include <weir/cursor.h>
+
+/* Whether a state, of this library's size, does not contradict itself. */
+bool weir__state_is_sound(const weir_state *state);
+
+/* The epoch that gave the number seq; the first for 0. The state is sound. */
+uint64_t weir__state_epoch_of(const weir_state *state, uint64_t seq);
+
+#endif /* WEIR__CURSOR_H */

@@ -1,0 +1,463 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "history.h"
+
+#include "cursor.h"
+
+void weir__history_init(struct weir__history *history,
+                        struct weir__core *core) {
+  memset(history, 0, sizeof *history);
+  history->core = core;
+  history->epochs = &history->first;
+  history->epoch_cap = 1;
+  weir__link_init(&history->waiters);
+  weir__link_init(&history->fetches);
+}
+
+/* The bytes of a page's events that are not trimmed. */
+static uint64_t kept_bytes(const struct weir__history *history,
+                           const struct weir__page *page) {
+  return page->used -
+         weir__page_end(page, weir__page_count(page, history->trimmed));
+}
+
+/* Drop count pages from number at on. */
+static void drop_pages(struct weir__history *history, uint32_t at,
+                       uint32_t count) {
+  struct weir__page *page;
+  uint32_t i;
+
+  for (i = at; i < at + count; ++i) {
+    page = history->pages[i];
+    history->bytes -= kept_bytes(history, page);
+    weir__link_remove(&page->lru);
+    page->history = NULL;
+    weir__page_release(page);
+  }
+  history->page_count -= count;
+  if (at < history->page_count) {
+    memmove(history->pages + at, history->pages + at + count,
+            (history->page_count - at) * sizeof history->pages[0]);
+  }
+}
+
+static void set_epochs(struct weir__history *history, weir_epoch *epochs,
+                       uint32_t cap) {
+  if (history->epoch_cap > 1) {
+    weir__core_free(history->core, history->epochs,
+                    history->epoch_cap * sizeof history->epochs[0]);
+  }
+  history->epochs = epochs;
+  history->epoch_cap = cap;
+}
+
+void weir__history_free(struct weir__history *history) {
+  drop_pages(history, 0, history->page_count);
+  weir__core_free(history->core, history->pages,
+                  history->page_cap * sizeof history->pages[0]);
+  history->pages = NULL;
+  history->page_cap = 0;
+  set_epochs(history, &history->first, 1);
+  history->epoch_count = 0;
+  weir__handle_release(history->handle);
+  history->handle = NULL;
+}
+
+/* Room for so many epochs. */
+static bool reserve_epochs(struct weir__history *history, size_t count) {
+  weir_epoch *epochs;
+  uint32_t cap = history->epoch_cap;
+
+  if (count <= cap) {
+    return true;
+  }
+  if (count > UINT32_MAX / 2) {
+    return false;
+  }
+  while (cap < count) {
+    cap *= 2;
+  }
+  epochs = weir__core_alloc(history->core, cap * sizeof *epochs);
+  if (epochs == NULL) {
+    return false;
+  }
+  memcpy(epochs, history->epochs, history->epoch_count * sizeof *epochs);
+  set_epochs(history, epochs, cap);
+  return true;
+}
+
+int weir__history_add_epoch(struct weir__history *history, uint64_t epoch) {
+  weir_epoch *added;
+
+  if (!reserve_epochs(history, (size_t)history->epoch_count + 1)) {
+    return WEIR_ENOMEM;
+  }
+  added = &history->epochs[history->epoch_count++];
+  added->epoch = epoch;
+  added->last = history->committed;
+  return WEIR_OK;
+}
+
+int weir__history_set_epochs(struct weir__history *history,
+                             const weir_epoch *epochs, size_t count) {
+  if (!reserve_epochs(history, count)) {
+    return WEIR_ENOMEM;
+  }
+  memcpy(history->epochs, epochs, count * sizeof *epochs);
+  history->epoch_count = (uint32_t)count;
+  return WEIR_OK;
+}
+
+void weir__history_state(const struct weir__history *history,
+                         weir_state *state) {
+  memset(state, 0, sizeof *state);
+  state->size = sizeof *state;
+  state->epochs = history->epochs;
+  state->epoch_count = history->epoch_count;
+  state->trimmed = history->trimmed;
+  state->last = history->committed;
+  state->ended = history->ended;
+}
+
+uint64_t weir__history_epoch(const struct weir__history *history) {
+  return history->epoch_count == 0
+             ? 0
+             : history->epochs[history->epoch_count - 1].epoch;
+}
+
+/* The page that grows, if there is one. */
+static struct weir__page *open_page(const struct weir__history *history) {
+  struct weir__page *page =
+      history->page_count == 0 ? NULL : history->pages[history->page_count - 1];
+
+  return page != NULL && weir__link_alone(&page->lru) && !page->lost &&
+                 page->last == history->put
+             ? page
+             : NULL;
+}
+
+/* Let the full pages whose events are committed be evicted. */
+static void settle(struct weir__history *history) {
+  const struct weir__page *open = open_page(history);
+  uint32_t i = history->page_count;
+  struct weir__page *page;
+
+  while (i > 0 && weir__link_alone(&history->pages[i - 1]->lru)) {
+    i -= 1;
+  }
+  for (; i < history->page_count; ++i) {
+    page = history->pages[i];
+    if (page != open && page->last <= history->committed) {
+      weir__link_append(&history->core->pages, &page->lru);
+    }
+  }
+}
+
+static bool reserve_page(struct weir__history *history) {
+  struct weir__page **pages;
+  uint32_t cap;
+
+  if (history->page_count < history->page_cap) {
+    return true;
+  }
+  cap = history->page_cap == 0 ? 2 : history->page_cap * 2;
+  pages = weir__core_alloc(history->core, cap * sizeof *pages);
+  if (pages == NULL) {
+    return false;
+  }
+  weir__copy(pages, history->pages, history->page_count * sizeof *pages);
+  weir__core_free(history->core, history->pages,
+                  history->page_cap * sizeof *pages);
+  history->pages = pages;
+  history->page_cap = cap;
+  return true;
+}
+
+/* A new page at the end, with room for a frame of len bytes. */
+static int add_page(struct weir__history *history, size_t len,
+                    struct weir__page **added) {
+  const struct weir__page *before = open_page(history);
+  size_t size = before == NULL ? WEIR__PAGE_LEAST : before->size * (size_t)2;
+  size_t room;
+  int rv;
+
+  size = size < WEIR__PAGE_MOST ? size : WEIR__PAGE_MOST;
+  if (!weir__add(len, sizeof(struct weir__page_entry), &room)) {
+    return WEIR_EOVERFLOW;
+  }
+  if (room < size - sizeof(struct weir__page)) {
+    room = size - sizeof(struct weir__page);
+  }
+  rv = weir__page_new(history->core, room, added);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  /* Making room may have dropped pages, and needs none. */
+  if (!reserve_page(history)) {
+    weir__page_release(*added);
+    return WEIR_ENOMEM;
+  }
+  (*added)->history = history;
+  (*added)->after = history->put;
+  (*added)->last = history->put;
+  (*added)->sparse = (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
+  history->pages[history->page_count++] = *added;
+  return WEIR_OK;
+}
+
+/* A frame of len bytes is in the page, behind the others: account for it. */
+static void added(struct weir__history *history, struct weir__page *page,
+                  size_t len, uint64_t seq) {
+  weir__page_add(page, len, seq);
+  history->put = seq;
+  history->bytes += len;
+}
+
+/* Put a frame where there is room for it: at once into the open page if it
+ * fits, else into a new one. */
+static int place(struct weir__history *history, uint64_t seq,
+                 uint64_t max_lines,
+                 void (*put)(struct weir__out *out, const void *what),
+                 const void *what) {
+  struct weir__page *page = open_page(history);
+  struct weir__out out;
+  size_t len;
+  int rv;
+
+  if (page != NULL) {
+    weir__out_init(&out, weir__page_bytes(page) + page->used,
+                   weir__page_room(page));
+  } else {
+    weir__out_init(&out, NULL, 0);
+  }
+  put(&out, what);
+  rv = weir__out_end(&out, &len);
+  if (out.lines > max_lines) {
+    return WEIR_ETOOBIG;
+  }
+  if (rv == WEIR_ENOSPACE) {
+    rv = add_page(history, len, &page);
+    if (rv == WEIR_OK) {
+      weir__out_init(&out, weir__page_bytes(page), len);
+      put(&out, what);
+    }
+  }
+  if (rv == WEIR_OK) {
+    added(history, page, len, seq);
+  }
+  return rv;
+}
+
+struct event {
+  const struct weir__scheme *scheme;
+  const weir_cursor *cursor;
+  const struct weir__content *content;
+};
+
+static void put_event(struct weir__out *out, const void *what) {
+  const struct event *event = what;
+
+  weir__put_content(out, event->scheme, event->content, event->cursor);
+}
+
+static void put_bytes(struct weir__out *out, const void *what) {
+  const weir_bytes *bytes = what;
+
+  weir__put(out, bytes->base, bytes->len);
+}
+
+int weir__history_put(struct weir__history *history,
+                      const struct weir__scheme *scheme,
+                      const weir_cursor *cursor,
+                      const struct weir__content *content) {
+  const struct event event = {scheme, cursor, content};
+
+  return place(history, cursor->seq, scheme->lines, put_event, &event);
+}
+
+int weir__history_put_frame(struct weir__history *history,
+                            const weir_cursor *cursor, const void *frame,
+                            size_t len) {
+  const weir_bytes bytes = {frame, len};
+
+  return place(history, cursor->seq, UINT64_MAX, put_bytes, &bytes);
+}
+
+int weir__history_insert(struct weir__history *history,
+                         struct weir__page *page) {
+  const uint32_t at = weir__history_index(history, page->after);
+
+  if (!reserve_page(history)) {
+    return WEIR_ENOMEM;
+  }
+  memmove(history->pages + at + 1, history->pages + at,
+          (history->page_count - at) * sizeof history->pages[0]);
+  history->pages[at] = page;
+  history->page_count += 1;
+  history->bytes += kept_bytes(history, page);
+  page->history = history;
+  weir__link_append(&history->core->pages, &page->lru);
+  return WEIR_OK;
+}
+
+void weir__history_commit(struct weir__history *history, uint64_t seq,
+                          uint64_t ended) {
+  history->committed = seq;
+  history->put = weir__max(history->put, seq);
+  history->ended = ended != 0 ? ended : history->ended;
+  history->epochs[history->epoch_count - 1].last = seq;
+  settle(history);
+  weir__core_ready_all(history->core, &history->waiters);
+}
+
+void weir__history_take_back(struct weir__history *history, uint64_t seq) {
+  struct weir__page *page;
+
+  while (history->page_count != 0) {
+    page = history->pages[history->page_count - 1];
+    if (page->last <= seq) {
+      break;
+    }
+    if (page->after >= seq || page->lost) {
+      drop_pages(history, history->page_count - 1, 1);
+    } else {
+      history->bytes -= kept_bytes(history, page);
+      weir__page_cut(page, weir__page_count(page, seq), seq);
+      history->bytes += kept_bytes(history, page);
+    }
+  }
+  history->put = weir__min(history->put, seq);
+}
+
+void weir__history_trim(struct weir__history *history, uint64_t seq) {
+  uint32_t gone = 0;
+
+  seq = weir__min(seq, history->committed);
+  if (seq <= history->trimmed) {
+    return;
+  }
+  while (gone < history->page_count && history->pages[gone]->last <= seq) {
+    gone += 1;
+  }
+  drop_pages(history, 0, gone);
+  if (history->page_count != 0) {
+    history->bytes -= kept_bytes(history, history->pages[0]);
+  }
+  history->core->info.trimmed += seq - history->trimmed;
+  history->trimmed = seq;
+  if (history->page_count != 0) {
+    history->bytes += kept_bytes(history, history->pages[0]);
+  }
+}
+
+/* With a log the pages are a cache: drop the oldest that nobody reads. */
+static void limit_cache(struct weir__history *history) {
+  const uint64_t limit = history->core->options.history_bytes;
+  struct weir__page *page;
+  uint32_t i = 0;
+
+  while (limit != 0 && history->bytes > limit && i < history->page_count) {
+    page = history->pages[i];
+    if (page->refs > 1 || page->unread || weir__link_alone(&page->lru)) {
+      i += 1;
+    } else {
+      drop_pages(history, i, 1);
+    }
+  }
+}
+
+/* Event number trimmed + 1, the first that is kept: its page, and its place in
+ * there. */
+static struct weir__page *first_kept(const struct weir__history *history,
+                                     uint32_t *n) {
+  struct weir__page *page = history->pages[0];
+
+  *n = weir__page_count(page, history->trimmed);
+  return page;
+}
+
+/* Whether a limit wants the first event to go. The newest stays, whatever its
+ * size, and the end whatever its age. */
+static bool is_beyond(const struct weir__history *history, uint64_t trimmed,
+                      uint64_t bytes) {
+  const weir_hub_options *options = &history->core->options;
+
+  return trimmed + 1 < history->committed &&
+         ((options->history_events != 0 &&
+           history->committed - trimmed > options->history_events) ||
+          (options->history_bytes != 0 && bytes > options->history_bytes));
+}
+
+/* When the first event is too old; WEIR_NEVER if there is none, or no limit. */
+static uint64_t too_old(const struct weir__history *history) {
+  const uint64_t age = history->core->options.history_age;
+  const struct weir__page *page;
+  uint32_t n;
+
+  if (age == 0 || history->trimmed == history->committed ||
+      history->trimmed + 1 == history->ended) {
+    return (uint64_t)WEIR_NEVER;
+  }
+  page = first_kept(history, &n);
+  return weir__later(weir__page_time(page, n), age);
+}
+
+uint64_t weir__history_limit(struct weir__history *history) {
+  uint64_t trimmed = history->trimmed;
+  uint64_t bytes = history->bytes;
+  const struct weir__page *page;
+  uint64_t when;
+  uint32_t i = 0;
+  uint32_t n;
+
+  if (history->handle != NULL) {
+    limit_cache(history);
+    return (uint64_t)WEIR_NEVER;
+  }
+  while (is_beyond(history, trimmed, bytes)) {
+    page = history->pages[i];
+    if (page->last <= trimmed) {
+      i += 1;
+      continue;
+    }
+    n = weir__page_count(page, trimmed);
+    bytes -= weir__page_end(page, n + 1) - weir__page_end(page, n);
+    trimmed += 1;
+  }
+  weir__history_trim(history, trimmed);
+  for (when = too_old(history); when <= history->core->now;
+       when = too_old(history)) {
+    weir__history_trim(history, history->trimmed + 1);
+  }
+  return when;
+}
+
+uint32_t weir__history_index(const struct weir__history *history,
+                             uint64_t after) {
+  uint32_t low = 0;
+  uint32_t high = history->page_count;
+  uint32_t middle;
+
+  /* Most readers stand at the head. */
+  if (high != 0 && history->pages[high - 1]->after <= after) {
+    return history->pages[high - 1]->last > after ? high - 1 : high;
+  }
+  while (low < high) {
+    middle = low + (high - low) / 2;
+    if (history->pages[middle]->last > after) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+void weir__history_evict(struct weir__page *page) {
+  struct weir__history *history = page->history;
+
+  if (history->handle == NULL) {
+    weir__history_trim(history, page->last);
+  } else {
+    drop_pages(history, weir__history_index(history, page->last - 1), 1);
+  }
+}

@@ -1,0 +1,369 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include <weir/http.h>
+
+#include "control.h"
+#include "hub.h"
+#include "scan.h"
+#include "util.h"
+
+/* A key of 255 bytes, percent-encoded. */
+#define STREAM_ID_MOST 768
+
+#define DEFAULT_PREFIX "weir."
+
+void weir_http_options_init(weir_http_options *options, size_t size) {
+  weir_http_options defaults;
+
+  memset(&defaults, 0, sizeof defaults);
+  defaults.size = sizeof defaults;
+  defaults.unknown_status = 404;
+  if (weir__start(options, size)) {
+    (void)weir__store(options, &defaults, sizeof defaults);
+  }
+}
+
+/* RFC 9110, section 5.6.2: what the name of a field is made of. */
+static bool is_token(const char *name, size_t len) {
+  static const char others[] = "!#$%&'*+-.^_`|~";
+  size_t i;
+
+  for (i = 0; i < len; ++i) {
+    if (!((name[i] >= '0' && name[i] <= '9') ||
+          (name[i] >= 'a' && name[i] <= 'z') ||
+          (name[i] >= 'A' && name[i] <= 'Z') ||
+          (name[i] != '\0' && strchr(others, name[i]) != NULL))) {
+      return false;
+    }
+  }
+  return len != 0;
+}
+
+static bool are_sound(const weir_http_options *options) {
+  size_t i;
+
+  if ((options->unknown_status != 404 && options->unknown_status != 204 &&
+       options->unknown_status != 200) ||
+      (options->flags & ~(uint32_t)(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) !=
+          0 ||
+      !weir__is_field(options->origin, options->origin_len) ||
+      !weir__is_field(options->prefix, options->prefix_len)) {
+    return false;
+  }
+  for (i = 0; i < options->field_count; ++i) {
+    if (!is_token(options->fields[i].name, options->fields[i].name_len) ||
+        !weir__is_field(options->fields[i].value,
+                        options->fields[i].value_len)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* The options of a response; the defaults if there are none. */
+static int load_options(const weir_http_options *callers,
+                        weir_http_options *options) {
+  weir_http_options_init(options, sizeof *options);
+  return callers == NULL ? WEIR_OK
+                         : weir__load(options, sizeof *options, callers);
+}
+
+/* A refusal that the client made itself, and not one that passes. */
+static bool is_bad_request(int error) {
+  return error == WEIR_EMALFORMED || error == WEIR_EINVAL ||
+         error == WEIR_EUTF8;
+}
+
+static int32_t status_of(const weir_http_options *options, int error,
+                         int verdict) {
+  if (error != WEIR_OK) {
+    return is_bad_request(error) ? 400 : 200;
+  }
+  switch (verdict) {
+    case WEIR_PENDING:
+      return 0;
+    case WEIR_FINISHED:
+      return 204;
+    case WEIR_UNKNOWN:
+      return options->unknown_status;
+    default:
+      return 200;
+  }
+}
+
+int weir_http_respond(const weir_http_options *callers, int error, int verdict,
+                      const void *key, size_t key_len, uint32_t retry,
+                      weir_response *response) {
+  weir_http_options options;
+  weir_response result;
+
+  if (load_options(callers, &options) != WEIR_OK || !are_sound(&options) ||
+      key_len * 3 > STREAM_ID_MOST || verdict < WEIR_PENDING ||
+      verdict > WEIR_UNKNOWN || error > 0 || retry > WEIR_RETRY_MAX) {
+    return WEIR_EINVAL;
+  }
+  memset(&result, 0, sizeof result);
+  result.status = status_of(&options, error, verdict);
+  result.stream =
+      error == WEIR_OK && verdict >= WEIR_FRESH && verdict <= WEIR_MALFORMED;
+  result.verdict = verdict;
+  result.error = error;
+  result.retry = retry;
+  result.key = key;
+  result.key_len = key_len;
+  result.options = callers;
+  return weir__store(response, &result, sizeof result);
+}
+
+int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
+                     const weir_http_options *options,
+                     weir_subscriber **subscriber, weir_response *response) {
+  weir_subscriber *made = NULL;
+  weir_attach_options known;
+  int verdict = WEIR_PENDING;
+  uint32_t retry;
+  int error;
+  int rv;
+
+  weir_attach_options_init(&known, sizeof known);
+  rv = weir__load(&known, sizeof known, attach);
+  if (rv == WEIR_OK) {
+    /* The host's mistakes first, before anybody is let in. */
+    rv = weir_http_respond(options, WEIR_OK, WEIR_PENDING, known.key,
+                           known.key_len, 0, response);
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  error = weir_hub_attach(hub, attach, &made, &verdict);
+  if (error == WEIR_EINVAL || error == WEIR_EUTF8 || error == WEIR_EBUSY ||
+      error == WEIR_EGONE) {
+    return error;
+  }
+  /* Who has to wait for another to go need not hurry. */
+  retry =
+      error == WEIR_EEXISTS ? known.retry_replaced : weir__hub_draw_retry(hub);
+  *subscriber = made;
+  return weir_http_respond(options, error, verdict, known.key, known.key_len,
+                           retry, response);
+}
+
+/* What a response is made of: loaded by every function below. */
+struct parts {
+  weir_response response;
+  weir_http_options options;
+};
+
+static int load_parts(const weir_response *callers, struct parts *parts) {
+  memset(&parts->response, 0, sizeof parts->response);
+  if (weir__load(&parts->response, sizeof parts->response, callers) !=
+          WEIR_OK ||
+      parts->response.status == 0) {
+    return WEIR_EINVAL;
+  }
+  return load_options(parts->response.options, &parts->options);
+}
+
+/* A field of text that ends in NUL. */
+static void set(weir_field *field, const char *name, const char *value) {
+  field->name = name;
+  field->name_len = strlen(name);
+  field->value = value;
+  field->value_len = strlen(value);
+}
+
+/* Lower case, for HTTP/2 has no other. */
+#define NAME(parts, name, lower) \
+  (((parts)->options.flags & WEIR_HTTP_2) != 0 ? (lower) : (name))
+
+static void set_type(const struct parts *parts, weir_field *field) {
+  const int32_t status = parts->response.status;
+
+  if (status == 200) {
+    set(field, NAME(parts, "Content-Type", "content-type"),
+        "text/event-stream; charset=utf-8");
+  } else if (status == 204) {
+    /* On this type some clients stop that otherwise come back. */
+    set(field, NAME(parts, "Content-Type", "content-type"),
+        "text/event-stream");
+  } else {
+    set(field, NAME(parts, "Content-Length", "content-length"), "0");
+  }
+}
+
+static int set_stream_id(const struct parts *parts, void *dst, size_t cap,
+                         weir_field *field) {
+  struct weir__out out;
+  size_t len;
+  int rv;
+
+  weir__out_init(&out, dst, cap);
+  weir__put_percent(&out, parts->response.key, parts->response.key_len);
+  rv = weir__out_end(&out, &len);
+  set(field, NAME(parts, "X-Stream-Id", "x-stream-id"), "");
+  field->value = dst;
+  field->value_len = len;
+  return rv;
+}
+
+static void set_origin(const struct parts *parts, weir_field *field) {
+  set(field,
+      NAME(parts, "Access-Control-Allow-Origin", "access-control-allow-origin"),
+      "");
+  field->value = parts->options.origin;
+  field->value_len = parts->options.origin_len;
+}
+
+/* Field number i of all that there can be. WEIR_EAGAIN: not in this response.
+ * WEIR_EDONE: there are no more. */
+static int find_field(const struct parts *parts, size_t i, void *dst,
+                      size_t cap, weir_field *field) {
+  const weir_http_options *options = &parts->options;
+  const bool cors = options->origin_len != 0;
+  const bool any = options->origin_len == 1 && options->origin[0] == '*';
+  const bool body = parts->response.status == 200;
+  bool has = true;
+
+  switch (i) {
+    case 0:
+      set_type(parts, field);
+      break;
+    case 1:
+      set(field, NAME(parts, "Cache-Control", "cache-control"),
+          body ? "no-cache, no-transform" : "no-store");
+      break;
+    case 2:
+      has = body;
+      set(field, NAME(parts, "X-Accel-Buffering", "x-accel-buffering"), "no");
+      break;
+    case 3:
+      return parts->response.key_len == 0
+                 ? WEIR_EAGAIN
+                 : set_stream_id(parts, dst, cap, field);
+    case 4:
+      has = body && (options->flags & WEIR_HTTP_2) == 0;
+      set(field, "Connection", "close");
+      break;
+    case 5:
+      has = cors;
+      set_origin(parts, field);
+      break;
+    case 6:
+      has = cors;
+      set(field,
+          NAME(parts, "Access-Control-Expose-Headers",
+               "access-control-expose-headers"),
+          "X-Stream-Id");
+      break;
+    case 7:
+      has = cors && (options->flags & WEIR_HTTP_CREDENTIALS) != 0;
+      set(field,
+          NAME(parts, "Access-Control-Allow-Credentials",
+               "access-control-allow-credentials"),
+          "true");
+      break;
+    case 8:
+      has = cors && !any;
+      set(field, NAME(parts, "Vary", "vary"), "Origin");
+      break;
+    default:
+      if (i - 9 >= options->field_count) {
+        return WEIR_EDONE;
+      }
+      *field = options->fields[i - 9];
+      break;
+  }
+  return has ? WEIR_OK : WEIR_EAGAIN;
+}
+
+int weir_http_field(const weir_response *response, size_t index, void *dst,
+                    size_t cap, weir_field *callers) {
+  struct parts parts;
+  weir_field field;
+  size_t i = 0;
+  int rv = load_parts(response, &parts);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  for (;; ++i) {
+    rv = find_field(&parts, i, dst, cap, &field);
+    if (rv == WEIR_EDONE || (rv != WEIR_EAGAIN && index == 0)) {
+      break;
+    }
+    index -= rv != WEIR_EAGAIN;
+  }
+  if (rv == WEIR_OK) {
+    *callers = field;
+  }
+  return rv;
+}
+
+static const char *status_line(int32_t status) {
+  switch (status) {
+    case 200:
+      return "HTTP/1.1 200 OK\r\n";
+    case 204:
+      return "HTTP/1.1 204 No Content\r\n";
+    case 400:
+      return "HTTP/1.1 400 Bad Request\r\n";
+    default:
+      return "HTTP/1.1 404 Not Found\r\n";
+  }
+}
+
+int weir_http_head(const weir_response *response, void *dst, size_t cap,
+                   size_t *len) {
+  char stream_id[STREAM_ID_MOST];
+  struct weir__out out;
+  struct parts parts;
+  weir_field field;
+  size_t i;
+  int rv = load_parts(response, &parts);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir__out_init(&out, dst, cap);
+  weir__put_text(&out, status_line(parts.response.status));
+  for (i = 0; rv != WEIR_EDONE; ++i) {
+    rv = find_field(&parts, i, stream_id, sizeof stream_id, &field);
+    if (rv == WEIR_OK) {
+      weir__put(&out, field.name, field.name_len);
+      weir__put(&out, ": ", 2);
+      weir__put(&out, field.value, field.value_len);
+      weir__put(&out, "\r\n", 2);
+    }
+  }
+  weir__put(&out, "\r\n", 2);
+  return weir__out_end(&out, len);
+}
+
+int weir_http_body(const weir_response *response, void *dst, size_t cap,
+                   size_t *len) {
+  struct weir__scheme scheme;
+  struct weir__out out;
+  struct parts parts;
+  int rv = load_parts(response, &parts);
+
+  if (rv != WEIR_OK || parts.response.stream != 0) {
+    return WEIR_EINVAL;
+  }
+  weir__out_init(&out, dst, cap);
+  if (parts.response.status == 200) {
+    memset(&scheme, 0, sizeof scheme);
+    scheme.key = parts.response.key;
+    scheme.key_len = parts.response.key_len;
+    scheme.prefix = DEFAULT_PREFIX;
+    scheme.prefix_len = sizeof DEFAULT_PREFIX - 1;
+    if (parts.options.prefix != NULL) {
+      scheme.prefix = parts.options.prefix;
+      scheme.prefix_len = parts.options.prefix_len;
+    }
+    weir__put_closing(&out, &scheme,
+                      parts.response.error == WEIR_EDRAINING
+                          ? WEIR__DRAINING
+                          : WEIR__UNAVAILABLE,
+                      parts.response.retry);
+  }
+  return weir__out_end(&out, len);
+}

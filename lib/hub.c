@@ -1,0 +1,434 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include <weir/hub.h>
+
+#include "attaching.h"
+#include "hub.h"
+#include "opening.h"
+#include "scan.h"
+#include "subscriber.h"
+
+#include <limits.h>
+
+/* Timers touched in one call: as many as take well under a millisecond. What is
+ * left over makes weir_hub_timeout 0. */
+#define TIMERS_AT_ONCE 2048
+
+/* Notices that one call hands out beyond those of which each source had one. */
+#define MORE_AT_ONCE 4096
+
+/* Calls of weir_hub_next after which time passes even if there are notices. */
+#define NOTICES_PER_TURN 64
+
+struct weir_hub {
+  struct weir__core core; /* first: lower floors have only this */
+  struct weir__registry registry;
+};
+
+static struct weir_hub *hub_of(struct weir__core *core) {
+  return weir__owner(core, struct weir_hub, core);
+}
+
+void weir_hub_options_init(weir_hub_options *options, size_t size) {
+  weir_hub_options defaults;
+
+  memset(&defaults, 0, sizeof defaults);
+  defaults.size = sizeof defaults;
+  defaults.prefix = "weir.";
+  defaults.prefix_len = 5;
+  defaults.max_streams = 1000000;
+  defaults.max_subscribers = 1000000;
+  defaults.max_client_subscribers = 6;
+  defaults.max_event_bytes = 1024 * 1024;
+  defaults.max_event_lines = WEIR_FRAME_LINES;
+  defaults.max_pending = 4096;
+  defaults.max_resident = 256 * 1024 * 1024;
+  defaults.history_bytes = 8 * 1024 * 1024;
+  defaults.signal_ring = 64;
+  defaults.recheck = 12000;
+  if (weir__start(options, size)) {
+    (void)weir__store(options, &defaults, sizeof defaults);
+  }
+}
+
+void weir_attach_options_init(weir_attach_options *options, size_t size) {
+  weir_attach_options defaults;
+
+  memset(&defaults, 0, sizeof defaults);
+  defaults.size = sizeof defaults;
+  defaults.heartbeat = 12000;
+  defaults.heartbeat_jitter = 1200;
+  defaults.stall = 30000;
+  defaults.retry = 1000;
+  defaults.retry_jitter = 500;
+  defaults.retry_replaced = 60000;
+  if (weir__start(options, size)) {
+    (void)weir__store(options, &defaults, sizeof defaults);
+  }
+}
+
+static bool floor_take(struct weir__source *source, weir_notice *notice,
+                       bool *more) {
+  return source->reader
+             ? weir__subscriber_take(
+                   weir__owner(source, struct weir_subscriber, source), notice,
+                   more)
+             : weir__producer_take(
+                   weir__owner(source, struct weir_stream, source), notice,
+                   more);
+}
+
+/* Decide what can be decided now that more is known. */
+static void floor_settle(struct weir__generation *generation) {
+  struct weir__registry *registry = &hub_of(generation->core)->registry;
+
+  weir__generation_hold(generation);
+  weir__attaching_settle(registry, generation);
+  weir__opening_settle(registry, generation);
+  if (generation->registered) {
+    if (generation->phase == WEIR__VOID) {
+      weir__registry_forget(registry, generation);
+    } else {
+      weir__generation_reconsider(generation);
+    }
+  }
+  weir__generation_release(generation);
+}
+
+static void floor_forget(struct weir__generation *generation) {
+  weir__registry_forget(&hub_of(generation->core)->registry, generation);
+}
+
+static void floor_left(struct weir_subscriber *reader) {
+  weir__clients_left(&hub_of(reader->core)->registry.clients, reader);
+}
+
+static void floor_free(struct weir__core *core) {
+  const weir_allocator allocator = core->allocator;
+
+  weir__map_free(&core->calls);
+  weir__free(&allocator, hub_of(core), sizeof(struct weir_hub));
+}
+
+static void floor_destroy(struct weir__source *source) {
+  if (source->reader) {
+    weir__subscriber_destroy(
+        weir__owner(source, struct weir_subscriber, source));
+  } else {
+    weir__producer_destroy(weir__owner(source, struct weir_stream, source));
+  }
+}
+
+static const struct weir__floors floors = {
+    .take = floor_take,
+    .evict = weir__history_evict,
+    .changed = weir__tend_changed,
+    .owner = &weir__tend_owner,
+    .work = weir__tend_work,
+    .settle = floor_settle,
+    .forget = floor_forget,
+    .rewind = weir__reader_rewind,
+    .deny = weir__reader_deny,
+    .left = floor_left,
+    .abort = weir__reader_abort,
+    .free = floor_free,
+    .destroy = floor_destroy,
+};
+
+/* Read a caller's log; *log is zeros if there is none. */
+static int load_log(const weir_log *callers, weir_log *log) {
+  weir_log_init(log, sizeof *log);
+  if (callers == NULL) {
+    return WEIR_OK;
+  }
+  if (weir__load(log, sizeof *log, callers) != WEIR_OK || log->open == NULL ||
+      log->append == NULL || log->read == NULL || log->trim == NULL ||
+      log->close == NULL || (log->flags & ~WEIR_LOG_SPARSE) != 0) {
+    return WEIR_EINVAL;
+  }
+  return WEIR_OK;
+}
+
+static bool are_sound(const weir_hub_options *options,
+                      const weir_allocator *allocator) {
+  return (allocator->alloc == NULL) == (allocator->free == NULL) &&
+         options->prefix_len <= WEIR__PREFIX_MOST &&
+         weir__is_field(options->prefix, options->prefix_len) &&
+         weir__is_text(options->prefix, options->prefix_len) &&
+         (options->cursor_format == WEIR_CURSOR_EPOCH ||
+          options->cursor_format == WEIR_CURSOR_DECIMAL) &&
+         (options->flags & ~WEIR_HUB_BYTES) == 0 &&
+         options->max_event_lines != 0 &&
+         options->max_event_lines <= WEIR_FRAME_LINES &&
+         options->signal_ring != 0 && options->signal_ring <= 65536;
+}
+
+int weir_hub_new(const weir_hub_options *callers, weir_hub **hub) {
+  weir_hub_options options;
+  weir_allocator allocator;
+  struct weir__core *core;
+  uint64_t secret[4];
+  weir_log log;
+  int rv;
+
+  weir_hub_options_init(&options, sizeof options);
+  if (callers != NULL &&
+      weir__load(&options, sizeof options, callers) != WEIR_OK) {
+    return WEIR_EINVAL;
+  }
+  memset(&allocator, 0, sizeof allocator);
+  allocator.size = sizeof allocator;
+  if (options.allocator != NULL &&
+      weir__load(&allocator, sizeof allocator, options.allocator) != WEIR_OK) {
+    return WEIR_EINVAL;
+  }
+  if (load_log(options.log, &log) != WEIR_OK ||
+      !are_sound(&options, &allocator)) {
+    return WEIR_EINVAL;
+  }
+  options.allocator = &allocator;
+  rv = weir__core_new(&options, sizeof(struct weir_hub), &floors, &core);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  core->log = log;
+  if (core->options.entropy(core->options.entropy_user, secret,
+                            sizeof secret) != WEIR_OK) {
+    weir__core_release(core);
+    return WEIR_EENTROPY;
+  }
+  weir__registry_init(&hub_of(core)->registry, core, secret);
+  *hub = hub_of(core);
+  return WEIR_OK;
+}
+
+void weir_hub_free(weir_hub *hub) {
+  struct weir__core *core;
+
+  if (hub == NULL || hub->core.gone) {
+    return;
+  }
+  core = &hub->core;
+  if (core->running || core->inside != 0) {
+    core->dying = true;
+    return;
+  }
+  weir__registry_free(&hub->registry);
+  weir__core_start_work(core);
+  weir__core_destroy_doomed(core);
+  core->gone = true;
+  weir__settings_release(core, core->settings);
+  core->settings = NULL;
+  weir__core_release(core);
+}
+
+/* Let the timers fire whose time has come. */
+static void fire(struct weir__core *core) {
+  unsigned budget = TIMERS_AT_ONCE;
+  struct weir__timer *timer =
+      weir__wheel_expire(&core->wheel, core->now, &budget);
+
+  while (timer != NULL) {
+    switch (weir__timer_kind(timer)) {
+      case WEIR__TIMER_CALL:
+        weir__call_expired(timer);
+        break;
+      case WEIR__TIMER_STREAM:
+        weir__tend_expired(timer);
+        break;
+      case WEIR__TIMER_READER:
+        weir__subscriber_expired(timer);
+        break;
+      default:
+        weir__clients_expired(timer);
+        break;
+    }
+    timer = weir__wheel_expire(&core->wheel, core->now, &budget);
+  }
+}
+
+/* Everything that is due but notices. */
+static void turn(weir_hub *hub) {
+  struct weir__core *core = &hub->core;
+
+  core->woken = false;
+  weir__core_tick(core);
+  weir__core_destroy_doomed(core);
+  fire(core);
+  weir__core_start_work(core);
+  (void)weir__registry_drain_more(&hub->registry);
+}
+
+/* Take the next notice off the queue. Its source goes back to where `again`
+ * says, if it has another. */
+static bool take_notice(struct weir__core *core, struct weir__link *again,
+                        weir_notice *notice) {
+  struct weir__link *link = core->ready.next;
+  struct weir__source *source;
+  bool more;
+
+  link = link == &core->mark ? link->next : link;
+  if (link == &core->ready) {
+    return false;
+  }
+  memset(notice, 0, sizeof *notice);
+  notice->size = sizeof *notice;
+  source = weir__owner(link, struct weir__source, link);
+  weir__link_remove(link);
+  floor_take(source, notice, &more);
+  if (more) {
+    weir__link_append(again, link);
+  }
+  return true;
+}
+
+/* Hand out what is in the queue now, and what more its sources have to say, as
+ * long as that does not go on and on. */
+static void dispatch(struct weir__core *core) {
+  unsigned more = MORE_AT_ONCE;
+  weir_notice notice;
+
+  weir__link_append(&core->ready, &core->mark);
+  while (core->ready.next != &core->mark) {
+    more -= more != 0;
+    (void)take_notice(core, more != 0 ? &core->mark : &core->ready, &notice);
+    core->options.notify(core->options.notify_user, &notice);
+  }
+  weir__link_remove(&core->mark);
+}
+
+int weir_hub_run(weir_hub *hub) {
+  struct weir__core *core = &hub->core;
+  int rv = weir__core_enter(core);
+
+  if (rv != WEIR_OK || core->running) {
+    return rv != WEIR_OK ? rv : WEIR_EBUSY;
+  }
+  core->running = true;
+  turn(hub);
+  if (core->options.notify != NULL) {
+    dispatch(core);
+  }
+  core->running = false;
+  if (core->dying) {
+    weir_hub_free(hub);
+  }
+  return WEIR_OK;
+}
+
+int weir_hub_next(weir_hub *hub, weir_notice *callers) {
+  struct weir__core *core = &hub->core;
+  weir_notice notice;
+  int rv = weir__core_enter(core);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (callers == NULL || callers->size <= sizeof callers->size) {
+    return WEIR_EINVAL;
+  }
+  /* Time passes when there is nothing else to do, and now and then. */
+  core->taken += 1;
+  if (!core->running &&
+      (core->taken % NOTICES_PER_TURN == 0 || !weir__core_waits(core) ||
+       weir__link_alone(&core->ready))) {
+    turn(hub);
+  }
+  if (!take_notice(core, &core->ready, &notice)) {
+    core->woken = false;
+    return WEIR_EAGAIN;
+  }
+  return weir__store(callers, &notice, sizeof notice);
+}
+
+int weir_hub_timeout(weir_hub *hub) {
+  struct weir__core *core = &hub->core;
+  uint64_t next;
+
+  if (core->gone) {
+    return -1;
+  }
+  weir__core_tick(core);
+  if (weir__core_waits(core) || hub->registry.undrained != 0) {
+    return 0;
+  }
+  core->woken = false;
+  next = weir__wheel_next(&core->wheel);
+  if (next == (uint64_t)WEIR_NEVER) {
+    return -1;
+  }
+  return next <= core->now ? 0 : (int)weir__min(next - core->now, INT_MAX);
+}
+
+int weir_hub_open(weir_hub *hub, const weir_open_options *callers,
+                  weir_stream **stream) {
+  struct weir__core *core = &hub->core;
+  weir_open_options options;
+  int rv = weir__core_enter(core);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir_open_options_init(&options, sizeof options);
+  rv = weir__load(&options, sizeof options, callers);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir__core_tick(core);
+  return weir__opening_open(&hub->registry, &options, stream);
+}
+
+int weir_hub_attach(weir_hub *hub, const weir_attach_options *callers,
+                    weir_subscriber **subscriber, int *verdict) {
+  struct weir__core *core = &hub->core;
+  weir_attach_options options;
+  int rv = weir__core_enter(core);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir_attach_options_init(&options, sizeof options);
+  rv = weir__load(&options, sizeof options, callers);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir__core_tick(core);
+  rv = weir__attaching_attach(&hub->registry, &options, subscriber, verdict);
+  if (rv != WEIR_OK && rv != WEIR_EINVAL && rv != WEIR_EUTF8) {
+    core->info.refused += 1;
+  }
+  return rv;
+}
+
+int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
+                  uint64_t last) {
+  int rv = weir__core_enter(&hub->core);
+
+  if (rv == WEIR_OK) {
+    weir__core_tick(&hub->core);
+    weir__registry_hint(&hub->registry, key, key_len, last);
+  }
+  return rv;
+}
+
+int weir_hub_drain(weir_hub *hub, uint64_t over) {
+  int rv = weir__core_enter(&hub->core);
+
+  if (rv == WEIR_OK) {
+    weir__core_tick(&hub->core);
+    hub->core.draining = true;
+    weir__registry_drain(&hub->registry, over);
+    weir__core_wake(&hub->core);
+  }
+  return rv;
+}
+
+int weir_hub_get_info(const weir_hub *hub, weir_hub_info *info) {
+  weir_hub_info now = hub->core.info;
+
+  now.streams = hub->registry.streams.count;
+  return weir__store(info, &now, sizeof now);
+}
+
+uint32_t weir__hub_draw_retry(weir_hub *hub) {
+  return 1000 + weir__core_draw(&hub->core, 500);
+}

@@ -1,0 +1,68 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__MAP_H
+#define WEIR__MAP_H
+
+/* A hash table from keys of bytes to the objects that hold them. The hash is
+ * SipHash-1-3 under a secret key (Aumasson and Bernstein, 2012), so that nobody
+ * outside can choose keys that collide. The table grows by one bucket at a time
+ * (linear hashing: Litwin, 1980), so that no insertion waits for the rest. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/base.h>
+
+/* To be embedded in what is kept. The key's bytes belong to the owner and stay
+ * while it is in the map. */
+struct weir__node {
+  struct weir__node *next; /* in a bucket that runs over */
+  const void *key;
+  uint32_t key_len;
+  uint32_t hash;
+};
+
+struct weir__bucket;
+
+struct weir__map {
+  const weir_allocator *allocator;
+  uint64_t secret[2];
+  size_t count;
+  size_t buckets; /* in use */
+  size_t level;   /* a power of 2: level <= buckets < 2 * level */
+  struct weir__bucket **segments;
+  size_t segment_cap;
+};
+
+/* secret: 16 random bytes. Nothing is allocated until the first insertion. */
+void weir__map_init(struct weir__map *map, const weir_allocator *allocator,
+                    const void *secret);
+
+/* Free the table. What was in it is the caller's. */
+void weir__map_free(struct weir__map *map);
+
+struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
+                                  size_t key_len);
+
+/* Insert a node whose key is not in the map and whose key and key_len are set.
+ * WEIR_OK or WEIR_ENOMEM. */
+int weir__map_insert(struct weir__map *map, struct weir__node *node);
+
+/* Remove a node that is in the map. */
+void weir__map_remove(struct weir__map *map, struct weir__node *node);
+
+/* Put a node in the place of another of the same key. */
+void weir__map_replace(struct weir__map *map, struct weir__node *old,
+                       struct weir__node *node);
+
+/* Any node, NULL if the map is empty: to take it apart. */
+struct weir__node *weir__map_any(const struct weir__map *map);
+
+/* Hand the nodes of one bucket (of map->buckets) to visit, which leaves the map
+ * alone. Whoever visits the buckets from the last down to 0, and inserts
+ * nothing meanwhile, sees every node that stays, some perhaps twice. */
+void weir__map_visit(const struct weir__map *map, size_t bucket,
+                     void (*visit)(void *user, struct weir__node *node),
+                     void *user);
+
+#endif /* WEIR__MAP_H */

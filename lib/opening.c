@@ -1,0 +1,204 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "opening.h"
+
+#define FLAGS                                                  \
+  (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_SHARED | \
+   WEIR_OPEN_ENVELOPE)
+
+/* The open of a producer begins a generation: in this one, of which storage
+ * knows nothing. */
+static void found(struct weir_stream *producer,
+                  struct weir__generation *generation, uint64_t after) {
+  int rv = weir__tend_begin(generation, producer->settings, after);
+
+  producer->founder = rv == WEIR_OK;
+  if (rv != WEIR_OK) {
+    weir__producer_refuse(producer, rv);
+  }
+}
+
+/* It begins the next generation of the key. */
+static void found_next(struct weir__registry *registry,
+                       struct weir_stream *producer,
+                       struct weir__generation *generation) {
+  struct weir__generation *next = NULL;
+  int rv = weir__registry_succeed(registry, generation, &next);
+
+  if (rv != WEIR_OK) {
+    weir__producer_refuse(producer, rv);
+    return;
+  }
+  weir__producer_join(producer, next);
+  found(producer, next, weir__generation_name(generation));
+  weir__tend_advance(next);
+}
+
+/* The key has a live generation: may this hub write it? */
+static void join(struct weir_stream *producer,
+                 struct weir__generation *generation) {
+  int rv = weir__generation_is_writable(generation);
+
+  if (rv == WEIR_OK) {
+    weir__producer_accept(producer, true);
+  } else if (weir__tend_is_taking(generation)) {
+    producer->asked = true;
+  } else if (producer->asked) {
+    weir__producer_refuse(producer, generation->fault != WEIR_OK
+                                        ? generation->fault
+                                        : WEIR_EFENCED);
+  } else {
+    producer->asked = true;
+    rv = weir__tend_take(generation);
+    if (rv != WEIR_OK) {
+      weir__producer_refuse(producer, rv);
+    }
+  }
+}
+
+/* Decide the open of a producer, if that is possible now. */
+static void decide_open(struct weir__registry *registry,
+                        struct weir_stream *producer) {
+  struct weir__generation *generation = producer->generation;
+  int rv;
+
+  if (generation->phase == WEIR__VOID) {
+    if (generation->fault != WEIR_OK) {
+      weir__producer_refuse(producer, generation->fault);
+      return;
+    }
+    if ((producer->flags & WEIR_OPEN_EXISTING) != 0) {
+      weir__producer_refuse(producer, WEIR_ENOENT);
+      return;
+    }
+    found(producer, generation, 0);
+  }
+  if (generation->phase == WEIR__CREATING && !producer->founder &&
+      producer->on_duplicate == WEIR_REJECT) {
+    weir__producer_refuse(producer, WEIR_EEXISTS);
+  }
+  if (generation->phase != WEIR__KNOWN || !producer->pending) {
+    return;
+  }
+  if (producer->founder) {
+    weir__producer_accept(producer, false);
+  } else if (generation->ending) {
+    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
+      weir__producer_refuse(producer, WEIR_EENDED);
+    } else {
+      found_next(registry, producer, generation);
+    }
+  } else if (producer->on_duplicate == WEIR_REJECT) {
+    weir__producer_refuse(producer, WEIR_EEXISTS);
+  } else if (producer->on_duplicate == WEIR_REPLACE) {
+    rv = weir__tend_cancel(generation, "replaced_by_new_stream");
+    if (rv == WEIR_OK) {
+      found_next(registry, producer, generation);
+    } else {
+      weir__producer_refuse(producer, rv);
+    }
+  } else {
+    join(producer, generation);
+  }
+}
+
+void weir__opening_settle(struct weir__registry *registry,
+                          struct weir__generation *generation) {
+  struct weir__link *producers = &generation->producers;
+  struct weir__generation *newest;
+  struct weir_stream *producer;
+  struct weir__link pending;
+  struct weir__link rest;
+
+  weir__link_init(&pending);
+  weir__link_init(&rest);
+  while (!weir__link_alone(producers)) {
+    producer = weir__owner(producers->next, struct weir_stream, sibling);
+    weir__link_remove(&producer->sibling);
+    weir__link_append(producer->pending ? &pending : &rest, &producer->sibling);
+  }
+  weir__link_splice(producers, &rest);
+  while (!weir__link_alone(&pending)) {
+    producer = weir__owner(pending.next, struct weir_stream, sibling);
+    weir__link_remove(&producer->sibling);
+    weir__link_append(producers, &producer->sibling);
+    /* One of those before may have begun the next generation, which has its own
+     * fate. */
+    newest = weir__registry_find(registry, generation->key,
+                                 generation->node.key_len);
+    if (newest == NULL) {
+      weir__producer_refuse(producer, WEIR_ENOENT);
+    } else {
+      if (newest != generation) {
+        weir__producer_join(producer, newest);
+      }
+      decide_open(registry, producer);
+    }
+  }
+}
+
+/* The settings of an open, shared with those of the last one if they are the
+ * same. */
+static int choose_settings(struct weir__core *core,
+                           const weir_open_options *options,
+                           struct weir__settings **settings) {
+  int rv = weir__settings_new(core, options, core->settings, settings);
+
+  if (rv == WEIR_OK && *settings != core->settings) {
+    weir__settings_release(core, core->settings);
+    core->settings = *settings;
+    core->settings->refs += 1;
+  }
+  return rv;
+}
+
+int weir__opening_open(struct weir__registry *registry,
+                       const weir_open_options *options,
+                       struct weir_stream **stream) {
+  struct weir__core *core = registry->core;
+  struct weir__generation *generation;
+  struct weir__settings *settings;
+  struct weir_stream *producer;
+  int rv = weir__registry_check_key(options->key, options->key_len);
+
+  if (rv == WEIR_OK &&
+      (options->on_duplicate < WEIR_JOIN ||
+       options->on_duplicate > WEIR_REJECT ||
+       (options->flags & ~(uint32_t)FLAGS) != 0 ||
+       ((options->flags & WEIR_OPEN_SHARED) != 0 && core->log.open == NULL))) {
+    rv = WEIR_EINVAL;
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (core->draining) {
+    return WEIR_EDRAINING;
+  }
+  rv = choose_settings(core, options, &settings);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  rv = weir__producer_new(core, options, settings, &producer);
+  if (rv != WEIR_OK) {
+    weir__settings_release(core, settings);
+    return rv;
+  }
+  generation = weir__registry_find(registry, options->key, options->key_len);
+  if (generation == NULL) {
+    rv = weir__registry_add(registry, options->key, options->key_len,
+                            &generation);
+  }
+  if (rv != WEIR_OK) {
+    weir_stream_release(producer);
+    return rv;
+  }
+  weir__producer_join(producer, generation);
+  weir__tend_advance(generation);
+  producer->silent = false;
+  if (!producer->pending && producer->source.error != WEIR_OK) {
+    rv = producer->source.error;
+    weir_stream_release(producer);
+    return rv;
+  }
+  *stream = producer;
+  return WEIR_OK;
+}

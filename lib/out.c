@@ -1,0 +1,129 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "out.h"
+
+#include "scan.h"
+#include "util.h"
+
+void weir__out_init(struct weir__out *out, void *dst, size_t cap) {
+  out->dst = dst;
+  out->cap = cap;
+  out->len = 0;
+  out->lines = 0;
+  out->overflow = false;
+}
+
+int weir__out_end(const struct weir__out *out, size_t *len) {
+  if (out->overflow) {
+    return WEIR_EOVERFLOW;
+  }
+  *len = out->len;
+  return out->len > out->cap ? WEIR_ENOSPACE : WEIR_OK;
+}
+
+void weir__put(struct weir__out *out, const void *src, size_t len) {
+  size_t end;
+
+  if (!weir__add(out->len, len, &end)) {
+    out->overflow = true;
+    return;
+  }
+  if (len != 0 && end <= out->cap) {
+    memcpy(out->dst + out->len, src, len);
+  }
+  out->len = end;
+}
+
+void weir__put_text(struct weir__out *out, const char *text) {
+  weir__put(out, text, strlen(text));
+}
+
+void weir__put_number(struct weir__out *out, uint64_t number) {
+  char digits[20];
+  size_t at = sizeof digits;
+
+  do {
+    digits[--at] = (char)('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  weir__put(out, digits + at, sizeof digits - at);
+}
+
+/* As much of text as stands before a line break. */
+static size_t put_line(struct weir__out *out, const unsigned char *text,
+                       size_t len) {
+  size_t n;
+
+  if (out->len <= out->cap && len <= out->cap - out->len) {
+    n = weir__copy_line(out->dst + out->len, text, len);
+    out->len += n;
+  } else {
+    n = weir__scan_line(text, len);
+    weir__put(out, text, n);
+  }
+  return n;
+}
+
+void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
+  const unsigned char *p = data;
+  const unsigned char *end = p + len;
+
+  while (p < end) {
+    p += put_line(out, p, (size_t)(end - p));
+    if (p < end) {
+      p += p[0] == '\r' && end - p > 1 && p[1] == '\n' ? 2 : 1;
+      weir__put(out, "\ndata: ", 7);
+      out->lines += 1;
+    }
+  }
+}
+
+void weir__put_json(struct weir__out *out, const void *text, size_t len) {
+  static const char hex[] = "0123456789abcdef";
+  const unsigned char *p = text;
+  char escape[6] = {'\\', 'u', '0', '0', '0', '0'};
+  size_t from = 0;
+  size_t i;
+
+  weir__put(out, "\"", 1);
+  for (i = 0; i < len; ++i) {
+    if (p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
+      continue;
+    }
+    weir__put(out, p + from, i - from);
+    from = i + 1;
+    if (p[i] == '"') {
+      weir__put(out, "\\\"", 2);
+    } else if (p[i] == '\\') {
+      weir__put(out, "\\\\", 2);
+    } else if (p[i] == '\n') {
+      weir__put(out, "\\n", 2);
+    } else if (p[i] == '\r') {
+      weir__put(out, "\\r", 2);
+    } else if (p[i] == '\t') {
+      weir__put(out, "\\t", 2);
+    } else {
+      escape[4] = hex[p[i] >> 4];
+      escape[5] = hex[p[i] & 15];
+      weir__put(out, escape, sizeof escape);
+    }
+  }
+  weir__put(out, p == NULL ? NULL : p + from, len - from);
+  weir__put(out, "\"", 1);
+}
+
+void weir__put_percent(struct weir__out *out, const void *text, size_t len) {
+  static const char hex[] = "0123456789ABCDEF";
+  const unsigned char *p = text;
+  char escape[3] = {'%', '0', '0'};
+  size_t i;
+
+  for (i = 0; i < len; ++i) {
+    if (p[i] > 0x20 && p[i] < 0x7f && p[i] != '%') {
+      weir__put(out, p + i, 1);
+    } else {
+      escape[1] = hex[p[i] >> 4];
+      escape[2] = hex[p[i] & 15];
+      weir__put(out, escape, sizeof escape);
+    }
+  }
+}

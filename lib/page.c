@@ -1,0 +1,177 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "page.h"
+
+#include <weir/cursor.h>
+
+/* Make room for size bytes more. Readers that hold bytes which nobody else
+ * needs are told to go, the longest stalled first; what they hold is free when
+ * the host has released them, so that for once the limit is passed. */
+static int make_room(struct weir__core *core, size_t size) {
+  const uint64_t limit = core->options.max_resident;
+  struct weir__link *first;
+
+  while (limit != 0 && core->info.resident + size > limit) {
+    if (!weir__link_alone(&core->pages)) {
+      first = core->pages.next;
+      core->floors->evict(weir__owner(first, struct weir__page, lru));
+    } else if (!weir__link_alone(&core->holding)) {
+      first = core->holding.next;
+      core->info.evicted += 1;
+      core->floors->abort(weir__owner(first, struct weir__source, link));
+      return WEIR_OK;
+    } else {
+      return WEIR_EMEMORY;
+    }
+  }
+  return WEIR_OK;
+}
+
+int weir__page_new(struct weir__core *core, size_t room,
+                   struct weir__page **made) {
+  struct weir__page *page;
+  size_t size;
+  int rv;
+
+  if (room > UINT32_MAX - 2 * sizeof *page) {
+    return WEIR_ETOOBIG;
+  }
+  /* The index at the back wants to be aligned. */
+  size = (sizeof *page + room + 7) / 8 * 8;
+  rv = make_room(core, size);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  page = weir__core_alloc(core, size);
+  if (page == NULL) {
+    return WEIR_ENOMEM;
+  }
+  memset(page, 0, sizeof *page);
+  weir__link_init(&page->lru);
+  page->core = core;
+  page->refs = 1;
+  page->size = (uint32_t)size;
+  page->born = core->now;
+  core->info.resident += size;
+  *made = page;
+  return WEIR_OK;
+}
+
+void weir__page_release(struct weir__page *page) {
+  page->refs -= 1;
+  if (page->refs == 0) {
+    weir__link_remove(&page->lru);
+    page->core->info.resident -= page->size;
+    weir__core_free(page->core, page, page->size);
+  }
+}
+
+int weir__page_frame(struct weir__core *core,
+                     void (*put)(struct weir__out *out, const void *what),
+                     const void *what, struct weir__page **made) {
+  struct weir__page *page;
+  struct weir__out out;
+  int rv;
+
+  weir__out_init(&out, NULL, 0);
+  put(&out, what);
+  if (out.overflow) {
+    return WEIR_EOVERFLOW;
+  }
+  rv = weir__page_new(core, out.len, &page);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir__out_init(&out, weir__page_bytes(page), out.len);
+  put(&out, what);
+  page->used = (uint32_t)out.len;
+  *made = page;
+  return WEIR_OK;
+}
+
+static struct weir__page_entry *entry(const struct weir__page *page,
+                                      uint32_t n) {
+  char *back = (char *)(uintptr_t)page + page->size;
+
+  return (struct weir__page_entry *)(void *)back - 1 - n;
+}
+
+void weir__page_add(struct weir__page *page, size_t len, uint64_t seq) {
+  const uint64_t age = page->core->now - page->born;
+  struct weir__page_entry *added = entry(page, page->count);
+
+  page->used += (uint32_t)len;
+  page->count += 1;
+  page->last = seq;
+  added->end = page->used;
+  added->age = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
+}
+
+void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last) {
+  page->used = weir__page_end(page, count);
+  page->count = count;
+  page->last = last;
+}
+
+uint64_t weir__page_time(const struct weir__page *page, uint32_t n) {
+  return page->born + entry(page, n)->age;
+}
+
+uint64_t weir__page_seq(const struct weir__page *page, uint32_t n) {
+  const unsigned char *p;
+  uint64_t seq = 0;
+
+  if (!page->sparse) {
+    return page->after + n + 1;
+  }
+  /* The number is the end of the first line: `id: <epoch>-<seq>`, or without
+   * the epoch. */
+  p = weir__page_bytes(page) + weir__page_end(page, n) + 4;
+  for (; *p != '\n'; ++p) {
+    seq = *p >= '0' && *p <= '9' ? seq * 10 + (uint64_t)(*p - '0') : 0;
+  }
+  return seq;
+}
+
+/* The first n for which is_beyond says so: a binary search. */
+static uint32_t search(const struct weir__page *page, uint64_t what,
+                       bool (*is_beyond)(const struct weir__page *page,
+                                         uint32_t n, uint64_t what)) {
+  uint32_t low = 0;
+  uint32_t high = page->count;
+  uint32_t middle;
+
+  while (low < high) {
+    middle = low + (high - low) / 2;
+    if (is_beyond(page, middle, what)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+static bool seq_beyond(const struct weir__page *page, uint32_t n,
+                       uint64_t seq) {
+  return weir__page_seq(page, n) > seq;
+}
+
+static bool end_beyond(const struct weir__page *page, uint32_t n,
+                       uint64_t offset) {
+  return entry(page, n)->end > offset;
+}
+
+uint32_t weir__page_count(const struct weir__page *page, uint64_t seq) {
+  if (seq >= page->last) {
+    return page->count;
+  }
+  if (seq <= page->after) {
+    return 0;
+  }
+  return page->sparse ? search(page, seq, seq_beyond)
+                      : (uint32_t)(seq - page->after);
+}
+
+uint32_t weir__page_count_at(const struct weir__page *page, uint32_t offset) {
+  return offset >= page->used ? page->count : search(page, offset, end_beyond);
+}

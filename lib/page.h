@@ -1,0 +1,100 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__PAGE_H
+#define WEIR__PAGE_H
+
+/* Pages: reference-counted runs of encoded frames that never move. The frames
+ * of events lie one behind the other from the front; an index of where each
+ * ends grows towards them from the back. A page with no events is a single
+ * frame of another kind: a signal, or one of weir's own. */
+
+#include "core.h"
+#include "out.h"
+
+struct weir__page {
+  struct weir__link lru; /* in core->pages, or alone: not to be evicted */
+  struct weir__core *core;
+  struct weir__history *history; /* that keeps it; NULL: none does */
+  struct weir__page *next;       /* in a list of frames of weir's own */
+  uint64_t after; /* the page has the events beyond this number */
+  uint64_t last;  /* up to this; for a frame of another kind, its stamp */
+  uint64_t born;  /* when the first event came */
+  uint32_t refs;
+  uint32_t size; /* of the allocation */
+  uint32_t used; /* bytes of frames */
+  uint32_t count;
+  bool sparse;   /* the numbers have holes */
+  bool unread;   /* fetched for somebody who has not come yet */
+  bool lost;     /* count is 0: storage says that what was here is lost */
+  bool greeting; /* the first of a connection: nothing comes before it */
+};
+
+struct weir__page_entry {
+  uint32_t end; /* where the frame ends */
+  uint32_t age; /* ms from born to its event */
+};
+
+/* The least and the most that a page of many events takes from the allocator;
+ * one event that needs more gets a page of its own size. */
+#define WEIR__PAGE_LEAST 480u
+#define WEIR__PAGE_MOST 32768u
+
+static inline unsigned char *weir__page_bytes(const struct weir__page *page) {
+  return (unsigned char *)(uintptr_t)(page + 1);
+}
+
+/* A page with room for `room` bytes of frames and index. Counted as resident;
+ * makes room by evicting others. WEIR_OK, WEIR_ENOMEM or WEIR_EMEMORY. */
+int weir__page_new(struct weir__core *core, size_t room,
+                   struct weir__page **page);
+
+static inline void weir__page_hold(struct weir__page *page) {
+  page->refs += 1;
+}
+
+void weir__page_release(struct weir__page *page);
+
+/* A page with one frame: what `put` put when it only measured, and puts now.
+ */
+int weir__page_frame(struct weir__core *core,
+                     void (*put)(struct weir__out *out, const void *what),
+                     const void *what, struct weir__page **page);
+
+/* Bytes that another frame may take; -1 if not even its index entry fits. */
+static inline size_t weir__page_room(const struct weir__page *page) {
+  size_t taken = sizeof *page + page->used +
+                 (page->count + (size_t)1) * sizeof(struct weir__page_entry);
+
+  return taken < page->size ? page->size - taken : 0;
+}
+
+/* Account for the frame of len bytes that has been written behind the others:
+ * it is event number seq. */
+void weir__page_add(struct weir__page *page, size_t len, uint64_t seq);
+
+/* Take events off the end until there are count left, the last of number
+ * last. */
+void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last);
+
+/* Where the first n frames end. */
+static inline uint32_t weir__page_end(const struct weir__page *page,
+                                      uint32_t n) {
+  const struct weir__page_entry *back =
+      (const struct weir__page_entry *)(const void *)((const char *)page +
+                                                      page->size);
+
+  return n == 0 ? 0 : back[-(ptrdiff_t)n].end;
+}
+
+/* When the n-th event, from 0, came. */
+uint64_t weir__page_time(const struct weir__page *page, uint32_t n);
+
+/* How many of its events have a number of at most seq. */
+uint32_t weir__page_count(const struct weir__page *page, uint64_t seq);
+
+/* The number of the n-th event, from 0. */
+uint64_t weir__page_seq(const struct weir__page *page, uint32_t n);
+
+/* How many of its events end at or before this offset. */
+uint32_t weir__page_count_at(const struct weir__page *page, uint32_t offset);
+
+#endif /* WEIR__PAGE_H */

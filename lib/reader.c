@@ -1,0 +1,371 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "reader.h"
+
+#define NEVER ((uint64_t)WEIR_NEVER)
+
+int weir__reader_new(struct weir__core *core,
+                     const weir_attach_options *options,
+                     struct weir_subscriber **made) {
+  struct weir_subscriber *subscriber =
+      weir__core_alloc(core, sizeof *subscriber);
+
+  if (subscriber == NULL) {
+    return WEIR_ENOMEM;
+  }
+  memset(subscriber, 0, sizeof *subscriber);
+  weir__link_init(&subscriber->source.link);
+  subscriber->source.reader = true;
+  weir__link_init(&subscriber->sibling);
+  weir__timer_init(&subscriber->timer, WEIR__TIMER_READER);
+  subscriber->core = core;
+  subscriber->user = options->user;
+  subscriber->heartbeat = options->heartbeat;
+  if (options->heartbeat != 0) {
+    subscriber->heartbeat -=
+        weir__core_draw(core, options->heartbeat_jitter < options->heartbeat
+                                  ? options->heartbeat_jitter
+                                  : options->heartbeat - 1);
+  }
+  subscriber->stall = options->stall;
+  subscriber->retry_replaced = options->retry_replaced;
+  subscriber->ping = (options->flags & WEIR_ATTACH_PING) != 0;
+  subscriber->beat_at = NEVER;
+  subscriber->stall_at = NEVER;
+  subscriber->leave_at = NEVER;
+  if (options->lifetime != 0) {
+    subscriber->leave_at = weir__later(
+        core->now,
+        options->lifetime -
+            weir__core_draw(core, (uint32_t)weir__min(options->lifetime_jitter,
+                                                      options->lifetime - 1)));
+  }
+  weir__core_hold(core);
+  *made = subscriber;
+  return WEIR_OK;
+}
+
+/* Let the timer fire in time. Times mostly move away; then it fires when it was
+ * to, finds nothing, and is set again. */
+void weir__reader_schedule(struct weir_subscriber *subscriber) {
+  const uint64_t next =
+      weir__min(weir__min(subscriber->beat_at, subscriber->stall_at),
+                subscriber->leave_at);
+
+  if (next < subscriber->timer.deadline) {
+    weir__timer_start(&subscriber->core->wheel, &subscriber->timer, next);
+  }
+}
+
+void weir__reader_set_patience(struct weir_subscriber *subscriber) {
+  subscriber->stall_at =
+      subscriber->stall == 0
+          ? NEVER
+          : weir__later(subscriber->core->now, subscriber->stall);
+  weir__reader_schedule(subscriber);
+}
+
+void weir__reader_set_beat(struct weir_subscriber *subscriber) {
+  subscriber->beat = false;
+  subscriber->beat_at =
+      subscriber->heartbeat == 0 || subscriber->standing != WEIR__READING
+          ? NEVER
+          : weir__later(subscriber->core->now, subscriber->heartbeat);
+  weir__reader_schedule(subscriber);
+}
+
+/* Something has come up for it. */
+void weir__reader_ready(struct weir_subscriber *subscriber) {
+  weir__core_ready(subscriber->core, &subscriber->source);
+}
+
+void weir__reader_free_own(struct weir_subscriber *subscriber) {
+  struct weir__page *page;
+
+  while (subscriber->todo.own != NULL) {
+    page = subscriber->todo.own;
+    subscriber->todo.own = page->next;
+    weir__page_release(page);
+  }
+  subscriber->own_count = 0;
+}
+
+void weir__reader_add_own(struct weir_subscriber *subscriber,
+                          struct weir__page *page) {
+  struct weir__page **end = &subscriber->todo.own;
+
+  while (*end != NULL) {
+    end = &(*end)->next;
+  }
+  *end = page;
+  subscriber->own_count += 1;
+}
+
+static size_t claim_size(const struct weir__claim *claim) {
+  return sizeof *claim + claim->text_len + claim->client_len;
+}
+
+static void free_claim(struct weir_subscriber *subscriber) {
+  struct weir__claim *claim = subscriber->todo.claim;
+
+  if (claim != NULL) {
+    weir__core_free(subscriber->core, claim, claim_size(claim));
+    subscriber->todo.claim = NULL;
+    subscriber->core->info.pending -= 1;
+  }
+}
+
+void weir__reader_wait(struct weir_subscriber *subscriber,
+                       struct weir__generation *generation,
+                       struct weir__claim *claim) {
+  subscriber->standing = WEIR__UNDECIDED;
+  subscriber->todo.claim = claim;
+  subscriber->generation = generation;
+  weir__generation_hold(generation);
+  weir__link_append(&generation->backing->undecided, &subscriber->sibling);
+  subscriber->core->info.pending += 1;
+}
+
+static void trace(struct weir_subscriber *subscriber, uint32_t kind,
+                  int error) {
+  const struct weir__generation *generation = subscriber->generation;
+  weir_trace what = {0};
+
+  what.kind = kind;
+  what.error = error;
+  what.key = generation->key;
+  what.key_len = generation->node.key_len;
+  what.generation = weir__generation_name(generation);
+  what.epoch = weir__history_epoch(&generation->history);
+  what.seq = subscriber->seq;
+  what.bytes = subscriber->bytes;
+  what.verdict = subscriber->verdict;
+  what.user = subscriber->user;
+  weir__core_trace(subscriber->core, &what);
+}
+
+/* It is no longer attached, nor does it wait: only what is in hand is left. */
+void weir__reader_detach(struct weir_subscriber *subscriber,
+                         enum weir__standing standing) {
+  struct weir__core *core = subscriber->core;
+  struct weir__generation *generation = subscriber->generation;
+
+  if (generation == NULL) {
+    subscriber->standing = (uint8_t)standing;
+    return;
+  }
+  if (subscriber->standing == WEIR__UNDECIDED) {
+    free_claim(subscriber);
+    subscriber->standing = (uint8_t)standing;
+  } else {
+    subscriber->standing = (uint8_t)standing;
+    core->floors->left(subscriber);
+    core->info.subscribers -= 1;
+    core->info.detaches += 1;
+    trace(subscriber, WEIR_TRACE_DETACH, WEIR_OK);
+    weir__tend_left(generation);
+  }
+  weir__link_remove(&subscriber->sibling);
+  subscriber->generation = NULL;
+  subscriber->beat_at = NEVER;
+  subscriber->leave_at = NEVER;
+  weir__generation_reconsider(generation);
+  weir__generation_release(generation);
+}
+
+/* The first frames of a connection. */
+struct greeting {
+  struct weir__scheme scheme;
+  const weir_resolution *resolution;
+  const void *requested;
+  size_t requested_len;
+  uint32_t retry;
+};
+
+static void put_greeting(struct weir__out *out, const void *what) {
+  const struct greeting *greeting = what;
+  const weir_resolution *resolution = greeting->resolution;
+  uint32_t retry = greeting->retry;
+
+  if (resolution->gap != 0) {
+    weir__put_gap(out, &greeting->scheme, resolution, retry,
+                  greeting->requested, greeting->requested_len);
+    retry = 0;
+  }
+  weir__put_ready(out, &greeting->scheme, &resolution->position, retry,
+                  resolution->verdict);
+}
+
+int weir__reader_begin(struct weir_subscriber *subscriber,
+                       struct weir__generation *generation,
+                       const weir_resolution *resolution, const void *requested,
+                       size_t requested_len, uint32_t retry) {
+  struct weir__core *core = subscriber->core;
+  struct greeting greeting;
+  struct weir__page *page;
+  int rv;
+
+  weir__generation_scheme(generation, &greeting.scheme);
+  greeting.resolution = resolution;
+  greeting.requested = requested;
+  greeting.requested_len = requested_len;
+  greeting.retry = retry;
+  rv = weir__page_frame(core, put_greeting, &greeting, &page);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (subscriber->generation == NULL) {
+    subscriber->generation = generation;
+    weir__generation_hold(generation);
+  } else {
+    free_claim(subscriber);
+  }
+  weir__link_remove(&subscriber->sibling);
+  weir__link_append(&generation->subscribers, &subscriber->sibling);
+  subscriber->todo.own = NULL;
+  page->greeting = true;
+  weir__reader_add_own(subscriber, page);
+  subscriber->standing = WEIR__READING;
+  subscriber->verdict = (uint8_t)resolution->verdict;
+  subscriber->seq = resolution->position.seq;
+  subscriber->signal =
+      generation->signals == NULL ? 1 : generation->signals->next;
+  core->info.subscribers += 1;
+  core->info.gaps += resolution->gap;
+  weir__tend_joined(generation);
+  weir__generation_reconsider(generation);
+  weir__reader_set_beat(subscriber);
+  weir__reader_set_patience(subscriber);
+  weir__reader_ready(subscriber);
+  return WEIR_OK;
+}
+
+void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,
+                         int error) {
+  weir__reader_detach(subscriber, WEIR__LEAVING);
+  subscriber->todo.own = NULL;
+  subscriber->verdict = (uint8_t)verdict;
+  subscriber->source.error = error;
+}
+
+void weir__reader_decided(struct weir_subscriber *subscriber) {
+  subscriber->source.notices |= WEIR__SAY_DECIDED;
+  weir__reader_ready(subscriber);
+}
+
+struct last_frame {
+  struct weir__scheme scheme;
+  enum weir__reason reason;
+  uint32_t retry;
+};
+
+static void put_last_frame(struct weir__out *out, const void *what) {
+  const struct last_frame *last = what;
+
+  weir__put_closing(out, &last->scheme, last->reason, last->retry);
+}
+
+/* What the client is told of when to come back. */
+static uint32_t draw_retry(struct weir_subscriber *subscriber,
+                           enum weir__reason reason) {
+  if (reason == WEIR__REPLACED) {
+    return subscriber->retry_replaced +
+           weir__core_draw(subscriber->core, WEIR__REPLACED_JITTER);
+  }
+  return 1000 + weir__core_draw(subscriber->core, 500);
+}
+
+void weir__reader_leave(struct weir_subscriber *subscriber,
+                        enum weir__reason reason) {
+  struct weir__page *greeting = NULL;
+  struct weir__page *page = NULL;
+  struct last_frame last;
+
+  if (subscriber->standing != WEIR__READING) {
+    return;
+  }
+  weir__generation_scheme(subscriber->generation, &last.scheme);
+  last.reason = reason;
+  last.retry = draw_retry(subscriber, reason);
+  if (weir__page_frame(subscriber->core, put_last_frame, &last, &page) !=
+      WEIR_OK) {
+    /* Without memory for a word, the connection is cut; the client comes
+     * back. */
+    weir__reader_abort(&subscriber->source);
+    return;
+  }
+  /* Nothing comes before `ready`, and signals are for those who stay. */
+  if (subscriber->todo.own != NULL && subscriber->todo.own->greeting) {
+    greeting = subscriber->todo.own;
+    subscriber->todo.own = greeting->next;
+    greeting->next = NULL;
+  }
+  weir__reader_free_own(subscriber);
+  weir__reader_detach(subscriber, WEIR__LEAVING);
+  if (greeting != NULL) {
+    weir__reader_add_own(subscriber, greeting);
+  }
+  weir__reader_add_own(subscriber, page);
+  weir__reader_set_patience(subscriber);
+  weir__reader_ready(subscriber);
+}
+
+void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over) {
+  const uint64_t when =
+      weir__later(subscriber->core->now,
+                  weir__core_draw(subscriber->core,
+                                  (uint32_t)weir__min(over, UINT32_MAX - 1)));
+
+  if (subscriber->standing == WEIR__READING && when < subscriber->leave_at) {
+    subscriber->leave_at = when;
+    weir__reader_schedule(subscriber);
+  }
+}
+
+void weir__reader_deny(struct weir__source *source, int error) {
+  struct weir_subscriber *subscriber =
+      weir__owner(source, struct weir_subscriber, source);
+
+  (void)error;
+  weir__link_remove(&source->link);
+  weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
+}
+
+void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
+  weir_trace what = {0};
+
+  if (subscriber->generation != NULL) {
+    trace(subscriber, WEIR_TRACE_ABORT, error);
+  } else {
+    what.kind = WEIR_TRACE_ABORT;
+    what.error = error;
+    what.user = subscriber->user;
+    weir__core_trace(subscriber->core, &what);
+  }
+  if (subscriber->standing != WEIR__UNDECIDED) {
+    weir__reader_free_own(subscriber);
+  }
+  weir__reader_detach(subscriber, WEIR__GONE);
+  subscriber->todo.own = NULL;
+  subscriber->stall_at = NEVER;
+  subscriber->source.error = error;
+  subscriber->source.notices |= WEIR__SAY_ABORT;
+  weir__reader_ready(subscriber);
+}
+
+void weir__reader_abort(struct weir__source *source) {
+  weir__reader_abort_for(weir__owner(source, struct weir_subscriber, source),
+                         WEIR_EMEMORY);
+}
+
+void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {
+  struct weir__link *link = generation->subscribers.next;
+  struct weir_subscriber *subscriber;
+
+  while (link != &generation->subscribers) {
+    subscriber = weir__owner(link, struct weir_subscriber, sibling);
+    link = link->next;
+    if (subscriber->standing == WEIR__READING && subscriber->seq > last) {
+      weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
+    }
+  }
+}

@@ -1,0 +1,141 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__READER_H
+#define WEIR__READER_H
+
+/* One client connection: a number, and the bytes that the host has been shown
+ * and has not consumed yet. */
+
+#include <weir/subscriber.h>
+
+#include "tend.h"
+
+struct weir__client;
+
+/* ms up to which the loser of a duplicate is told to wait longer. */
+#define WEIR__REPLACED_JITTER 6000
+
+/* Runs of bytes that can be shown at once. */
+#define WEIR__SPANS 3
+
+enum weir__standing {
+  WEIR__UNDECIDED, /* storage has been asked; `claim` is what for */
+  WEIR__READING,   /* attached */
+  WEIR__LEAVING,   /* no longer attached: what is in hand, then WEIR_EDONE */
+  WEIR__GONE       /* as that, then WEIR_EGONE */
+};
+
+/* weir_subscriber.source.notices, besides "there is something to send". */
+enum { WEIR__SAY_DECIDED = 1, WEIR__SAY_ABORT = 2 };
+
+/* What an attach that is not decided yet asked for. */
+struct weir__claim {
+  int parsed; /* as weir_cursor_parse returned */
+  weir_cursor cursor;
+  int32_t from;
+  int32_t on_duplicate;
+  uint32_t flags; /* WEIR_ATTACH_... */
+  uint32_t retry;
+  bool looked; /* storage has been asked how far it is */
+  uint16_t text_len;
+  uint16_t client_len;
+  char text[]; /* of the cursor, then the client key */
+};
+
+struct weir_subscriber {
+  struct weir__source source; /* in one ring: of those who have a notice, who
+                                 wait, or who hold bytes; or alone */
+  struct weir__link sibling;  /* in generation->subscribers */
+  struct weir__core *core;
+  struct weir__generation *generation; /* NULL unless attached or undecided */
+  void *user;
+  struct weir__timer timer;
+  uint64_t beat_at;  /* the next heartbeat */
+  uint64_t stall_at; /* the end of patience */
+  uint64_t leave_at; /* the end of the connection */
+  uint64_t seq;      /* the last event that has been shown */
+  uint64_t signal;   /* the number of the next signal */
+  union {
+    struct weir__page *own;    /* frames for it alone, by stamp */
+    struct weir__claim *claim; /* WEIR__UNDECIDED */
+  } todo;
+  struct weir__client *client;          /* NULL: anonymous */
+  struct weir_subscriber *another;      /* of the same client */
+  struct weir__span spans[WEIR__SPANS]; /* shown, not consumed */
+  uint64_t bytes;
+  uint64_t events;
+  uint32_t dropped;
+  uint32_t heartbeat; /* ms; 0 is off */
+  uint32_t stall;     /* ms; 0 is off */
+  uint32_t retry_replaced;
+  uint8_t span_count;
+  uint8_t own_count;
+  uint8_t verdict;
+  uint8_t standing;
+  bool ping;    /* heartbeats are events */
+  bool beat;    /* a heartbeat is due */
+  bool drained; /* the host has been told that there is nothing */
+};
+
+/* A new one, undecided, with what the options say about it; it belongs to
+ * nothing yet. */
+int weir__reader_new(struct weir__core *core,
+                     const weir_attach_options *options,
+                     struct weir_subscriber **made);
+
+/* It waits in this generation for storage to say what there is. Takes over the
+ * claim. */
+void weir__reader_wait(struct weir_subscriber *subscriber,
+                       struct weir__generation *generation,
+                       struct weir__claim *claim);
+
+/* Begin to read, at the position of a verdict. WEIR_OK, WEIR_ENOMEM or
+ * WEIR_EMEMORY: nothing has happened. */
+int weir__reader_begin(struct weir_subscriber *subscriber,
+                       struct weir__generation *generation,
+                       const weir_resolution *resolution, const void *requested,
+                       size_t requested_len, uint32_t retry);
+
+/* There is nothing to read for it: a verdict, or an error. */
+void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,
+                         int error);
+
+/* The claim of one that waited is decided. Frees it, and says so. */
+void weir__reader_decided(struct weir_subscriber *subscriber);
+
+/* Show it out, in band. */
+void weir__reader_leave(struct weir_subscriber *subscriber,
+                        enum weir__reason reason);
+
+/* Spread over the next so many ms, show it out. */
+void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over);
+
+/* Let its timer fire in time. */
+void weir__reader_schedule(struct weir_subscriber *subscriber);
+
+/* From now on it has so long to take what there is. */
+void weir__reader_set_patience(struct weir_subscriber *subscriber);
+
+/* From now on it is so long to the next heartbeat. */
+void weir__reader_set_beat(struct weir_subscriber *subscriber);
+
+/* Something has come up for it. */
+void weir__reader_ready(struct weir_subscriber *subscriber);
+
+/* Frames for it alone. Takes over the page. */
+void weir__reader_add_own(struct weir_subscriber *subscriber,
+                          struct weir__page *page);
+void weir__reader_free_own(struct weir_subscriber *subscriber);
+
+/* It is no longer attached, nor does it wait: only what is in hand is left. */
+void weir__reader_detach(struct weir_subscriber *subscriber,
+                         enum weir__standing standing);
+
+/* Have the host cut it off. */
+void weir__reader_abort_for(struct weir_subscriber *subscriber, int error);
+
+/* For weir__floors. */
+void weir__reader_deny(struct weir__source *source, int error);
+void weir__reader_abort(struct weir__source *source);
+void weir__reader_rewind(struct weir__generation *generation, uint64_t last);
+
+#endif /* WEIR__READER_H */

@@ -1,0 +1,187 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "registry.h"
+
+#include "scan.h"
+
+/* Buckets of streams that are drained at a time. */
+#define DRAIN_BUCKETS 64
+
+void weir__registry_init(struct weir__registry *registry,
+                         struct weir__core *core, const uint64_t secret[4]) {
+  registry->core = core;
+  weir__map_init(&registry->streams, &core->allocator, secret);
+  weir__clients_init(&registry->clients, core, secret + 2);
+  registry->undrained = 0;
+  registry->drain_over = 0;
+}
+
+struct weir__generation *weir__registry_find(
+    const struct weir__registry *registry, const void *key, size_t key_len) {
+  struct weir__node *node = weir__map_find(&registry->streams, key, key_len);
+
+  return node == NULL ? NULL : weir__owner(node, struct weir__generation, node);
+}
+
+/* Text that may stand in JSON, in a header and in a URL. */
+int weir__registry_check_key(const void *key, size_t key_len) {
+  const unsigned char *p = key;
+  size_t i;
+
+  if (key_len == 0 || key_len > WEIR__KEY_MOST) {
+    return WEIR_EINVAL;
+  }
+  for (i = 0; i < key_len; ++i) {
+    if (p[i] < 0x20 || p[i] == 0x7f) {
+      return WEIR_EINVAL;
+    }
+  }
+  return weir__is_text(key, key_len) ? WEIR_OK : WEIR_EUTF8;
+}
+
+/* A new generation of a key of which none is known. */
+int weir__registry_add(struct weir__registry *registry, const void *key,
+                       size_t key_len, struct weir__generation **added) {
+  const uint64_t limit = registry->core->options.max_streams;
+  int rv;
+
+  if (limit != 0 && registry->streams.count >= limit) {
+    return WEIR_ESTREAMS;
+  }
+  rv = weir__generation_new(registry->core, key, key_len, added);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (weir__map_insert(&registry->streams, &(*added)->node) != WEIR_OK) {
+    weir__generation_release(*added);
+    return WEIR_ENOMEM;
+  }
+  (*added)->registered = true;
+  return WEIR_OK;
+}
+
+/* A new generation in the place of one, which is remembered. */
+int weir__registry_succeed(struct weir__registry *registry,
+                           struct weir__generation *old,
+                           struct weir__generation **added) {
+  struct weir__generation *older = old->previous;
+  int rv =
+      weir__generation_new(registry->core, old->key, old->node.key_len, added);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  weir__map_replace(&registry->streams, &old->node, &(*added)->node);
+  (*added)->registered = true;
+  /* The registry's hold on the old one is its successor's now. */
+  (*added)->previous = old;
+  if (older != NULL) {
+    old->previous = NULL;
+    weir__generation_forget(older);
+    weir__generation_release(older);
+  }
+  return WEIR_OK;
+}
+
+void weir__registry_forget(struct weir__registry *registry,
+                           struct weir__generation *generation) {
+  struct weir__generation *newest =
+      weir__registry_find(registry, generation->key, generation->node.key_len);
+
+  if (newest == generation) {
+    weir__map_remove(&registry->streams, &generation->node);
+  } else {
+    /* What times fire for is in the registry, or remembered by what is. */
+    newest->previous = NULL;
+  }
+  weir__generation_forget(generation);
+  weir__generation_release(generation);
+}
+
+/* Make empty shells of the handles of a generation. */
+static void empty(struct weir__generation *generation) {
+  struct weir__link *rings[2] = {&generation->subscribers, NULL};
+  struct weir__link *producers = &generation->producers;
+  int i;
+
+  if (generation->backing != NULL) {
+    rings[1] = &generation->backing->undecided;
+  }
+  for (i = 0; i < 2; ++i) {
+    while (rings[i] != NULL && !weir__link_alone(rings[i])) {
+      weir_subscriber_detach(
+          weir__owner(rings[i]->next, struct weir_subscriber, sibling));
+    }
+  }
+  while (!weir__link_alone(producers)) {
+    weir__producer_gone(
+        weir__owner(producers->next, struct weir_stream, sibling));
+  }
+}
+
+void weir__registry_free(struct weir__registry *registry) {
+  struct weir__generation *generation;
+  struct weir__node *node;
+
+  for (node = weir__map_any(&registry->streams); node != NULL;
+       node = weir__map_any(&registry->streams)) {
+    generation = weir__owner(node, struct weir__generation, node);
+    weir__map_remove(&registry->streams, node);
+    empty(generation);
+    if (generation->previous != NULL) {
+      empty(generation->previous);
+    }
+    weir__generation_forget(generation);
+    weir__generation_release(generation);
+  }
+  weir__map_free(&registry->streams);
+  weir__clients_free(&registry->clients);
+}
+
+void weir__registry_hint(struct weir__registry *registry, const void *key,
+                         size_t key_len, uint64_t last) {
+  struct weir__generation *generation =
+      weir__registry_find(registry, key, key_len);
+
+  if (generation != NULL && generation->phase == WEIR__KNOWN &&
+      generation->history.follow && !generation->ended &&
+      generation->reader_count != 0 && last > generation->history.committed) {
+    weir__tend_look(generation);
+  }
+}
+
+void weir__registry_drain(struct weir__registry *registry, uint64_t over) {
+  registry->undrained = registry->streams.buckets;
+  registry->drain_over = over;
+}
+
+static void drain(const struct weir__registry *registry,
+                  const struct weir__generation *generation) {
+  struct weir__link *link;
+
+  for (link = generation->subscribers.next; link != &generation->subscribers;
+       link = link->next) {
+    weir__reader_drain(weir__owner(link, struct weir_subscriber, sibling),
+                       registry->drain_over);
+  }
+}
+
+static void drain_node(void *user, struct weir__node *node) {
+  const struct weir__generation *generation =
+      weir__owner(node, struct weir__generation, node);
+
+  drain(user, generation);
+  if (generation->previous != NULL) {
+    drain(user, generation->previous);
+  }
+}
+
+bool weir__registry_drain_more(struct weir__registry *registry) {
+  int i;
+
+  for (i = 0; i < DRAIN_BUCKETS && registry->undrained != 0; ++i) {
+    registry->undrained -= 1;
+    weir__map_visit(&registry->streams, registry->undrained, drain_node,
+                    registry);
+  }
+  return registry->undrained != 0;
+}

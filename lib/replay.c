@@ -1,0 +1,207 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "replay.h"
+
+/* How many numbers a block has, and about how many bytes are asked for. Blocks
+ * are aligned, so that readers at different positions share them. */
+#define BLOCK 64
+#define BLOCK_BYTES WEIR__PAGE_MOST
+
+/* A block that storage has been asked for: events lo+1 to hi. */
+struct fetch {
+  struct weir__link link;
+  struct weir__link waiters;
+  struct weir__history *history;
+  struct weir__call *call;
+  struct weir__scheme scheme;
+  uint64_t lo;
+  uint64_t hi;
+  int *result; /* of an answer that comes while storage is being called */
+};
+
+static void free_fetch(struct fetch *fetch) {
+  weir__link_remove(&fetch->link);
+  weir__core_free(fetch->history->core, fetch, sizeof *fetch);
+}
+
+static void fetch_done(void *owner, int result, const weir_answer *answer,
+                       struct weir__handle *handle) {
+  struct fetch *fetch = owner;
+  struct weir__history *history = fetch->history;
+  struct weir__core *core = history->core;
+  enum weir__news news;
+  int rv = result;
+
+  (void)handle;
+  if (result == WEIR_LOG_YES) {
+    rv = weir__intake_epochs(history, answer, &news);
+    if (rv == WEIR_OK) {
+      rv = weir__intake_block(history, &fetch->scheme, answer, fetch->lo,
+                              fetch->hi);
+    }
+    if (rv == WEIR_OK) {
+      weir__intake_progress(history, answer, news);
+    }
+  }
+  if (fetch->result != NULL) {
+    *fetch->result = rv;
+  }
+  if (rv == WEIR_OK) {
+    weir__core_ready_all(core, &fetch->waiters);
+  }
+  while (!weir__link_alone(&fetch->waiters)) {
+    core->floors->deny(
+        weir__owner(fetch->waiters.next, struct weir__source, link), rv);
+  }
+  free_fetch(fetch);
+}
+
+/* A fetch under way that will bring what follows `after`. */
+static struct fetch *find_fetch(const struct weir__history *history,
+                                uint64_t after) {
+  struct weir__link *link;
+  struct fetch *fetch;
+
+  for (link = history->fetches.next; link != &history->fetches;
+       link = link->next) {
+    fetch = weir__owner(link, struct fetch, link);
+    if (fetch->lo <= after && after < fetch->hi) {
+      return fetch;
+    }
+  }
+  return NULL;
+}
+
+/* What to ask for so that it has what follows `after`: a block, without what is
+ * gone, here, under way or not committed. i is the page behind. */
+static void choose_block(const struct weir__history *history, uint64_t after,
+                         uint32_t i, uint64_t *lo, uint64_t *hi) {
+  const struct weir__link *link;
+  const struct fetch *fetch;
+
+  *lo = weir__is_sparse(history) ? 0 : after / BLOCK * BLOCK;
+  *hi = weir__is_sparse(history) ? history->committed : *lo + BLOCK;
+  *lo = weir__max(*lo, history->trimmed);
+  *hi = weir__min(*hi, history->committed);
+  if (i > 0) {
+    *lo = weir__max(*lo, history->pages[i - 1]->last);
+  }
+  if (i < history->page_count) {
+    *hi = weir__min(*hi, history->pages[i]->after);
+  }
+  for (link = history->fetches.next; link != &history->fetches;
+       link = link->next) {
+    fetch = weir__owner_const(link, struct fetch, link);
+    if (fetch->hi <= after) {
+      *lo = weir__max(*lo, fetch->hi);
+    } else {
+      *hi = weir__min(*hi, fetch->lo);
+    }
+  }
+  if (weir__is_sparse(history)) {
+    *lo = after;
+  }
+}
+
+/* Ask storage for the block with what follows `after`. WEIR_OK: it is here.
+ * WEIR_EAGAIN: it will come. */
+static int start_fetch(struct weir__history *history,
+                       const struct weir__scheme *scheme, uint64_t after,
+                       uint32_t i, struct weir__link **ring) {
+  struct fetch *fetch = weir__core_alloc(history->core, sizeof *fetch);
+  int result = WEIR_EAGAIN;
+  int rv;
+
+  if (fetch == NULL) {
+    return WEIR_ENOMEM;
+  }
+  fetch->history = history;
+  fetch->scheme = *scheme;
+  fetch->result = &result;
+  fetch->call = NULL;
+  weir__link_init(&fetch->waiters);
+  choose_block(history, after, i, &fetch->lo, &fetch->hi);
+  weir__link_append(&history->fetches, &fetch->link);
+  rv = weir__log_read(history->handle, fetch->lo, fetch->hi, BLOCK_BYTES,
+                      fetch_done, fetch, &fetch->call);
+  if (rv != WEIR_OK) {
+    free_fetch(fetch);
+    return rv;
+  }
+  if (result == WEIR_EAGAIN) {
+    fetch->result = NULL;
+    *ring = &fetch->waiters;
+  }
+  return result;
+}
+
+/* Part of a page. */
+static void cut_span(struct weir__page *page, uint64_t after, uint64_t upto,
+                     struct weir__span *span, uint64_t *last) {
+  const uint32_t from = weir__page_count(page, after);
+  const uint32_t to = weir__page_count(page, upto);
+
+  span->page = from == to ? NULL : page;
+  span->from = weir__page_end(page, from);
+  span->to = weir__page_end(page, to);
+  *last = to == page->count ? weir__min(page->last, upto)
+          : from == to      ? upto
+                            : weir__page_seq(page, to - 1);
+}
+
+int weir__replay_find(struct weir__history *history,
+                      const struct weir__scheme *scheme, uint64_t after,
+                      uint64_t upto, struct weir__span *span, uint64_t *last,
+                      struct weir__link **ring) {
+  struct weir__page *page = NULL;
+  struct fetch *fetch;
+  unsigned tries;
+  uint32_t i;
+  int rv = WEIR_OK;
+
+  /* Each answer brings one event at least, so a block is here in time; unless
+   * memory is so short that what comes drives out what came. */
+  for (tries = 0; rv == WEIR_OK; ++tries) {
+    if (tries > BLOCK) {
+      return WEIR_EMEMORY;
+    }
+    if (after < history->trimmed) {
+      *last = history->trimmed;
+      return WEIR_EDONE;
+    }
+    i = weir__history_index(history, after);
+    page = i < history->page_count ? history->pages[i] : NULL;
+    if (page != NULL && page->after <= after) {
+      break;
+    }
+    fetch = find_fetch(history, after);
+    if (fetch != NULL) {
+      *ring = &fetch->waiters;
+      return WEIR_EAGAIN;
+    }
+    rv = start_fetch(history, scheme, after, i, ring);
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  page->unread = false;
+  if (!weir__link_alone(&page->lru)) {
+    weir__link_remove(&page->lru);
+    weir__link_append(&history->core->pages, &page->lru);
+  }
+  if (page->lost) {
+    *last = page->last;
+    return WEIR_EDONE;
+  }
+  cut_span(page, after, upto, span, last);
+  return WEIR_OK;
+}
+
+void weir__replay_abandon(struct weir__history *history) {
+  struct fetch *fetch;
+
+  while (!weir__link_alone(&history->fetches)) {
+    fetch = weir__owner(history->fetches.next, struct fetch, link);
+    weir__call_abandon(&fetch->call);
+    free_fetch(fetch);
+  }
+}

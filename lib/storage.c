@@ -1,0 +1,388 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "storage.h"
+
+/* As many records go to storage without memory being needed for them. */
+#define FEW 16
+
+/* How much a look at the head asks for. */
+#define LOOK_BYTES WEIR__PAGE_MOST
+
+/* An event that waits, with a copy of what the caller had. */
+struct weir__entry {
+  struct weir__entry *next;
+  uint64_t epoch;
+  uint64_t seq;
+  size_t type_len;
+  size_t data_len;
+  uint32_t flags;
+  unsigned char bytes[];
+};
+
+static struct weir__core *core_of(const struct weir__storage *storage) {
+  return storage->history->core;
+}
+
+void weir__storage_init(struct weir__storage *storage,
+                        const struct weir__storage_owner *owner,
+                        struct weir__history *history) {
+  memset(storage, 0, sizeof *storage);
+  storage->owner = owner;
+  storage->history = history;
+}
+
+static size_t entry_size(const struct weir__entry *entry) {
+  return sizeof *entry + entry->type_len + entry->data_len;
+}
+
+static void free_entries(struct weir__core *core, struct weir__entry *entry) {
+  struct weir__entry *next;
+
+  for (; entry != NULL; entry = next) {
+    next = entry->next;
+    weir__core_free(core, entry, entry_size(entry));
+  }
+}
+
+/* Take the first n entries off, as a list; *last is the last of them. n is
+ * neither 0 nor more than there are. */
+static struct weir__entry *cut(struct weir__storage *storage, uint64_t n,
+                               struct weir__entry **last) {
+  struct weir__entry *first = storage->first;
+
+  storage->waiting -= n;
+  for (*last = first; n > 1; --n) {
+    *last = (*last)->next;
+  }
+  storage->first = (*last)->next;
+  storage->last = storage->first == NULL ? NULL : storage->last;
+  (*last)->next = NULL;
+  return first;
+}
+
+void weir__storage_drop(struct weir__storage *storage) {
+  free_entries(core_of(storage), storage->first);
+  storage->first = NULL;
+  storage->last = NULL;
+  storage->waiting = 0;
+}
+
+void weir__storage_free(struct weir__storage *storage) {
+  weir__call_abandon(&storage->asking);
+  weir__call_abandon(&storage->appending);
+  weir__call_abandon(&storage->reading);
+  weir__call_abandon(&storage->trimming);
+  weir__storage_drop(storage);
+}
+
+void weir__storage_ask(struct weir__storage *storage, int mode, uint64_t expect,
+                       uint64_t epoch) {
+  storage->mode = mode;
+  storage->expect = expect;
+  storage->epoch = epoch;
+}
+
+/* An entry for a record; NULL without memory. */
+static struct weir__entry *copy(struct weir__core *core,
+                                const weir_record *record) {
+  struct weir__entry *entry;
+  size_t size;
+
+  if (!weir__add(sizeof *entry + record->type_len, record->data_len, &size)) {
+    return NULL;
+  }
+  entry = weir__core_alloc(core, size);
+  if (entry == NULL) {
+    return NULL;
+  }
+  entry->next = NULL;
+  entry->epoch = record->epoch;
+  entry->seq = record->seq;
+  entry->type_len = record->type_len;
+  entry->data_len = record->data_len;
+  entry->flags = record->flags;
+  weir__copy(entry->bytes, record->type, record->type_len);
+  weir__copy(entry->bytes + record->type_len, record->data, record->data_len);
+  return entry;
+}
+
+/* Let events wait: all of them, or none. */
+static int queue(struct weir__storage *storage, const weir_record *records,
+                 size_t count) {
+  struct weir__core *core = core_of(storage);
+  struct weir__entry *first = NULL;
+  struct weir__entry *last = NULL;
+  struct weir__entry *entry;
+  size_t i;
+
+  for (i = 0; i < count; ++i) {
+    entry = copy(core, &records[i]);
+    if (entry == NULL) {
+      free_entries(core, first);
+      return WEIR_ENOMEM;
+    }
+    if (last == NULL) {
+      first = entry;
+    } else {
+      last->next = entry;
+    }
+    last = entry;
+  }
+  if (storage->last == NULL) {
+    storage->first = first;
+  } else {
+    storage->last->next = first;
+  }
+  storage->last = last;
+  storage->waiting += count;
+  return WEIR_OK;
+}
+
+/* An answer to an append of numbers that this hub gave says what it has to. */
+static bool is_confirmed(const struct weir__storage *storage,
+                         const weir_answer *answer) {
+  return answer->epoch_count != 0 && answer->epochs != NULL &&
+         answer->epochs[answer->epoch_count - 1].epoch == storage->epoch &&
+         answer->last == storage->flying_last &&
+         answer->ended == (storage->flying_end ? answer->last : 0);
+}
+
+static void append_done(void *owner, int result, const weir_answer *answer,
+                        struct weir__handle *handle) {
+  struct weir__storage *storage = owner;
+  struct weir__history *history = storage->history;
+  const uint64_t count = storage->flying;
+  uint64_t first = 0;
+
+  (void)handle;
+  storage->flying = 0;
+  if (result == WEIR_LOG_YES && !storage->shared) {
+    first = storage->flying_last - count + 1;
+    if (!is_confirmed(storage, answer) ||
+        weir__intake_adopt(history, answer) != WEIR_OK) {
+      result = WEIR_EUNKNOWN;
+    }
+  } else if (result == WEIR_LOG_YES) {
+    first = answer->first;
+    storage->look = true;
+    if (weir__intake_adopt(history, answer) != WEIR_OK) {
+      result = WEIR_EUNKNOWN;
+    }
+  }
+  if (result == WEIR_LOG_YES) {
+    storage->owner->stored(storage, count, first);
+    return;
+  }
+  /* Of what came too late, storage says how far it is without it. */
+  weir__history_take_back(history, history->committed);
+  if (answer != NULL && answer->epochs != NULL &&
+      (result == WEIR_EFENCED || result == WEIR_EENDED)) {
+    history->follow = true;
+    (void)weir__intake_adopt(history, answer);
+  }
+  storage->owner->refused(storage, result);
+}
+
+/* The bytes of event seq, which has been put. */
+static void find_frame(const struct weir__history *history, uint64_t seq,
+                       weir_record *record) {
+  const struct weir__page *page =
+      history->pages[weir__history_index(history, seq - 1)];
+  const uint32_t n = weir__page_count(page, seq - 1);
+  const uint32_t begin = weir__page_end(page, n);
+
+  record->frame = weir__page_bytes(page) + begin;
+  record->frame_len = weir__page_end(page, n + 1) - begin;
+}
+
+/* Call storage with a batch. */
+static int send(struct weir__storage *storage, weir_record *records,
+                size_t count) {
+  struct weir__history *history = storage->history;
+  uint32_t from = history->page_count;
+  size_t i;
+
+  if (!storage->shared) {
+    from = weir__history_index(history, records[0].seq - 1);
+    for (i = 0; i < count; ++i) {
+      find_frame(history, records[i].seq, &records[i]);
+    }
+  }
+  storage->flying = count;
+  storage->flying_last = records[count - 1].seq;
+  storage->flying_end = (records[count - 1].flags & WEIR_RECORD_END) != 0;
+  return weir__log_append(
+      history->handle, records, count,
+      from < history->page_count ? history->pages + from : NULL,
+      history->page_count - from, append_done, storage, &storage->appending);
+}
+
+int weir__storage_append(struct weir__storage *storage, weir_record *records,
+                         size_t count) {
+  if (storage->appending != NULL || storage->first != NULL) {
+    return queue(storage, records, count);
+  }
+  return send(storage, records, count);
+}
+
+/* Make records of entries. */
+static void make_records(const struct weir__entry *entry,
+                         weir_record *records) {
+  weir_record *record;
+
+  for (record = records; entry != NULL; entry = entry->next, ++record) {
+    memset(record, 0, sizeof *record);
+    record->size = sizeof *record;
+    record->epoch = entry->epoch;
+    record->seq = entry->seq;
+    record->type = entry->bytes;
+    record->type_len = entry->type_len;
+    record->data = entry->bytes + entry->type_len;
+    record->data_len = entry->data_len;
+    record->flags = entry->flags;
+  }
+}
+
+/* Send all that waits; without memory for so many records, some of it. */
+static int send_waiting(struct weir__storage *storage) {
+  struct weir__core *core = core_of(storage);
+  size_t count = (size_t)storage->waiting;
+  size_t size = count * sizeof(weir_record);
+  struct weir__entry *first;
+  struct weir__entry *last;
+  weir_record few[FEW];
+  weir_record *many = NULL;
+  int rv;
+
+  if (count > FEW) {
+    many = weir__core_alloc(core, size);
+    count = many != NULL ? count : FEW;
+  }
+  first = cut(storage, count, &last);
+  make_records(first, many != NULL ? many : few);
+  rv = send(storage, many != NULL ? many : few, count);
+  weir__core_free(core, many, size);
+  if (rv == WEIR_OK) {
+    free_entries(core, first);
+  } else {
+    last->next = storage->first;
+    storage->last = storage->last == NULL ? last : storage->last;
+    storage->first = first;
+    storage->waiting += count;
+  }
+  return rv;
+}
+
+static void open_done(void *owner, int result, const weir_answer *answer,
+                      struct weir__handle *handle) {
+  struct weir__storage *storage = owner;
+  struct weir__history *history = storage->history;
+  const int mode = storage->mode;
+
+  if (result == WEIR_LOG_YES) {
+    weir__handle_release(history->handle);
+    history->handle = handle;
+    storage->shared = answer->shared != 0;
+    history->follow = true;
+    result = weir__intake_adopt(history, answer);
+    if (result == WEIR_OK) {
+      result = WEIR_LOG_YES;
+      /* An owned stream is led by whoever has its newest epoch. */
+      history->follow = storage->shared || mode == WEIR_LOG_LOOKUP ||
+                        weir__history_epoch(history) != storage->epoch;
+    }
+  }
+  storage->mode = 0;
+  storage->owner->opened(storage, mode, result, answer);
+}
+
+static int start_open(struct weir__storage *storage, const void *key,
+                      size_t key_len, const void *meta, size_t meta_len) {
+  weir_log_open request;
+
+  memset(&request, 0, sizeof request);
+  request.size = sizeof request;
+  request.mode = storage->mode;
+  request.shared = storage->shared;
+  request.key = key;
+  request.key_len = key_len;
+  request.generation = storage->expect;
+  request.epoch = storage->epoch;
+  request.meta = meta;
+  request.meta_len = meta_len;
+  return weir__log_open(core_of(storage), &request, open_done, storage,
+                        &storage->asking);
+}
+
+static void look_done(void *owner, int result, const weir_answer *answer,
+                      struct weir__handle *handle) {
+  struct weir__storage *storage = owner;
+  struct weir__scheme scheme;
+
+  (void)handle;
+  if (result == WEIR_LOG_YES) {
+    storage->owner->scheme(storage, &scheme);
+    result = weir__intake_append(storage->history, &scheme, answer);
+    result = result == WEIR_OK ? WEIR_LOG_YES : result;
+  }
+  storage->owner->looked(storage, result);
+}
+
+static void trim_done(void *owner, int result, const weir_answer *answer,
+                      struct weir__handle *handle) {
+  struct weir__storage *storage = owner;
+
+  (void)handle;
+  if (result == WEIR_LOG_YES) {
+    (void)weir__intake_adopt(storage->history, answer);
+  }
+}
+
+static bool may_look(const struct weir__storage *storage) {
+  return storage->look && storage->reading == NULL &&
+         storage->history->handle != NULL;
+}
+
+static bool may_trim(const struct weir__storage *storage) {
+  return storage->trim != 0 && storage->trimming == NULL &&
+         storage->history->handle != NULL;
+}
+
+static bool may_send(const struct weir__storage *storage) {
+  return storage->first != NULL && storage->appending == NULL &&
+         storage->asking == NULL;
+}
+
+bool weir__storage_wants(const struct weir__storage *storage) {
+  return (storage->mode != 0 && storage->asking == NULL) || may_send(storage) ||
+         may_look(storage) || may_trim(storage);
+}
+
+int weir__storage_pump(struct weir__storage *storage, const void *key,
+                       size_t key_len, const void *meta, size_t meta_len) {
+  struct weir__history *history = storage->history;
+  uint64_t trim;
+  int rv = WEIR_OK;
+
+  if (storage->mode != 0 && storage->asking == NULL) {
+    rv = start_open(storage, key, key_len, meta, meta_len);
+  }
+  if (rv == WEIR_OK && may_send(storage)) {
+    rv = send_waiting(storage);
+  }
+  if (rv == WEIR_OK && may_look(storage)) {
+    /* Whatever has been hinted up to now, this look will see. */
+    storage->look = false;
+    rv = weir__log_read(history->handle, history->committed,
+                        (uint64_t)WEIR_SEQ_MAX, LOOK_BYTES, look_done, storage,
+                        &storage->reading);
+    storage->look = rv != WEIR_OK;
+  }
+  if (rv == WEIR_OK && may_trim(storage)) {
+    trim = storage->trim;
+    storage->trim = 0;
+    rv = weir__log_trim(history->handle, trim, trim_done, storage,
+                        &storage->trimming);
+    storage->trim = rv == WEIR_OK ? storage->trim : trim;
+  }
+  return rv;
+}

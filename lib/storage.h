@@ -1,0 +1,79 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__STORAGE_H
+#define WEIR__STORAGE_H
+
+/* A generation's dealings with its log: it is looked up, taken over or begun;
+ * its events are appended, one batch at a time; its head is read on. Answers
+ * change the state here and are told to the owner; calls are started by
+ * weir__storage_pump alone, where that is legal. */
+
+#include "replay.h"
+
+struct weir__storage;
+
+/* The owner's side. Called from inside answers: nothing here may be called but
+ * weir__storage_drop. */
+struct weir__storage_owner {
+  void (*scheme)(struct weir__storage *storage, struct weir__scheme *scheme);
+  /* The open has been answered. A yes has been taken into the history. */
+  void (*opened)(struct weir__storage *storage, int mode, int result,
+                 const weir_answer *answer);
+  /* The batch of `count` events is stored; the first has this number, or 0 if
+   * storage did not say. Not committed yet, unless storage leads. */
+  void (*stored)(struct weir__storage *storage, uint64_t count, uint64_t first);
+  /* It is not, or nobody knows. */
+  void (*refused)(struct weir__storage *storage, int result);
+  /* The look at the head has come to an end. */
+  void (*looked)(struct weir__storage *storage, int result);
+};
+
+struct weir__storage {
+  const struct weir__storage_owner *owner;
+  struct weir__history *history;
+  struct weir__call *asking;
+  struct weir__call *appending;
+  struct weir__call *reading;
+  struct weir__call *trimming;
+  int mode;        /* of the open that is wanted or under way; 0 is none */
+  bool shared;     /* storage numbers the events */
+  bool look;       /* a look at the head is wanted */
+  uint64_t epoch;  /* this hub's, once it has taken or created */
+  uint64_t expect; /* CREATE: the newest generation before; TAKE: which */
+  uint64_t trim;   /* a trim up to here is wanted */
+  struct weir__entry *first; /* events that wait for the batch under way */
+  struct weir__entry *last;
+  uint64_t waiting;     /* how many */
+  uint64_t flying;      /* how many the batch under way has */
+  uint64_t flying_last; /* the number of its last */
+  bool flying_end;      /* which is the end */
+};
+
+void weir__storage_init(struct weir__storage *storage,
+                        const struct weir__storage_owner *owner,
+                        struct weir__history *history);
+
+/* Lose interest in what is under way, and drop what waits. */
+void weir__storage_free(struct weir__storage *storage);
+
+/* Ask for an open. Nothing is called yet. */
+void weir__storage_ask(struct weir__storage *storage, int mode, uint64_t expect,
+                       uint64_t epoch);
+
+/* Append count events: at once if nothing is in the way, else when it is out of
+ * it. Their frames are taken from the history. WEIR_OK, or WEIR_ENOMEM: nothing
+ * has happened. */
+int weir__storage_append(struct weir__storage *storage, weir_record *records,
+                         size_t count);
+
+/* Drop the events that wait. */
+void weir__storage_drop(struct weir__storage *storage);
+
+/* Start what is wanted, and can be started: WEIR_OK or WEIR_ENOMEM. key and
+ * meta are for an open. */
+int weir__storage_pump(struct weir__storage *storage, const void *key,
+                       size_t key_len, const void *meta, size_t meta_len);
+
+/* Whether the pump has something to do. */
+bool weir__storage_wants(const struct weir__storage *storage);
+
+#endif /* WEIR__STORAGE_H */

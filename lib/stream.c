@@ -1,0 +1,402 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include <weir/stream.h>
+
+#include "stream.h"
+
+void weir_event_init(weir_event *event, size_t size) {
+  (void)weir__start(event, size);
+}
+
+int weir__producer_new(struct weir__core *core,
+                       const weir_open_options *options,
+                       struct weir__settings *settings,
+                       struct weir_stream **made) {
+  struct weir_stream *producer = weir__core_alloc(core, sizeof *producer);
+
+  if (producer == NULL) {
+    return WEIR_ENOMEM;
+  }
+  memset(producer, 0, sizeof *producer);
+  weir__link_init(&producer->source.link);
+  weir__link_init(&producer->sibling);
+  producer->core = core;
+  producer->user = options->user;
+  producer->on_duplicate = options->on_duplicate;
+  producer->flags = options->flags;
+  producer->settings = settings;
+  producer->pending = true;
+  producer->silent = true;
+  weir__core_hold(core);
+  core->info.pending += 1;
+  *made = producer;
+  return WEIR_OK;
+}
+
+void weir__producer_join(struct weir_stream *producer,
+                         struct weir__generation *generation) {
+  struct weir__generation *before = producer->generation;
+
+  weir__generation_hold(generation);
+  weir__link_remove(&producer->sibling);
+  weir__link_append(&generation->producers, &producer->sibling);
+  producer->generation = generation;
+  weir__generation_reconsider(generation);
+  if (before != NULL) {
+    weir__generation_release(before);
+  }
+}
+
+/* The open is decided, one way or the other. */
+static void decided(struct weir_stream *producer) {
+  struct weir__core *core = producer->core;
+
+  producer->pending = false;
+  core->info.pending -= 1;
+  weir__settings_release(core, producer->settings);
+  producer->settings = NULL;
+  if (!producer->silent && !producer->released) {
+    weir__producer_say(producer, WEIR__SAY_OPENED);
+  }
+}
+
+void weir__producer_accept(struct weir_stream *producer, bool joined) {
+  struct weir__final *final = producer->final;
+
+  producer->joined = joined;
+  decided(producer);
+  if (final != NULL) {
+    producer->final = NULL;
+    (void)weir__publish_end(producer->generation, producer, final, NULL);
+    weir__final_free(producer->core, final);
+  }
+  if (producer->released) {
+    weir_stream_release(producer);
+  }
+}
+
+/* Nothing holds it to a generation any more. */
+static void part(struct weir_stream *producer) {
+  struct weir__generation *generation = producer->generation;
+
+  if (generation != NULL) {
+    producer->generation = NULL;
+    weir__link_remove(&producer->sibling);
+    weir__generation_reconsider(generation);
+    weir__generation_release(generation);
+  }
+}
+
+void weir__producer_refuse(struct weir_stream *producer, int error) {
+  producer->source.error = error;
+  decided(producer);
+  weir__final_free(producer->core, producer->final);
+  producer->final = NULL;
+  part(producer);
+  if (producer->released) {
+    weir_stream_release(producer);
+  }
+}
+
+void weir__producer_gone(struct weir_stream *producer) {
+  struct weir__core *core = producer->core;
+
+  weir__link_remove(&producer->source.link);
+  producer->source.notices = 0;
+  if (producer->pending) {
+    producer->pending = false;
+    core->info.pending -= 1;
+    weir__settings_release(core, producer->settings);
+    weir__final_free(core, producer->final);
+    producer->settings = NULL;
+    producer->final = NULL;
+  }
+  part(producer);
+  if (producer->released) {
+    weir_stream_release(producer);
+  }
+}
+
+/* Hand over the receipt of an event that storage has answered for. */
+static void take_stored(struct weir_stream *producer, weir_notice *notice) {
+  struct weir__receipt *receipt = producer->stored;
+
+  producer->stored = receipt->next;
+  notice->kind = WEIR_NOTICE_STORED;
+  notice->tag = receipt->tag;
+  notice->seq = receipt->order;
+  notice->error = receipt->error;
+  weir__core_free(producer->core, receipt, sizeof *receipt);
+}
+
+/* The kinds of notices but for `stored`, in the order in which they are told,
+ * with the bits that stand for them. */
+static const struct {
+  uint16_t bit;
+  uint8_t timer;
+  uint8_t kind;
+} kinds[] = {
+    {WEIR__SAY_OPENED, 0, WEIR_NOTICE_OPENED},
+    {WEIR__SAY_EXPIRED << WEIR__FIRST_EVENT, WEIR_TIMER_FIRST_EVENT,
+     WEIR_NOTICE_EXPIRED},
+    {WEIR__SAY_EXPIRED << WEIR__IDLE, WEIR_TIMER_IDLE, WEIR_NOTICE_EXPIRED},
+    {WEIR__SAY_EXPIRED << WEIR__LIFETIME, WEIR_TIMER_LIFETIME,
+     WEIR_NOTICE_EXPIRED},
+    {WEIR__SAY_ABANDONED, 0, WEIR_NOTICE_ABANDONED},
+    {WEIR__SAY_CANCELLED, 0, WEIR_NOTICE_CANCELLED},
+    {WEIR__SAY_ENDED, 0, WEIR_NOTICE_ENDED},
+};
+
+bool weir__producer_take(struct weir_stream *producer, weir_notice *notice,
+                         bool *more) {
+  struct weir__source *source = &producer->source;
+  const struct weir__generation *generation = producer->generation;
+  size_t i = 0;
+
+  notice->user = producer->user;
+  notice->stream = producer;
+  if (producer->stored != NULL && (source->notices & WEIR__SAY_OPENED) == 0) {
+    take_stored(producer, notice);
+  } else {
+    while (i + 1 < sizeof kinds / sizeof kinds[0] &&
+           (source->notices & kinds[i].bit) == 0) {
+      ++i;
+    }
+    source->notices &= (uint16_t)~kinds[i].bit;
+    notice->kind = kinds[i].kind;
+    notice->timer = kinds[i].timer;
+    notice->error = source->error;
+    if (notice->kind == WEIR_NOTICE_ENDED && generation != NULL) {
+      notice->seq = generation->history.ended;
+    }
+  }
+  *more = producer->stored != NULL || source->notices != 0;
+  return true;
+}
+
+/* Whether the handle has a generation to do something with. */
+static int enter(const struct weir_stream *producer) {
+  int rv = weir__core_enter(producer->core);
+
+  if (rv == WEIR_OK && producer->generation == NULL) {
+    rv =
+        producer->source.error != WEIR_OK ? producer->source.error : WEIR_EGONE;
+  }
+  return rv;
+}
+
+int weir_stream_publish(struct weir_stream *producer, const weir_event *events,
+                        size_t count, uint64_t *last) {
+  struct weir__generation *generation = producer->generation;
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK && producer->pending) {
+    rv = WEIR_EAGAIN;
+  }
+  if (rv == WEIR_OK) {
+    weir__generation_hold(generation);
+    rv = weir__publish(generation, producer, events, count, last);
+    weir__tend_after(generation);
+    weir__generation_release(generation);
+  }
+  return rv;
+}
+
+int weir_stream_signal(struct weir_stream *producer, const weir_event *signal,
+                       uint64_t *reached) {
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK && producer->pending) {
+    rv = WEIR_EAGAIN;
+  }
+  return rv == WEIR_OK
+             ? weir__publish_signal(producer->generation, signal, reached)
+             : rv;
+}
+
+/* End it now, or when the open has been decided. Frees the final. */
+static int finish(struct weir_stream *producer, struct weir__final *final,
+                  uint64_t *seq) {
+  struct weir__generation *generation = producer->generation;
+  int rv;
+
+  if (producer->pending && producer->final == NULL) {
+    producer->final = final;
+    if (seq != NULL) {
+      *seq = 0;
+    }
+    return WEIR_OK;
+  }
+  rv = producer->pending ? WEIR_EENDED
+                         : weir__generation_is_writable(generation);
+  if (rv == WEIR_OK) {
+    weir__generation_hold(generation);
+    rv = weir__publish_end(generation, producer, final, seq);
+    weir__tend_after(generation);
+    weir__generation_release(generation);
+  }
+  weir__final_free(producer->core, final);
+  return rv;
+}
+
+int weir_stream_end(struct weir_stream *producer, const void *reason,
+                    size_t reason_len, uint64_t tag, uint64_t *seq) {
+  struct weir__final *final;
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK) {
+    rv = weir__final_new(producer->core, reason, reason_len, NULL, 0, tag,
+                         &final);
+  }
+  return rv == WEIR_OK ? finish(producer, final, seq) : rv;
+}
+
+int weir_stream_fail(struct weir_stream *producer, const void *code,
+                     size_t code_len, const void *message, size_t message_len,
+                     uint64_t tag, uint64_t *seq) {
+  struct weir__final *final;
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK) {
+    rv = weir__final_new(producer->core, code, code_len,
+                         message_len != 0 ? message : "", message_len, tag,
+                         &final);
+  }
+  return rv == WEIR_OK ? finish(producer, final, seq) : rv;
+}
+
+int weir_stream_cancel(struct weir_stream *producer) {
+  struct weir__generation *generation = producer->generation;
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK && producer->pending) {
+    rv = weir_stream_end(producer, "cancelled", 9, 0, NULL);
+    if (rv == WEIR_OK) {
+      weir__producer_say(producer, WEIR__SAY_CANCELLED);
+    }
+    return rv;
+  }
+  if (rv == WEIR_OK) {
+    weir__generation_hold(generation);
+    rv = weir__tend_cancel(generation, "cancelled");
+    weir__tend_after(generation);
+    weir__generation_release(generation);
+  }
+  return rv;
+}
+
+int weir_stream_trim(struct weir_stream *producer, uint64_t through) {
+  int rv = enter(producer);
+
+  if (rv == WEIR_OK && producer->pending) {
+    rv = WEIR_EAGAIN;
+  }
+  if (rv == WEIR_OK && through > producer->generation->history.committed) {
+    rv = WEIR_EINVAL;
+  }
+  if (rv == WEIR_OK) {
+    weir__tend_trim(producer->generation, through);
+  }
+  return rv;
+}
+
+static int32_t status_of(const struct weir_stream *producer) {
+  const struct weir__generation *generation = producer->generation;
+
+  if (generation == NULL) {
+    return WEIR_STREAM_REFUSED;
+  }
+  if (producer->pending) {
+    return WEIR_STREAM_OPENING;
+  }
+  if (generation->broken) {
+    return WEIR_STREAM_FAILED;
+  }
+  if (generation->ended) {
+    return WEIR_STREAM_ENDED;
+  }
+  if (generation->ending) {
+    return WEIR_STREAM_ENDING;
+  }
+  return generation->fenced ? WEIR_STREAM_FENCED : WEIR_STREAM_LIVE;
+}
+
+int weir_stream_get_info(const struct weir_stream *producer,
+                         weir_stream_info *callers) {
+  const struct weir__generation *generation = producer->generation;
+  weir_stream_info info;
+
+  if (producer->core->gone) {
+    return WEIR_EGONE;
+  }
+  memset(&info, 0, sizeof info);
+  info.status = status_of(producer);
+  info.joined = producer->joined;
+  if (generation != NULL) {
+    info.failed = generation->failed;
+    info.subscribers = generation->reader_count;
+    info.generation = weir__generation_name(generation);
+    info.epoch = weir__history_epoch(&generation->history);
+    info.trimmed = generation->history.trimmed;
+    info.last = generation->history.committed;
+    info.ended = generation->history.ended;
+    info.pending = weir__generation_pending(generation);
+    info.resident = generation->history.bytes;
+    info.events = generation->events;
+    info.signals = generation->signalled;
+    info.dropped = generation->dropped;
+  }
+  return weir__store(callers, &info, sizeof info);
+}
+
+void *weir_stream_user(const struct weir_stream *producer) {
+  return producer->user;
+}
+
+/* The receipts that are on their way find nobody. */
+static void let_go_of_receipts(struct weir_stream *producer) {
+  struct weir__generation *generation = producer->generation;
+  struct weir__receipt *receipt;
+
+  while (producer->stored != NULL) {
+    receipt = producer->stored;
+    producer->stored = receipt->next;
+    weir__core_free(producer->core, receipt, sizeof *receipt);
+  }
+  if (generation != NULL && generation->backing != NULL) {
+    for (receipt = generation->backing->first; receipt != NULL;
+         receipt = receipt->next) {
+      if (receipt->producer == producer) {
+        receipt->producer = NULL;
+      }
+    }
+  }
+}
+
+void weir__producer_destroy(struct weir_stream *producer) {
+  struct weir__core *core = producer->core;
+
+  weir__core_free(core, producer, sizeof *producer);
+  weir__core_release(core);
+}
+
+void weir_stream_release(struct weir_stream *producer) {
+  struct weir__core *core;
+
+  if (producer == NULL) {
+    return;
+  }
+  core = producer->core;
+  if (producer->pending && producer->final != NULL) {
+    /* What was asked for is done all the same. */
+    producer->released = true;
+    return;
+  }
+  let_go_of_receipts(producer);
+  if (producer->pending) {
+    core->info.pending -= 1;
+    weir__settings_release(core, producer->settings);
+    weir__final_free(core, producer->final);
+  }
+  part(producer);
+  weir__core_doom(core, &producer->source);
+}

@@ -1,0 +1,562 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include <weir/subscriber.h>
+
+#include "cursor.h"
+#include "subscriber.h"
+
+#define NEVER ((uint64_t)WEIR_NEVER)
+
+static bool is_finished(const struct weir_subscriber *subscriber) {
+  const struct weir__history *history = &subscriber->generation->history;
+
+  return history->ended != 0 && subscriber->seq >= history->ended;
+}
+
+bool weir__subscriber_take(struct weir_subscriber *subscriber,
+                           weir_notice *notice, bool *more) {
+  struct weir__source *source = &subscriber->source;
+
+  notice->user = subscriber->user;
+  notice->subscriber = subscriber;
+  if ((source->notices & WEIR__SAY_DECIDED) != 0) {
+    source->notices &= (uint16_t)~WEIR__SAY_DECIDED;
+    notice->kind = WEIR_NOTICE_DECIDED;
+    notice->verdict = subscriber->verdict;
+    notice->error = source->error;
+    /* What there is to send, the host will find by itself; unless it has been
+     * told already that there is nothing. */
+    *more = source->notices != 0 || subscriber->drained;
+    return true;
+  }
+  *more = false;
+  if ((source->notices & WEIR__SAY_ABORT) != 0) {
+    source->notices = 0;
+    notice->kind = WEIR_NOTICE_ABORT;
+    notice->error = source->error;
+    return true;
+  }
+  subscriber->drained = false;
+  notice->kind = subscriber->standing == WEIR__LEAVING ||
+                         (subscriber->generation != NULL &&
+                          (subscriber->generation->ended ||
+                           subscriber->generation->broken))
+                     ? WEIR_NOTICE_CLOSING
+                     : WEIR_NOTICE_READABLE;
+  weir__reader_set_patience(subscriber);
+  return true;
+}
+
+/* Show a page's bytes. The reference to the page is the span's from now on. */
+static void show(struct weir_subscriber *subscriber, struct weir__page *page,
+                 uint32_t from, uint32_t to) {
+  struct weir__span *span = &subscriber->spans[subscriber->span_count++];
+
+  span->page = page;
+  span->from = from;
+  span->to = to;
+}
+
+static void show_own(struct weir_subscriber *subscriber) {
+  struct weir__page *page = subscriber->todo.own;
+
+  subscriber->todo.own = page->next;
+  subscriber->own_count -= 1;
+  page->next = NULL;
+  show(subscriber, page, 0, page->used);
+}
+
+static void show_shared(struct weir_subscriber *subscriber,
+                        struct weir__page *page) {
+  weir__page_hold(page);
+  show(subscriber, page, 0, page->used);
+}
+
+/* The oldest signal of the stream that the subscriber has not got; what has
+ * fallen off the ring meanwhile is counted. */
+static struct weir__page *next_signal(struct weir_subscriber *subscriber) {
+  struct weir__generation *generation = subscriber->generation;
+  const struct weir__signals *signals = generation->signals;
+  uint64_t missed;
+
+  if (signals == NULL || subscriber->signal == signals->next) {
+    return NULL;
+  }
+  if (subscriber->signal < weir__signals_first(signals)) {
+    missed = weir__signals_first(signals) - subscriber->signal;
+    subscriber->signal += missed;
+    subscriber->dropped += (uint32_t)weir__min(missed, UINT32_MAX);
+    generation->dropped += missed;
+    subscriber->core->info.dropped += missed;
+  }
+  return subscriber->signal == signals->next
+             ? NULL
+             : weir__signals_at(signals, subscriber->signal);
+}
+
+struct loss {
+  struct weir__scheme scheme;
+  weir_resolution resolution;
+  char text[WEIR_CURSOR_MAX];
+  size_t text_len;
+};
+
+static void put_loss(struct weir__out *out, const void *what) {
+  const struct loss *loss = what;
+
+  weir__put_gap(out, &loss->scheme, &loss->resolution, 0, loss->text,
+                loss->text_len);
+}
+
+/* Events up to `upto` are gone: say so, and go on behind them. */
+static int show_gap(struct weir_subscriber *subscriber, uint64_t upto) {
+  struct weir__generation *generation = subscriber->generation;
+  struct weir__page *page;
+  weir_cursor before;
+  weir_state state;
+  struct loss loss;
+  int rv;
+
+  weir__history_state(&generation->history, &state);
+  memset(&loss, 0, sizeof loss);
+  weir__generation_scheme(generation, &loss.scheme);
+  before.seq = subscriber->seq;
+  before.epoch = weir__state_epoch_of(&state, before.seq);
+  (void)weir_cursor_format(&before, loss.scheme.format, loss.text,
+                           sizeof loss.text, &loss.text_len);
+  loss.resolution.verdict = WEIR_EVICTED;
+  loss.resolution.position.seq = upto;
+  loss.resolution.position.epoch = weir__state_epoch_of(&state, upto);
+  loss.resolution.first = upto + 1;
+  loss.resolution.last = state.last;
+  rv = weir__page_frame(subscriber->core, put_loss, &loss, &page);
+  if (rv == WEIR_OK) {
+    show(subscriber, page, 0, page->used);
+    subscriber->seq = upto;
+    subscriber->core->info.gaps += 1;
+  }
+  return rv;
+}
+
+/* Show events after the last that was shown, at most up to `upto`. WEIR_OK:
+ * there may be more. */
+static int show_events(struct weir_subscriber *subscriber, uint64_t upto) {
+  struct weir__generation *generation = subscriber->generation;
+  struct weir__link *ring = NULL;
+  struct weir__scheme scheme;
+  struct weir__span span;
+  uint64_t last = 0;
+  int rv;
+
+  weir__generation_scheme(generation, &scheme);
+  rv = weir__replay_find(&generation->history, &scheme, subscriber->seq, upto,
+                         &span, &last, &ring);
+  if (rv == WEIR_OK) {
+    if (span.page != NULL) {
+      weir__page_hold(span.page);
+      show(subscriber, span.page, span.from, span.to);
+    }
+    subscriber->seq = last;
+  } else if (rv == WEIR_EDONE) {
+    rv = show_gap(subscriber, last);
+  } else if (rv == WEIR_EAGAIN) {
+    weir__link_remove(&subscriber->source.link);
+    weir__link_append(ring, &subscriber->source.link);
+  }
+  return rv;
+}
+
+struct ping {
+  struct weir__scheme scheme;
+  bool event;
+};
+
+static void put_ping(struct weir__out *out, const void *what) {
+  const struct ping *ping = what;
+
+  if (ping->event) {
+    weir__put_ping(out, &ping->scheme);
+  } else {
+    weir__put(out, ":\n", 2);
+  }
+}
+
+static int show_heartbeat(struct weir_subscriber *subscriber) {
+  struct weir__page *page;
+  struct ping ping;
+  int rv;
+
+  weir__generation_scheme(subscriber->generation, &ping.scheme);
+  ping.event = subscriber->ping;
+  rv = weir__page_frame(subscriber->core, put_ping, &ping, &page);
+  if (rv == WEIR_OK) {
+    show(subscriber, page, 0, page->used);
+    subscriber->beat = false;
+    subscriber->core->info.heartbeats += 1;
+  }
+  return rv;
+}
+
+/* At the head: the end of everything, or the end for now. */
+static int at_head(struct weir_subscriber *subscriber) {
+  struct weir__generation *generation = subscriber->generation;
+
+  if (is_finished(subscriber)) {
+    weir__reader_detach(subscriber, WEIR__LEAVING);
+    return WEIR_EDONE;
+  }
+  if (generation->broken) {
+    if (generation->failure == NULL) {
+      weir__reader_abort_for(subscriber, WEIR_ENOMEM);
+      return WEIR_EGONE;
+    }
+    show_shared(subscriber, generation->failure);
+    weir__reader_detach(subscriber, WEIR__LEAVING);
+    return WEIR_EDONE;
+  }
+  weir__link_remove(&subscriber->source.link);
+  weir__link_append(&generation->history.waiters, &subscriber->source.link);
+  return WEIR_EAGAIN;
+}
+
+/* Show one thing more, of what comes next. WEIR_OK: there may be more. */
+static int show_next(struct weir_subscriber *subscriber) {
+  struct weir__page *own = subscriber->todo.own;
+  const struct weir__history *history;
+  struct weir__page *signal;
+  uint64_t upto;
+
+  if (subscriber->standing != WEIR__READING) {
+    if (own == NULL) {
+      return subscriber->standing == WEIR__LEAVING ? WEIR_EDONE : WEIR_EGONE;
+    }
+    show_own(subscriber);
+    return WEIR_OK;
+  }
+  history = &subscriber->generation->history;
+  signal = next_signal(subscriber);
+  if (own != NULL && own->last <= subscriber->seq) {
+    show_own(subscriber);
+    return WEIR_OK;
+  }
+  if (signal != NULL && signal->last <= subscriber->seq) {
+    show_shared(subscriber, signal);
+    subscriber->signal += 1;
+    return WEIR_OK;
+  }
+  if (subscriber->seq >= history->committed) {
+    return at_head(subscriber);
+  }
+  upto = history->committed;
+  upto = own == NULL ? upto : weir__min(upto, own->last);
+  upto = signal == NULL ? upto : weir__min(upto, signal->last);
+  return show_events(subscriber, upto);
+}
+
+/* Show what there is, as far as there is room for it. */
+static int show_all(struct weir_subscriber *subscriber) {
+  int rv = WEIR_OK;
+
+  while (rv == WEIR_OK && subscriber->span_count < WEIR__SPANS) {
+    rv = show_next(subscriber);
+    if (rv < 0 && rv != WEIR_EAGAIN && rv != WEIR_EDONE && rv != WEIR_EGONE &&
+        rv != WEIR_ENOMEM) {
+      weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
+      rv = WEIR_OK;
+    }
+  }
+  if (rv == WEIR_EAGAIN && subscriber->beat && subscriber->span_count == 0) {
+    rv = show_heartbeat(subscriber);
+  }
+  return rv;
+}
+
+/* Into the ring of those who hold bytes, if it does: the last to have made
+ * progress. */
+static void hold_bytes(struct weir_subscriber *subscriber) {
+  struct weir__link *link = &subscriber->source.link;
+
+  weir__link_remove(link);
+  if (subscriber->span_count != 0 && subscriber->standing != WEIR__GONE) {
+    weir__link_append(&subscriber->core->holding, link);
+  }
+}
+
+/* The bytes have been shown, or there are none: where does it wait? */
+static void settle(struct weir_subscriber *subscriber, int rv) {
+  subscriber->drained = subscriber->span_count == 0 && rv == WEIR_EAGAIN;
+  if (subscriber->source.notices != 0) {
+    /* Something else is still to be said. */
+    weir__reader_ready(subscriber);
+  } else if (!subscriber->drained) {
+    hold_bytes(subscriber);
+  }
+  if (subscriber->span_count == 0) {
+    subscriber->stall_at = NEVER;
+  }
+}
+
+int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
+                         size_t cap, size_t *count) {
+  struct weir__core *core = subscriber->core;
+  size_t i;
+  int rv = WEIR_OK;
+
+  if (cap == 0) {
+    return WEIR_EINVAL;
+  }
+  if (core->inside != 0) {
+    return WEIR_EBUSY;
+  }
+  if (subscriber->standing == WEIR__UNDECIDED) {
+    return WEIR_EAGAIN;
+  }
+  if (subscriber->span_count < WEIR__SPANS) {
+    rv = show_all(subscriber);
+    settle(subscriber, rv);
+    if (subscriber->span_count == 0) {
+      return rv;
+    }
+  }
+  for (i = 0; i < subscriber->span_count && i < cap; ++i) {
+    bytes[i].base =
+        weir__page_bytes(subscriber->spans[i].page) + subscriber->spans[i].from;
+    bytes[i].len = subscriber->spans[i].to - subscriber->spans[i].from;
+  }
+  *count = i;
+  return WEIR_OK;
+}
+
+/* Bytes shown and not consumed. */
+static size_t shown(const struct weir_subscriber *subscriber) {
+  size_t sum = 0;
+  size_t i;
+
+  for (i = 0; i < subscriber->span_count; ++i) {
+    sum += subscriber->spans[i].to - subscriber->spans[i].from;
+  }
+  return sum;
+}
+
+/* n bytes of a span have been sent. Counts the events that are complete. */
+static void advance(struct weir_subscriber *subscriber, struct weir__span *span,
+                    uint32_t n) {
+  const struct weir__page *page = span->page;
+  uint32_t events;
+
+  if (page->count != 0) {
+    events = weir__page_count_at(page, span->from + n) -
+             weir__page_count_at(page, span->from);
+    subscriber->events += events;
+    subscriber->core->info.delivered += events;
+  }
+  span->from += n;
+}
+
+int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
+  struct weir__core *core = subscriber->core;
+  struct weir__span *span = subscriber->spans;
+  size_t gone = 0;
+  size_t part;
+  size_t i;
+
+  if (n > shown(subscriber)) {
+    return WEIR_EINVAL;
+  }
+  if (n == 0) {
+    return WEIR_OK;
+  }
+  subscriber->bytes += n;
+  core->info.bytes += n;
+  for (; n != 0; n -= part) {
+    part = span->to - span->from;
+    part = n < part ? n : part;
+    advance(subscriber, span, (uint32_t)part);
+    if (span->from == span->to) {
+      weir__page_release(span->page);
+      ++span;
+      ++gone;
+    }
+  }
+  subscriber->span_count = (uint8_t)(subscriber->span_count - gone);
+  for (i = 0; i < subscriber->span_count; ++i) {
+    subscriber->spans[i] = subscriber->spans[i + gone];
+  }
+  if (subscriber->source.notices == 0) {
+    hold_bytes(subscriber);
+  }
+  weir__reader_set_beat(subscriber);
+  weir__reader_set_patience(subscriber);
+  return WEIR_OK;
+}
+
+int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
+                         size_t cap, size_t *len) {
+  weir_bytes bytes[WEIR__SPANS];
+  unsigned char *p = dst;
+  size_t count;
+  size_t part;
+  size_t i;
+  int rv = weir_subscriber_peek(subscriber, bytes, WEIR__SPANS, &count);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (cap == 0) {
+    return WEIR_EINVAL;
+  }
+  for (i = 0; i < count && cap != 0; ++i) {
+    part = bytes[i].len < cap ? bytes[i].len : cap;
+    memcpy(p, bytes[i].base, part);
+    p += part;
+    cap -= part;
+  }
+  *len = (size_t)(p - (unsigned char *)dst);
+  return weir_subscriber_consume(subscriber, *len);
+}
+
+int weir_subscriber_signal(struct weir_subscriber *subscriber,
+                           const weir_event *signal) {
+  struct weir__page *page;
+  int rv = weir__core_enter(subscriber->core);
+
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (subscriber->standing != WEIR__READING) {
+    return subscriber->standing == WEIR__UNDECIDED ? WEIR_EAGAIN : WEIR_EGONE;
+  }
+  if (subscriber->own_count >= subscriber->core->options.signal_ring ||
+      subscriber->own_count == UINT8_MAX) {
+    return WEIR_EPENDING;
+  }
+  rv = weir__publish_signal_page(subscriber->generation, signal, &page);
+  if (rv == WEIR_OK) {
+    weir__reader_add_own(subscriber, page);
+    if (subscriber->drained) {
+      weir__reader_ready(subscriber);
+    }
+  }
+  return rv;
+}
+
+int weir_subscriber_close(struct weir_subscriber *subscriber) {
+  int rv = weir__core_enter(subscriber->core);
+
+  if (rv == WEIR_OK && subscriber->standing == WEIR__UNDECIDED) {
+    rv = WEIR_EAGAIN;
+  } else if (rv == WEIR_OK && subscriber->standing != WEIR__READING) {
+    rv = WEIR_EGONE;
+  }
+  if (rv == WEIR_OK) {
+    weir__reader_leave(subscriber, WEIR__EXPIRED);
+  }
+  return rv;
+}
+
+void weir_subscriber_detach(struct weir_subscriber *subscriber) {
+  if (subscriber == NULL || subscriber->standing == WEIR__GONE) {
+    return;
+  }
+  if (subscriber->standing != WEIR__UNDECIDED) {
+    weir__reader_free_own(subscriber);
+  }
+  weir__reader_detach(subscriber, WEIR__GONE);
+  weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
+  weir__link_remove(&subscriber->source.link);
+  subscriber->source.notices = 0;
+}
+
+int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
+                             weir_subscriber_info *callers) {
+  const struct weir__generation *generation = subscriber->generation;
+  const struct weir__span *span;
+  weir_subscriber_info info;
+  weir_state state;
+  uint8_t i;
+
+  if (subscriber->core->gone) {
+    return WEIR_EGONE;
+  }
+  memset(&info, 0, sizeof info);
+  info.verdict = subscriber->verdict;
+  info.error = subscriber->source.error;
+  info.bytes = subscriber->bytes;
+  info.events = subscriber->events;
+  info.dropped = subscriber->dropped;
+  info.shown = shown(subscriber);
+  info.attached = subscriber->standing == WEIR__READING;
+  if (subscriber->standing != WEIR__UNDECIDED) {
+    info.position.seq = subscriber->seq;
+    /* Back to the last event before what is shown. */
+    for (i = subscriber->span_count; i > 0; --i) {
+      span = &subscriber->spans[i - 1];
+      if (span->page->count != 0) {
+        info.position.seq =
+            weir__page_count_at(span->page, span->from) == 0
+                ? span->page->after
+                : weir__page_seq(
+                      span->page,
+                      weir__page_count_at(span->page, span->from) - 1);
+      }
+    }
+  }
+  if (info.attached != 0) {
+    weir__history_state(&generation->history, &state);
+    info.position.epoch = weir__state_epoch_of(&state, info.position.seq);
+    info.generation = weir__generation_name(generation);
+  }
+  return weir__store(callers, &info, sizeof info);
+}
+
+void *weir_subscriber_user(const struct weir_subscriber *subscriber) {
+  return subscriber->user;
+}
+
+void weir__subscriber_destroy(struct weir_subscriber *subscriber) {
+  struct weir__core *core = subscriber->core;
+  uint8_t i;
+
+  for (i = 0; i < subscriber->span_count; ++i) {
+    weir__page_release(subscriber->spans[i].page);
+  }
+  weir__core_free(core, subscriber, sizeof *subscriber);
+  weir__core_release(core);
+}
+
+void weir_subscriber_release(struct weir_subscriber *subscriber) {
+  if (subscriber != NULL) {
+    weir_subscriber_detach(subscriber);
+    weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
+    weir__core_doom(subscriber->core, &subscriber->source);
+  }
+}
+
+static void beat(struct weir_subscriber *subscriber) {
+  if (subscriber->drained) {
+    subscriber->beat_at = NEVER;
+    subscriber->beat = true;
+    weir__reader_ready(subscriber);
+  } else {
+    /* Something else is on its way. */
+    weir__reader_set_beat(subscriber);
+  }
+}
+
+void weir__subscriber_expired(struct weir__timer *timer) {
+  struct weir_subscriber *subscriber =
+      weir__owner(timer, struct weir_subscriber, timer);
+  struct weir__core *core = subscriber->core;
+  const uint64_t now = core->wheel.now;
+
+  if (subscriber->stall_at <= now) {
+    core->info.stalled += 1;
+    weir__reader_abort_for(subscriber, WEIR_ESTALLED);
+  } else if (subscriber->leave_at <= now) {
+    subscriber->leave_at = NEVER;
+    weir__reader_leave(subscriber,
+                       core->draining ? WEIR__DRAINING : WEIR__EXPIRED);
+  } else if (subscriber->beat_at <= now) {
+    beat(subscriber);
+  }
+  weir__reader_schedule(subscriber);
+}

@@ -1,0 +1,465 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "tend.h"
+
+#define NEVER ((uint64_t)WEIR_NEVER)
+
+/* ms to the next try of what there was no memory for. */
+#define AGAIN 1000
+
+static struct weir__generation *generation_of(struct weir__storage *storage) {
+  return weir__owner(storage, struct weir__backing, storage)->generation;
+}
+
+static struct weir__generation *of_history(struct weir__history *history) {
+  return weir__owner(history, struct weir__generation, history);
+}
+
+int weir__tend_begin(struct weir__generation *generation,
+                     struct weir__settings *settings, uint64_t after) {
+  struct weir__core *core = generation->core;
+  uint64_t epoch;
+
+  if (weir__core_epoch(core, &epoch) != WEIR_OK) {
+    return WEIR_EENTROPY;
+  }
+  weir__settings_release(core, generation->settings);
+  generation->settings = settings;
+  settings->refs += 1;
+  generation->fault = WEIR_OK;
+  if (generation->backing != NULL) {
+    generation->phase = WEIR__CREATING;
+    generation->backing->storage.shared = settings->shared;
+    weir__storage_ask(&generation->backing->storage, WEIR_LOG_CREATE, after,
+                      epoch);
+    return WEIR_OK;
+  }
+  /* There is room for one epoch without memory. */
+  (void)weir__history_add_epoch(&generation->history, epoch);
+  generation->phase = WEIR__KNOWN;
+  weir__generation_open(generation);
+  return WEIR_OK;
+}
+
+bool weir__tend_is_taking(const struct weir__generation *generation) {
+  return generation->backing != NULL &&
+         generation->backing->storage.mode == WEIR_LOG_TAKE;
+}
+
+int weir__tend_take(struct weir__generation *generation) {
+  uint64_t epoch;
+
+  if (weir__core_epoch(generation->core, &epoch) != WEIR_OK) {
+    return WEIR_EENTROPY;
+  }
+  generation->fault = WEIR_OK;
+  weir__storage_ask(&generation->backing->storage, WEIR_LOG_TAKE,
+                    weir__generation_name(generation), epoch);
+  return WEIR_OK;
+}
+
+bool weir__tend_is_looking(const struct weir__generation *generation) {
+  const struct weir__backing *backing = generation->backing;
+
+  return backing != NULL &&
+         (backing->storage.look || backing->storage.reading != NULL);
+}
+
+void weir__tend_look(struct weir__generation *generation) {
+  generation->backing->storage.look = true;
+  weir__tend_advance(generation);
+}
+
+/* Look again in a while, as long as somebody waits for what others write. */
+static void look_later(struct weir__generation *generation) {
+  const uint32_t after = generation->core->options.recheck;
+  const bool wanted = generation->reader_count != 0 && after != 0 &&
+                      generation->history.follow && !generation->ended;
+
+  if (!generation->broken) {
+    weir__generation_set_time(
+        generation, WEIR__AT_CHECK,
+        wanted ? weir__later(generation->core->now, after) : NEVER);
+  }
+}
+
+void weir__tend_joined(struct weir__generation *generation) {
+  generation->reader_count += 1;
+  if (generation->reader_count != 1) {
+    return;
+  }
+  weir__generation_set_time(generation, WEIR__AT_ABANDONED, NEVER);
+  if (generation->history.follow && !generation->ended) {
+    look_later(generation);
+    generation->backing->storage.look = true;
+    weir__generation_touch(generation);
+  }
+}
+
+void weir__tend_left(struct weir__generation *generation) {
+  generation->reader_count -= 1;
+  if (generation->reader_count != 0) {
+    return;
+  }
+  if (generation->signals != NULL) {
+    weir__signals_clear(generation->signals);
+  }
+  look_later(generation);
+  if (weir__generation_is_writable(generation) == WEIR_OK) {
+    weir__generation_watch(generation, WEIR__AT_ABANDONED, WEIR__ABANDONED);
+  }
+}
+
+int weir__tend_cancel(struct weir__generation *generation, const char *reason) {
+  int rv = weir__generation_is_writable(generation);
+
+  if (rv == WEIR_EENDED) {
+    return rv;
+  }
+  if (rv == WEIR_OK) {
+    rv = weir__publish_done(generation, reason);
+  } else {
+    generation->backing->will = reason;
+    rv = weir__tend_is_taking(generation) ? WEIR_OK
+                                          : weir__tend_take(generation);
+    weir__generation_touch(generation);
+  }
+  if (rv == WEIR_OK) {
+    weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
+  }
+  return rv;
+}
+
+void weir__tend_trim(struct weir__generation *generation, uint64_t through) {
+  if (generation->backing == NULL) {
+    weir__history_trim(&generation->history, through);
+  } else {
+    generation->backing->storage.trim =
+        weir__max(generation->backing->storage.trim, through);
+    weir__tend_advance(generation);
+  }
+}
+
+/* Carry out what was put off until this hub could write. */
+static int carry_out(struct weir__generation *generation) {
+  struct weir__backing *backing = generation->backing;
+  const bool may_write =
+      generation->phase == WEIR__KNOWN &&
+      (generation->settings->shared || !generation->history.follow);
+  int rv = WEIR_OK;
+
+  if (generation->ended || !may_write ||
+      weir__generation_pending(generation) != 0) {
+    return WEIR_OK;
+  }
+  if (generation->broken && !weir__tend_is_taking(generation) &&
+      generation->at[WEIR__AT_CHECK] == NEVER) {
+    rv = weir__publish_failed(generation,
+                              weir__generation_failure_code(generation));
+  } else if (backing->will != NULL && !generation->ending) {
+    rv = weir__publish_done(generation, backing->will);
+    backing->will = rv == WEIR_OK ? NULL : backing->will;
+  }
+  return rv;
+}
+
+void weir__tend_advance(struct weir__generation *generation) {
+  struct weir__core *core = generation->core;
+  struct weir__backing *backing = generation->backing;
+  unsigned char meta[WEIR__META_MOST];
+  size_t meta_len = 0;
+  int rv;
+
+  if (backing == NULL) {
+    core->floors->settle(generation);
+    return;
+  }
+  if (core->inside != 0) {
+    weir__generation_touch(generation);
+    return;
+  }
+  weir__generation_hold(generation);
+  do {
+    backing->dirty = false;
+    weir__link_remove(&backing->work.link);
+    core->floors->settle(generation);
+    rv = carry_out(generation);
+    if (rv == WEIR_OK && weir__storage_wants(&backing->storage)) {
+      if (generation->settings != NULL) {
+        meta_len = weir__settings_write(generation->settings, meta);
+      }
+      rv = weir__storage_pump(&backing->storage, generation->key,
+                              generation->node.key_len, meta, meta_len);
+    }
+  } while (rv == WEIR_OK && backing->dirty && !core->gone);
+  if (rv == WEIR_ENOMEM) {
+    weir__generation_set_time(generation, WEIR__AT_CHECK,
+                              weir__later(core->now, AGAIN));
+  }
+  weir__generation_release(generation);
+}
+
+void weir__tend_after(struct weir__generation *generation) {
+  if (generation->backing != NULL && generation->backing->dirty) {
+    weir__tend_advance(generation);
+  }
+}
+
+void weir__tend_work(struct weir__work *work) {
+  struct weir__generation *generation =
+      weir__owner(work, struct weir__backing, work)->generation;
+
+  if (generation->refs == 0) {
+    weir__generation_destroy(generation);
+  } else {
+    weir__tend_advance(generation);
+  }
+}
+
+/* What a generation in storage was opened with; what storage did not keep is as
+ * this hub has it by default. */
+static int read_settings(struct weir__generation *generation,
+                         const weir_answer *answer) {
+  struct weir__core *core = generation->core;
+  struct weir__settings *settings;
+  int rv;
+
+  if (generation->settings != NULL) {
+    return WEIR_OK;
+  }
+  if (answer->meta_len == 0) {
+    rv = weir__settings_default(core, answer->shared != 0, &settings);
+  } else {
+    rv = weir__settings_read(core, answer->meta, answer->meta_len,
+                             core->settings, &settings);
+  }
+  if (rv == WEIR_OK) {
+    generation->settings = settings;
+  }
+  return rv;
+}
+
+/* The lookup has been answered, or the taking over, or the beginning. */
+static void opened(struct weir__storage *storage, int mode, int result,
+                   const weir_answer *answer) {
+  struct weir__generation *generation = generation_of(storage);
+
+  if (result == WEIR_LOG_YES) {
+    result = read_settings(generation, answer);
+    result = result == WEIR_OK ? WEIR_LOG_YES : result;
+  }
+  if (result == WEIR_LOG_YES) {
+    generation->fault = WEIR_OK;
+    generation->phase = WEIR__KNOWN;
+    generation->fenced = false;
+    if (storage->history->ended != 0 && !generation->ended) {
+      weir__generation_ended(generation);
+    }
+    if (mode != WEIR_LOG_LOOKUP && !generation->ending &&
+        weir__generation_is_writable(generation) == WEIR_OK) {
+      weir__generation_open(generation);
+    }
+  } else if (mode == WEIR_LOG_CREATE && result == WEIR_EEXISTS) {
+    /* Somebody else was faster: see what there is. */
+    generation->phase = WEIR__ASKED;
+    weir__settings_release(generation->core, generation->settings);
+    generation->settings = NULL;
+    weir__storage_ask(storage, WEIR_LOG_LOOKUP, 0, 0);
+  } else {
+    if (mode != WEIR_LOG_TAKE) {
+      generation->phase = WEIR__VOID;
+    }
+    generation->fault =
+        result == WEIR_ENOENT && mode == WEIR_LOG_LOOKUP ? WEIR_OK : result;
+    if (generation->broken) {
+      weir__generation_retry(generation);
+    }
+  }
+  weir__generation_touch(generation);
+}
+
+static void stored(struct weir__storage *storage, uint64_t count,
+                   uint64_t first) {
+  struct weir__generation *generation = generation_of(storage);
+  const uint64_t last = first + count - 1;
+
+  if (!storage->shared) {
+    weir__generation_commit(generation, last, storage->flying_end ? last : 0);
+  }
+  weir__generation_settle_receipts(generation, count, first, WEIR_OK);
+  if (weir__storage_wants(storage) || generation->backing->will != NULL) {
+    weir__generation_touch(generation);
+  }
+}
+
+static void refused(struct weir__storage *storage, int result) {
+  struct weir__generation *generation = generation_of(storage);
+
+  generation->backing->refusal = result;
+  if (result != WEIR_EFENCED && result != WEIR_EENDED) {
+    if (generation->broken) {
+      weir__generation_retry(generation);
+    } else {
+      weir__generation_break(generation, result);
+    }
+    return;
+  }
+  /* The generation lives on, or has ended, in other hands. */
+  weir__storage_drop(storage);
+  weir__generation_settle_receipts(
+      generation, generation->backing->put - generation->backing->stored, 0,
+      result);
+  generation->history.follow = true;
+  storage->look = true;
+  if (!generation->ended) {
+    generation->ending = false;
+    weir__generation_fence(generation);
+  }
+  weir__generation_touch(generation);
+}
+
+/* The look at the head has come to an end. Without an answer those who wait
+ * there do not know what they miss. */
+static void looked(struct weir__storage *storage, int result) {
+  struct weir__generation *generation = generation_of(storage);
+  struct weir__core *core = generation->core;
+  struct weir__link *waiters = &generation->history.waiters;
+
+  if (result != WEIR_LOG_YES) {
+    generation->fault = result;
+    while (!weir__link_alone(waiters)) {
+      core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
+                         result);
+    }
+  }
+  look_later(generation);
+  weir__generation_touch(generation);
+}
+
+static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
+  weir__generation_scheme(generation_of(storage), scheme);
+}
+
+const struct weir__storage_owner weir__tend_owner = {scheme, opened, stored,
+                                                     refused, looked};
+
+void weir__tend_changed(struct weir__history *history, bool rewound) {
+  struct weir__generation *generation = of_history(history);
+  struct weir__core *core = generation->core;
+
+  weir__generation_set_time(generation, WEIR__AT_AGE,
+                            weir__history_limit(history));
+  if (history->follow && generation->wrote && !generation->settings->shared &&
+      !generation->fenced && !weir__tend_is_taking(generation)) {
+    weir__generation_fence(generation);
+  }
+  if (rewound) {
+    core->floors->rewind(generation, history->committed);
+  }
+  /* While it is being opened, its settings may not be known yet. */
+  if (history->ended != 0 && !generation->ended &&
+      generation->phase == WEIR__KNOWN) {
+    weir__generation_ended(generation);
+  }
+}
+
+/* The names of the watchdogs, as they stand in the reason of an end. */
+static const char *watchdog_text(unsigned dog) {
+  static const char *const texts[] = {"first_event_timeout", "idle_timeout",
+                                      "lifetime_timeout", "abandoned"};
+
+  return texts[dog];
+}
+
+/* A watchdog has fired. */
+static void bark(struct weir__generation *generation, unsigned dog) {
+  const uint8_t action = generation->settings->action[dog];
+  const char *text = watchdog_text(dog);
+  int rv = WEIR_OK;
+
+  weir__generation_say(generation,
+                       dog == WEIR__ABANDONED
+                           ? (unsigned)WEIR__SAY_ABANDONED
+                           : (unsigned)WEIR__SAY_EXPIRED << dog,
+                       WEIR_OK);
+  if (weir__generation_is_writable(generation) != WEIR_OK) {
+    return;
+  }
+  if (action == WEIR_ACTION_END) {
+    rv = weir__publish_done(generation, text);
+  } else if (action == WEIR_ACTION_FAIL) {
+    rv = weir__publish_failed(generation, text);
+  }
+  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+    /* It does not get off for that. */
+    weir__generation_set_time(generation,
+                              dog == WEIR__LIFETIME    ? WEIR__AT_LIFETIME
+                              : dog == WEIR__ABANDONED ? WEIR__AT_ABANDONED
+                                                       : WEIR__AT_EVENT,
+                              weir__later(generation->core->now, AGAIN));
+  }
+  weir__tend_after(generation);
+}
+
+static void check(struct weir__generation *generation) {
+  if (generation->broken) {
+    if (!weir__tend_is_taking(generation) &&
+        weir__tend_take(generation) != WEIR_OK) {
+      weir__generation_retry(generation);
+    }
+  } else {
+    look_later(generation);
+    generation->backing->storage.look =
+        generation->reader_count != 0 && generation->history.follow;
+  }
+  weir__tend_advance(generation);
+}
+
+static void expire(struct weir__generation *generation, unsigned what) {
+  switch (what) {
+    case WEIR__AT_EVENT:
+      bark(generation,
+           generation->events == 0 ? WEIR__FIRST_EVENT : WEIR__IDLE);
+      break;
+    case WEIR__AT_LIFETIME:
+      bark(generation, WEIR__LIFETIME);
+      break;
+    case WEIR__AT_ABANDONED:
+      bark(generation, WEIR__ABANDONED);
+      break;
+    case WEIR__AT_CHECK:
+      check(generation);
+      break;
+    case WEIR__AT_AGE:
+      weir__generation_set_time(generation, WEIR__AT_AGE,
+                                weir__history_limit(&generation->history));
+      break;
+    default:
+      generation->core->floors->forget(generation);
+      break;
+  }
+}
+
+void weir__tend_expired(struct weir__timer *timer) {
+  struct weir__generation *generation =
+      weir__owner(timer, struct weir__generation, timer);
+  const uint64_t now = generation->core->wheel.now;
+  unsigned first = 0;
+  unsigned i;
+
+  /* One at a time, the earliest first; the others go back into the wheel, so
+   * that those of all streams fire in order. */
+  for (i = 1; i < WEIR__ATS; ++i) {
+    if (generation->at[i] < generation->at[first]) {
+      first = i;
+    }
+  }
+  weir__generation_hold(generation);
+  if (generation->at[first] <= now) {
+    generation->at[first] = NEVER;
+    weir__generation_schedule(generation);
+    expire(generation, first);
+  } else {
+    weir__generation_schedule(generation);
+  }
+  weir__generation_release(generation);
+}

@@ -1,0 +1,52 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__TEND_H
+#define WEIR__TEND_H
+
+/* What happens to a generation without a producer's doing: storage answers,
+ * time passes, readers come and go, another takes its place. */
+
+#include "publish.h"
+
+/* Begin it: it is VOID. WEIR_OK or WEIR_EENTROPY. Without a log it is KNOWN
+ * then; else CREATING. `after` is the newest that storage has of the key, 0 for
+ * none. */
+int weir__tend_begin(struct weir__generation *generation,
+                     struct weir__settings *settings, uint64_t after);
+
+/* Ask storage to make this hub its writer. WEIR_OK or WEIR_EENTROPY. */
+int weir__tend_take(struct weir__generation *generation);
+
+/* Whether that is under way. */
+bool weir__tend_is_taking(const struct weir__generation *generation);
+
+/* Do what there is to be done with storage, and decide what can be decided, as
+ * long as that goes on by itself; later, if it is not legal now. */
+void weir__tend_advance(struct weir__generation *generation);
+
+/* Advance if something has come up. The last line of what may call storage. */
+void weir__tend_after(struct weir__generation *generation);
+
+/* Have a look at storage. Readers who wait for what it says: _is_looking. */
+void weir__tend_look(struct weir__generation *generation);
+bool weir__tend_is_looking(const struct weir__generation *generation);
+
+/* End it with a static reason, telling its producers to stop: at once, or as
+ * soon as this hub may write it. WEIR_OK, or as weir_stream_end. */
+int weir__tend_cancel(struct weir__generation *generation, const char *reason);
+
+/* Drop events up to and including `through`. */
+void weir__tend_trim(struct weir__generation *generation, uint64_t through);
+
+/* A decided subscriber has come, or gone. */
+void weir__tend_joined(struct weir__generation *generation);
+void weir__tend_left(struct weir__generation *generation);
+
+/* The timer of a generation has fired. */
+void weir__tend_expired(struct weir__timer *timer);
+
+/* For weir__floors. */
+extern const struct weir__storage_owner weir__tend_owner;
+void weir__tend_work(struct weir__work *work);
+void weir__tend_changed(struct weir__history *history, bool rewound);
+
+#endif /* WEIR__TEND_H */
