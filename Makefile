@@ -57,7 +57,40 @@ $B/$(SONAME): $(lib_objects) lib/weir.map
 $B/libweir.so: $B/$(SONAME)
 	ln -sf $(SONAME) $@
 
+# --- Tests -----------------------------------------------------------------
+
+# They see what is in lib/ too.
+TEST_FLAGS = $(BASE) -Iinclude -Ilib -I$B/tests -Wno-overlength-strings
+check_cflags = $(shell pkg-config --cflags check)
+check_libs = $(shell pkg-config --libs check)
+
+unit_sources := $(sort $(wildcard tests/unit/test_*.c))
+unit_programs := $(unit_sources:%.c=$B/%)
+kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
+
+.PHONY: check check-unit
+check: check-unit
+
+# One line a suite; a failure ends it at once and says how to run it alone.
+check-unit: $(unit_programs)
+	@for t in $(unit_programs); do \
+	  CK_VERBOSITY=minimal $$t || { echo "failed: $$t"; exit 1; }; done
+
+$B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
+	@mkdir -p $(@D)
+	python3 tests/vectors.py > $@.new && mv $@.new $@
+
+$B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
+	@mkdir -p $(@D)
+	$(CC) $(TEST_FLAGS) $(check_cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
+
+.SECONDARY:
+
 clean:
 	rm -rf $B
 
--include $(lib_objects:.o=.d)
+-include $(shell find $B/obj -name '*.d' 2>/dev/null)

@@ -281,7 +281,7 @@ int weir__attaching_attach(struct weir__registry *registry,
   struct weir__core *core = registry->core;
   const uint64_t limit = core->options.max_subscribers;
   struct weir__generation *generation;
-  struct weir_subscriber *subscriber;
+  struct weir_subscriber *subscriber = NULL;
   union claim asked;
   int judged = WEIR_UNKNOWN;
   int rv = weir__registry_check_key(options->key, options->key_len);

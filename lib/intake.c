@@ -292,7 +292,7 @@ int weir__intake_block(struct weir__history *history,
                        const struct weir__scheme *scheme,
                        const weir_answer *answer, uint64_t lo, uint64_t hi) {
   uint64_t at = lo;
-  size_t room;
+  size_t room = 0;
   size_t from;
   size_t i = 0;
   bool hole;

@@ -26,7 +26,7 @@ struct batch {
 static int load_event(const weir_event *events, size_t i, weir_event *event) {
   const char *at = (const char *)(const void *)events + i * events->size;
 
-  weir_event_init(event, sizeof *event);
+  memset(event, 0, sizeof *event);
   return weir__load(event, sizeof *event, at);
 }
 
@@ -342,7 +342,8 @@ int weir__publish_end(struct weir__generation *generation,
   }
   weir__out_init(&out, text, len);
   put_final(&out, &scheme, final);
-  weir_event_init(&event, sizeof event);
+  memset(&event, 0, sizeof event);
+  event.size = sizeof event;
   event.type = text;
   event.type_len = scheme.prefix_len + (final->failed ? 6 : 4);
   event.data = text + event.type_len;
@@ -414,7 +415,8 @@ int weir__publish_signal_page(struct weir__generation *generation,
   weir_event event;
   int rv;
 
-  weir_event_init(&event, sizeof event);
+  memset(&event, 0, sizeof event);
+  event.size = sizeof event;
   rv = weir__load(&event, sizeof event, callers);
   if (rv != WEIR_OK) {
     return rv;

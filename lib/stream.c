@@ -240,7 +240,7 @@ static int finish(struct weir_stream *producer, struct weir__final *final,
 
 int weir_stream_end(struct weir_stream *producer, const void *reason,
                     size_t reason_len, uint64_t tag, uint64_t *seq) {
-  struct weir__final *final;
+  struct weir__final *final = NULL;
   int rv = enter(producer);
 
   if (rv == WEIR_OK) {
@@ -253,7 +253,7 @@ int weir_stream_end(struct weir_stream *producer, const void *reason,
 int weir_stream_fail(struct weir_stream *producer, const void *code,
                      size_t code_len, const void *message, size_t message_len,
                      uint64_t tag, uint64_t *seq) {
-  struct weir__final *final;
+  struct weir__final *final = NULL;
   int rv = enter(producer);
 
   if (rv == WEIR_OK) {

@@ -59,7 +59,7 @@ static struct place find_place(struct weir__wheel *wheel, uint64_t deadline) {
   } else {
     level = (highest_bit(differ) - WEIR__WHEEL_BITS) / WEIR__LEVEL_BITS;
     slot = (unsigned)(deadline >> level_shift(level)) & (WEIR__LEVEL_SLOTS - 1);
-    place.slot = &wheel->slots[level][slot];
+    place.slot = &wheel->slots[level * WEIR__LEVEL_SLOTS + slot];
     place.used = &wheel->used[level];
   }
   place.bit = slot % 64;
@@ -103,16 +103,15 @@ static void take(struct weir__wheel *wheel, struct weir__timer *timer) {
     slot = (size_t)(head - wheel->slots0);
     wheel->used0[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     wheel->unsorted[slot / 64] &= ~(UINT64_C(1) << slot % 64);
-  } else if (head >= wheel->slots[0] &&
-             head < wheel->slots[0] + WEIR__LEVELS * WEIR__LEVEL_SLOTS) {
-    slot = (size_t)(head - wheel->slots[0]);
+  } else if (head >= wheel->slots &&
+             head < wheel->slots + WEIR__LEVELS * WEIR__LEVEL_SLOTS) {
+    slot = (size_t)(head - wheel->slots);
     wheel->used[slot / WEIR__LEVEL_SLOTS] &=
         ~(UINT64_C(1) << slot % WEIR__LEVEL_SLOTS);
   }
 }
 
 void weir__wheel_init(struct weir__wheel *wheel, uint64_t now) {
-  unsigned level;
   unsigned i;
 
   memset(wheel, 0, sizeof *wheel);
@@ -122,10 +121,8 @@ void weir__wheel_init(struct weir__wheel *wheel, uint64_t now) {
   for (i = 0; i < WEIR__SLOTS; ++i) {
     weir__link_init(&wheel->slots0[i]);
   }
-  for (level = 0; level < WEIR__LEVELS; ++level) {
-    for (i = 0; i < WEIR__LEVEL_SLOTS; ++i) {
-      weir__link_init(&wheel->slots[level][i]);
-    }
+  for (i = 0; i < WEIR__LEVELS * WEIR__LEVEL_SLOTS; ++i) {
+    weir__link_init(&wheel->slots[i]);
   }
 }
 
@@ -257,9 +254,7 @@ static void reach(struct weir__wheel *wheel, unsigned slot, uint64_t begin) {
   } else {
     slot -= WEIR__SLOTS;
     wheel->used[slot / WEIR__LEVEL_SLOTS] &= ~bit;
-    weir__link_splice(
-        &wheel->cascading,
-        &wheel->slots[slot / WEIR__LEVEL_SLOTS][slot % WEIR__LEVEL_SLOTS]);
+    weir__link_splice(&wheel->cascading, &wheel->slots[slot]);
   }
 }
 
@@ -366,7 +361,8 @@ const char *weir__wheel_check(const struct weir__wheel *wheel) {
     return "level 0";
   }
   for (i = 0; i < WEIR__LEVELS; ++i) {
-    if (!check_level(wheel, level_shift(i), wheel->slots[i], &wheel->used[i],
+    if (!check_level(wheel, level_shift(i),
+                     wheel->slots + i * WEIR__LEVEL_SLOTS, &wheel->used[i],
                      WEIR__LEVEL_SLOTS, &count)) {
       return "a level above";
     }

@@ -39,7 +39,7 @@ struct weir__wheel {
   uint64_t unsorted[WEIR__SLOTS / 64];
   uint64_t used[WEIR__LEVELS];
   struct weir__link slots0[WEIR__SLOTS];
-  struct weir__link slots[WEIR__LEVELS][WEIR__LEVEL_SLOTS];
+  struct weir__link slots[WEIR__LEVELS * WEIR__LEVEL_SLOTS];
 };
 
 void weir__wheel_init(struct weir__wheel *wheel, uint64_t now);

@@ -1,0 +1,447 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* for mmap's MAP_ANONYMOUS */
+
+#include "kit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int kit_main(const char *name, TCase *const *cases, size_t count) {
+  Suite *suite = suite_create(name);
+  SRunner *runner;
+  size_t i;
+  int failed;
+
+  for (i = 0; i < count; ++i) {
+    suite_add_tcase(suite, cases[i]);
+  }
+  runner = srunner_create(suite);
+  srunner_run_all(runner, CK_ENV);
+  failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}
+
+void *kit_fence(size_t size) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  const size_t room = (size + page - 1) / page * page;
+  char *map = mmap(NULL, room + page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  ck_assert_ptr_ne(map, MAP_FAILED);
+  ck_assert_int_eq(mprotect(map + room, page, PROT_NONE), 0);
+  return map + room - size;
+}
+
+void *kit_fenced(const void *bytes, size_t size) {
+  void *copy = kit_fence(size);
+
+  if (size != 0) {
+    memcpy(copy, bytes, size);
+  }
+  return copy;
+}
+
+static void *memory_alloc(void *user, size_t size) {
+  struct kit_memory *memory = user;
+  void *bytes;
+
+  ck_assert_uint_ne(size, 0);
+  memory->calls += 1;
+  if (memory->fail_at != 0 &&
+      (memory->calls == memory->fail_at ||
+       (memory->fail_on && memory->calls > memory->fail_at))) {
+    return NULL;
+  }
+  bytes = malloc(size);
+  ck_assert_ptr_nonnull(bytes);
+  /* Nothing is zero by accident. */
+  memset(bytes, 0xa5, size);
+  memory->live += size;
+  return bytes;
+}
+
+static void memory_free(void *user, void *bytes, size_t size) {
+  struct kit_memory *memory = user;
+
+  ck_assert_ptr_nonnull(bytes);
+  ck_assert_uint_ge(memory->live, size);
+  memory->live -= size;
+  memset(bytes, 0x5a, size);
+  free(bytes);
+}
+
+void kit_memory_init(struct kit_memory *memory) {
+  memset(memory, 0, sizeof *memory);
+  memory->allocator.size = sizeof memory->allocator;
+  memory->allocator.user = memory;
+  memory->allocator.alloc = memory_alloc;
+  memory->allocator.free = memory_free;
+}
+
+static uint64_t kit_clock(void *user) {
+  const struct kit *kit = user;
+
+  return kit->now;
+}
+
+static int kit_entropy(void *user, void *dst, size_t len) {
+  struct kit *kit = user;
+  unsigned char *p = dst;
+  size_t i;
+
+  for (i = 0; i < len; ++i) {
+    kit->chance = kit->chance * UINT64_C(6364136223846793005) + 1;
+    p[i] = (unsigned char)(kit->chance >> 56);
+  }
+  return WEIR_OK;
+}
+
+static void kit_wake(void *user) {
+  struct kit *kit = user;
+
+  kit->wakes += 1;
+}
+
+void kit_init(struct kit *kit) {
+  memset(kit, 0, sizeof *kit);
+  kit_memory_init(&kit->memory);
+  kit->now = 1000000;
+  kit->chance = 42;
+  weir_hub_options_init(&kit->options, sizeof kit->options);
+  kit->options.allocator = &kit->memory.allocator;
+  kit->options.clock = kit_clock;
+  kit->options.clock_user = kit;
+  kit->options.entropy = kit_entropy;
+  kit->options.entropy_user = kit;
+  kit->options.wake = kit_wake;
+  kit->options.wake_user = kit;
+}
+
+void kit_hub(struct kit *kit) {
+  ck_assert_int_eq(weir_hub_new(&kit->options, &kit->hub), WEIR_OK);
+}
+
+void kit_end(struct kit *kit) {
+  weir_hub_free(kit->hub);
+  kit->hub = NULL;
+  ck_assert_uint_eq(kit->memory.live, 0);
+}
+
+weir_stream *kit_open(struct kit *kit, const char *key) {
+  weir_open_options options;
+  weir_stream *stream = NULL;
+
+  weir_open_options_init(&options, sizeof options);
+  options.key = key;
+  options.key_len = strlen(key);
+  ck_assert_int_eq(weir_hub_open(kit->hub, &options, &stream), WEIR_OK);
+  ck_assert_ptr_nonnull(stream);
+  return stream;
+}
+
+uint64_t kit_publish(weir_stream *stream, const char *type, const char *data) {
+  weir_event event;
+  uint64_t last = 0;
+
+  weir_event_init(&event, sizeof event);
+  event.type = type;
+  event.type_len = strlen(type);
+  event.data = data;
+  event.data_len = strlen(data);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, &last), WEIR_OK);
+  return last;
+}
+
+weir_subscriber *kit_attach(struct kit *kit, const char *key,
+                            const char *cursor, int *verdict) {
+  weir_attach_options options;
+  weir_request request;
+  weir_subscriber *subscriber = NULL;
+  int judged;
+
+  weir_attach_options_init(&options, sizeof options);
+  options.key = key;
+  options.key_len = strlen(key);
+  options.heartbeat_jitter = 0;
+  weir_request_init(&request, sizeof request);
+  if (cursor != NULL) {
+    request.header = cursor;
+    request.header_len = strlen(cursor);
+  }
+  options.request = &request;
+  ck_assert_int_eq(weir_hub_attach(kit->hub, &options, &subscriber,
+                                   verdict != NULL ? verdict : &judged),
+                   WEIR_OK);
+  return subscriber;
+}
+
+weir_notice kit_next(struct kit *kit) {
+  weir_notice notice;
+  int rv;
+
+  memset(&notice, 0, sizeof notice);
+  notice.size = sizeof notice;
+  rv = weir_hub_next(kit->hub, &notice);
+  if (rv != WEIR_OK) {
+    ck_assert_int_eq(rv, WEIR_EAGAIN);
+    ck_assert_uint_eq(notice.kind, 0);
+  }
+  return notice;
+}
+
+size_t kit_count(struct kit *kit, uint32_t kind) {
+  weir_notice notice = kit_next(kit);
+  size_t count = 0;
+
+  for (; notice.kind != 0; notice = kit_next(kit)) {
+    count += notice.kind == kind;
+  }
+  return count;
+}
+
+void kit_pass(struct kit *kit, uint64_t ms) {
+  kit->now += ms;
+  ck_assert_int_eq(weir_hub_run(kit->hub), WEIR_OK);
+}
+
+void kit_bytes_add(struct kit_bytes *bytes, const void *data, size_t len) {
+  if (bytes->len + len + 1 > bytes->cap) {
+    bytes->cap = (bytes->len + len + 1) * 2;
+    bytes->data = realloc(bytes->data, bytes->cap);
+    ck_assert_ptr_nonnull(bytes->data);
+  }
+  if (len != 0) {
+    memcpy(bytes->data + bytes->len, data, len);
+  }
+  bytes->len += len;
+  bytes->data[bytes->len] = '\0';
+}
+
+void kit_bytes_free(struct kit_bytes *bytes) {
+  free(bytes->data);
+  memset(bytes, 0, sizeof *bytes);
+}
+
+int kit_pull(weir_subscriber *subscriber, struct kit_bytes *bytes) {
+  char buffer[4096];
+  size_t len;
+  int rv;
+
+  kit_bytes_add(bytes, NULL, 0);
+  for (;;) {
+    rv = weir_subscriber_read(subscriber, buffer, sizeof buffer, &len);
+    if (rv != WEIR_OK) {
+      return rv;
+    }
+    ck_assert_uint_ge(len, 1);
+    kit_bytes_add(bytes, buffer, len);
+  }
+}
+
+/* Past what a `~` stands for: digits and letters. */
+static const char *skip(const char *p) {
+  while ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9')) {
+    ++p;
+  }
+  return p;
+}
+
+void kit_expect(weir_subscriber *subscriber, int end, const char *text) {
+  struct kit_bytes bytes = {NULL, 0, 0};
+  const char *want = text;
+  const char *p;
+
+  ck_assert_int_eq(kit_pull(subscriber, &bytes), end);
+  for (p = bytes.data; *want != '\0'; ++want) {
+    if (*want == '~') {
+      p = skip(p);
+    } else if (*p == *want) {
+      ++p;
+    } else {
+      break;
+    }
+  }
+  if (*want != '\0' || *p != '\0') {
+    ck_abort_msg("got:\n%s\nwant:\n%s\nfrom \"%.20s\" on", bytes.data, text, p);
+  }
+  kit_bytes_free(&bytes);
+}
+
+/* The client: WHATWG HTML, sections 9.2.5 and 9.2.6. */
+
+void kit_client_init(struct kit_client *client, const char *last_id) {
+  memset(client, 0, sizeof *client);
+  client->last_id = strdup(last_id);
+  client->retry = UINT64_MAX;
+  kit_bytes_add(&client->id, last_id, strlen(last_id));
+  kit_bytes_add(&client->type, NULL, 0);
+  kit_bytes_add(&client->data, NULL, 0);
+  kit_bytes_add(&client->line, NULL, 0);
+}
+
+void kit_client_free(struct kit_client *client) {
+  size_t i;
+
+  for (i = 0; i < client->count; ++i) {
+    free(client->events[i].type);
+    free(client->events[i].data);
+    free(client->events[i].id);
+  }
+  free(client->events);
+  free(client->last_id);
+  kit_bytes_free(&client->line);
+  kit_bytes_free(&client->data);
+  kit_bytes_free(&client->type);
+  kit_bytes_free(&client->id);
+}
+
+static void set(struct kit_bytes *bytes, const char *data, size_t len) {
+  bytes->len = 0;
+  kit_bytes_add(bytes, data, len);
+}
+
+static char *copy(const char *data, size_t len) {
+  char *made = malloc(len + 1);
+
+  ck_assert_ptr_nonnull(made);
+  memcpy(made, data, len);
+  made[len] = '\0';
+  return made;
+}
+
+static void dispatch(struct kit_client *client) {
+  struct kit_event *event;
+
+  free(client->last_id);
+  client->last_id = strdup(client->id.data);
+  if (client->has_data) {
+    client->events =
+        realloc(client->events, (client->count + 1) * sizeof *client->events);
+    ck_assert_ptr_nonnull(client->events);
+    event = &client->events[client->count++];
+    if (client->type.len == 0) {
+      set(&client->type, "message", 7);
+    }
+    event->type_len = client->type.len;
+    event->type = copy(client->type.data, event->type_len);
+    event->data_len = client->data.len - 1; /* without the last LF */
+    event->data = copy(client->data.data, event->data_len);
+    event->id = strdup(client->last_id);
+  }
+  client->has_data = false;
+  set(&client->data, "", 0);
+  set(&client->type, "", 0);
+}
+
+static void set_retry(struct kit_client *client, const char *value,
+                      size_t len) {
+  uint64_t retry = 0;
+  size_t i;
+
+  for (i = 0; i < len; ++i) {
+    if (value[i] < '0' || value[i] > '9') {
+      return;
+    }
+    /* Longer than there are numbers for stays as long as there are. */
+    retry = retry > (UINT64_MAX - 9) / 10
+                ? UINT64_MAX
+                : retry * 10 + (uint64_t)(value[i] - '0');
+  }
+  if (len != 0) {
+    client->retry = retry;
+  }
+}
+
+static bool is(const char *name, size_t len, const char *what) {
+  return len == strlen(what) && memcmp(name, what, len) == 0;
+}
+
+static void take_line(struct kit_client *client) {
+  const char *line = client->line.data;
+  const size_t len = client->line.len;
+  const char *colon = len == 0 ? NULL : memchr(line, ':', len);
+  const size_t name_len = colon == NULL ? len : (size_t)(colon - line);
+  const char *value = colon == NULL ? line + len : colon + 1;
+  size_t value_len = (size_t)(line + len - value);
+
+  if (len == 0) {
+    dispatch(client);
+    return;
+  }
+  if (value_len != 0 && *value == ' ') {
+    ++value;
+    --value_len;
+  }
+  if (is(line, name_len, "data")) {
+    kit_bytes_add(&client->data, value, value_len);
+    kit_bytes_add(&client->data, "\n", 1);
+    client->has_data = true;
+  } else if (is(line, name_len, "event")) {
+    set(&client->type, value, value_len);
+  } else if (is(line, name_len, "id")) {
+    if (memchr(value, '\0', value_len) == NULL) {
+      set(&client->id, value, value_len);
+    }
+  } else if (is(line, name_len, "retry")) {
+    set_retry(client, value, value_len);
+  }
+}
+
+static void take_byte(struct kit_client *client, char c) {
+  const bool after_cr = client->cr;
+
+  client->cr = c == '\r';
+  if (c == '\n' && after_cr) {
+    return;
+  }
+  if (c == '\n' || c == '\r') {
+    take_line(client);
+    client->line.len = 0;
+    client->line.data[0] = '\0';
+  } else {
+    kit_bytes_add(&client->line, &c, 1);
+  }
+}
+
+void kit_client_feed(struct kit_client *client, const void *bytes, size_t len) {
+  static const char bom[] = "\xef\xbb\xbf";
+  const char *p = bytes;
+  size_t i;
+  size_t n;
+
+  for (i = 0; i < len; ++i) {
+    if (client->bom < 3 && p[i] == bom[client->bom]) {
+      client->bom += 1;
+      continue;
+    }
+    if (client->bom < 3) {
+      for (n = 0; n < client->bom; ++n) {
+        take_byte(client, bom[n]);
+      }
+      client->bom = 3;
+    }
+    take_byte(client, p[i]);
+  }
+}
+
+void kit_client_end(struct kit_client *client) {
+  set(&client->line, "", 0);
+  set(&client->data, "", 0);
+  set(&client->type, "", 0);
+  set(&client->id, client->last_id, strlen(client->last_id));
+  client->has_data = false;
+  client->cr = false;
+  client->bom = 0;
+}
+
+int kit_client_read(struct kit_client *client, weir_subscriber *subscriber) {
+  struct kit_bytes bytes = {NULL, 0, 0};
+  int rv = kit_pull(subscriber, &bytes);
+
+  kit_client_feed(client, bytes.data, bytes.len);
+  kit_bytes_free(&bytes);
+  return rv;
+}
