@@ -3,7 +3,7 @@
 
 #define FLAGS                                                  \
   (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_SHARED | \
-   WEIR_OPEN_ENVELOPE)
+   WEIR_OPEN_ENVELOPE | WEIR_OPEN_LOOK)
 
 /* The open of a producer begins a generation: in this one, of which storage
  * knows nothing. */
@@ -66,7 +66,7 @@ static void decide_open(struct weir__registry *registry,
       weir__producer_refuse(producer, generation->fault);
       return;
     }
-    if ((producer->flags & WEIR_OPEN_EXISTING) != 0) {
+    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_LOOK)) != 0) {
       weir__producer_refuse(producer, WEIR_ENOENT);
       return;
     }
@@ -81,6 +81,8 @@ static void decide_open(struct weir__registry *registry,
   }
   if (producer->founder) {
     weir__producer_accept(producer, false);
+  } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
+    weir__producer_accept(producer, true);
   } else if (generation->ending) {
     if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
       weir__producer_refuse(producer, WEIR_EENDED);

@@ -229,7 +229,10 @@ enum {
   WEIR_OPEN_EXISTING = 0x1, /**< join only: never begin a generation */
   WEIR_OPEN_UNENDED = 0x2,  /**< not where the last generation has ended */
   WEIR_OPEN_SHARED = 0x4,   /**< storage numbers the events of this stream */
-  WEIR_OPEN_ENVELOPE = 0x8  /**< events travel inside JSON of weir's */
+  WEIR_OPEN_ENVELOPE = 0x8, /**< events travel inside JSON of weir's */
+  /** Only to look at it, and to be told of it: join, live or ended, and never
+   * begin a generation or take one over from another writer. */
+  WEIR_OPEN_LOOK = 0x10
 };
 
 /** How a stream is opened. What does not concern this call alone (envelope,
