@@ -3,6 +3,7 @@
 
 #include "kit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -178,6 +179,80 @@ weir_subscriber *kit_attach(struct kit *kit, const char *key,
   return subscriber;
 }
 
+weir_open_options kit_open_options(const char *key, const char *name) {
+  weir_open_options options;
+
+  weir_open_options_init(&options, sizeof options);
+  options.key = key;
+  options.key_len = strlen(key);
+  options.user = (void *)(uintptr_t)name;
+  return options;
+}
+
+weir_attach_options kit_attach_options(const char *key, const char *name) {
+  weir_attach_options options;
+
+  weir_attach_options_init(&options, sizeof options);
+  options.key = key;
+  options.key_len = strlen(key);
+  options.user = (void *)(uintptr_t)name;
+  options.heartbeat_jitter = 0;
+  return options;
+}
+
+weir_stream *kit_open_with(struct kit *kit, const weir_open_options *options) {
+  weir_stream *stream = NULL;
+
+  ck_assert_int_eq(weir_hub_open(kit->hub, options, &stream), WEIR_OK);
+  ck_assert_ptr_nonnull(stream);
+  return stream;
+}
+
+weir_subscriber *kit_attach_with(struct kit *kit,
+                                 const weir_attach_options *options) {
+  weir_subscriber *subscriber = NULL;
+  int verdict;
+
+  ck_assert_int_eq(weir_hub_attach(kit->hub, options, &subscriber, &verdict),
+                   WEIR_OK);
+  ck_assert_ptr_nonnull(subscriber);
+  return subscriber;
+}
+
+weir_event kit_make_event(const char *type, const char *data) {
+  weir_event event;
+
+  weir_event_init(&event, sizeof event);
+  event.type = type;
+  event.type_len = strlen(type);
+  event.data = data;
+  event.data_len = strlen(data);
+  return event;
+}
+
+void kit_signal(weir_stream *stream, const char *type, const char *data) {
+  const weir_event signal = kit_make_event(type, data);
+
+  ck_assert_int_eq(weir_stream_signal(stream, &signal, NULL), WEIR_OK);
+}
+
+const char *kit_cursor(const weir_stream *stream, uint64_t seq) {
+  static char text[WEIR_CURSOR_MAX + 1];
+  weir_stream_info info;
+  weir_cursor cursor;
+  size_t len;
+
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+  cursor.epoch = info.epoch;
+  cursor.seq = seq;
+  ck_assert_int_eq(weir_cursor_format(&cursor, WEIR_CURSOR_EPOCH, text,
+                                      WEIR_CURSOR_MAX, &len),
+                   WEIR_OK);
+  text[len] = '\0';
+  return text;
+}
+
 weir_notice kit_next(struct kit *kit) {
   weir_notice notice;
   int rv;
@@ -200,6 +275,64 @@ size_t kit_count(struct kit *kit, uint32_t kind) {
     count += notice.kind == kind;
   }
   return count;
+}
+
+/* What a notice says, behind the name of its handle. */
+static int say(const weir_notice *notice, char *text, size_t size) {
+  static const char *const timers[] = {"", "first_event", "idle", "lifetime"};
+  const unsigned long long seq = notice->seq;
+  const unsigned long long tag = notice->tag;
+
+  switch (notice->kind) {
+    case WEIR_NOTICE_DECIDED:
+      return snprintf(text, size, "decided %s %d",
+                      weir_verdict_name(notice->verdict), notice->error);
+    case WEIR_NOTICE_READABLE:
+      return snprintf(text, size, "readable");
+    case WEIR_NOTICE_CLOSING:
+      return snprintf(text, size, "closing");
+    case WEIR_NOTICE_ABORT:
+      return snprintf(text, size, "abort %d", notice->error);
+    case WEIR_NOTICE_OPENED:
+      return snprintf(text, size, "opened %d", notice->error);
+    case WEIR_NOTICE_STORED:
+      return notice->error == WEIR_OK
+                 ? snprintf(text, size, "stored %llu=%llu", tag, seq)
+                 : snprintf(text, size, "stored %llu %d", tag, notice->error);
+    case WEIR_NOTICE_EXPIRED:
+      return snprintf(text, size, "expired %s", timers[notice->timer]);
+    case WEIR_NOTICE_ABANDONED:
+      return snprintf(text, size, "abandoned");
+    case WEIR_NOTICE_CANCELLED:
+      return snprintf(text, size, "cancelled");
+    default:
+      ck_assert_uint_eq(notice->kind, WEIR_NOTICE_ENDED);
+      return notice->error == WEIR_OK
+                 ? snprintf(text, size, "ended %llu", seq)
+                 : snprintf(text, size, "ended %d", notice->error);
+  }
+}
+
+void kit_expect_notices(struct kit *kit, const char *want) {
+  struct kit_bytes got = {NULL, 0, 0};
+  weir_notice notice = kit_next(kit);
+  char text[64];
+
+  kit_bytes_add(&got, NULL, 0);
+  for (; notice.kind != 0; notice = kit_next(kit)) {
+    /* Every notice is about the one or the other. */
+    ck_assert((notice.stream == NULL) != (notice.subscriber == NULL));
+    if (got.len != 0) {
+      kit_bytes_add(&got, "; ", 2);
+    }
+    if (notice.user != NULL) {
+      kit_bytes_add(&got, notice.user, strlen(notice.user));
+      kit_bytes_add(&got, " ", 1);
+    }
+    kit_bytes_add(&got, text, (size_t)say(&notice, text, sizeof text));
+  }
+  ck_assert_str_eq(got.data, want);
+  kit_bytes_free(&got);
 }
 
 void kit_pass(struct kit *kit, uint64_t ms) {

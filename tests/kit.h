@@ -60,11 +60,49 @@ uint64_t kit_publish(weir_stream *stream, const char *type, const char *data);
 weir_subscriber *kit_attach(struct kit *kit, const char *key,
                             const char *cursor, int *verdict);
 
+/* The same with options, which these begin: no jitter, and a user pointer that
+ * names the handle in kit_expect_notices. */
+weir_open_options kit_open_options(const char *key, const char *name);
+weir_attach_options kit_attach_options(const char *key, const char *name);
+weir_stream *kit_open_with(struct kit *kit, const weir_open_options *options);
+weir_subscriber *kit_attach_with(struct kit *kit,
+                                 const weir_attach_options *options);
+
+/* An event, or a signal, of two strings. */
+weir_event kit_make_event(const char *type, const char *data);
+void kit_signal(weir_stream *stream, const char *type, const char *data);
+
+/* The text of a stream's cursor at a number, until the next call. */
+const char *kit_cursor(const weir_stream *stream, uint64_t seq);
+
+/* The frames that weir writes itself, for kit_expect. */
+#define KIT_READY(key, seq, verdict)                                     \
+  "id: ~-" seq "\nevent: weir.ready\nretry: ~\ndata: {\"stream\":\"" key \
+  "\",\"generation\":\"~\",\"verdict\":\"" verdict "\"}\n\n"
+#define KIT_EVENT(seq, type, data) \
+  "id: ~-" seq "\nevent: " type "\ndata: " data "\n\n"
+#define KIT_SIGNAL(type, data) "event: " type "\ndata: " data "\n\n"
+#define KIT_DONE(key, seq, reason) \
+  KIT_EVENT(seq, "weir.done",      \
+            "{\"stream\":\"" key   \
+            "\",\"generation\":\"~\",\"reason\":\"" reason "\"}")
+#define KIT_FAILED(key, seq, code, message)                                 \
+  KIT_EVENT(seq, "weir.failed",                                             \
+            "{\"stream\":\"" key "\",\"generation\":\"~\",\"code\":\"" code \
+            "\",\"message\":\"" message "\"}")
+#define KIT_CLOSING(key, reason)                            \
+  "event: weir.closing\nretry: ~\ndata: {\"stream\":\"" key \
+  "\",\"generation\":\"~\",\"reason\":\"" reason "\"}\n\n"
+
 /* The next notice; kind 0 if there is none. */
 weir_notice kit_next(struct kit *kit);
 
 /* Take all notices; returns how many were of this kind. */
 size_t kit_count(struct kit *kit, uint32_t kind);
+
+/* Take all notices, and compare: "" or, for each, the handle's name and what
+ * the notice says, such as "p stored 7=3; s readable; p expired idle". */
+void kit_expect_notices(struct kit *kit, const char *text);
 
 /* Let time pass, a millisecond at a time or in one jump, and keep the notices
  * for kit_next. */
