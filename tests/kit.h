@@ -75,25 +75,6 @@ void kit_signal(weir_stream *stream, const char *type, const char *data);
 /* The text of a stream's cursor at a number, until the next call. */
 const char *kit_cursor(const weir_stream *stream, uint64_t seq);
 
-/* The frames that weir writes itself, for kit_expect. */
-#define KIT_READY(key, seq, verdict)                                     \
-  "id: ~-" seq "\nevent: weir.ready\nretry: ~\ndata: {\"stream\":\"" key \
-  "\",\"generation\":\"~\",\"verdict\":\"" verdict "\"}\n\n"
-#define KIT_EVENT(seq, type, data) \
-  "id: ~-" seq "\nevent: " type "\ndata: " data "\n\n"
-#define KIT_SIGNAL(type, data) "event: " type "\ndata: " data "\n\n"
-#define KIT_DONE(key, seq, reason) \
-  KIT_EVENT(seq, "weir.done",      \
-            "{\"stream\":\"" key   \
-            "\",\"generation\":\"~\",\"reason\":\"" reason "\"}")
-#define KIT_FAILED(key, seq, code, message)                                 \
-  KIT_EVENT(seq, "weir.failed",                                             \
-            "{\"stream\":\"" key "\",\"generation\":\"~\",\"code\":\"" code \
-            "\",\"message\":\"" message "\"}")
-#define KIT_CLOSING(key, reason)                            \
-  "event: weir.closing\nretry: ~\ndata: {\"stream\":\"" key \
-  "\",\"generation\":\"~\",\"reason\":\"" reason "\"}\n\n"
-
 /* The next notice; kind 0 if there is none. */
 weir_notice kit_next(struct kit *kit);
 
@@ -123,6 +104,16 @@ int kit_pull(weir_subscriber *subscriber, struct kit_bytes *bytes);
 /* Pull everything, and compare: the text has `~` where the connection's own
  * epoch or retry time stands, which is passed over. */
 void kit_expect(weir_subscriber *subscriber, int end, const char *text);
+
+/* Pull everything, and compare what it says: each frame as its type, `@` and
+ * the number in its id if it has one, and its data, lines joined by `|`; of
+ * weir's own, without their prefix, only what is peculiar to it. A heartbeat is
+ * `:`. Such as "ready@0 fresh; x@1 data; typing; :; done@2 ok" or "gap@5
+ * evicted 3 6-9" (requested, first, last). */
+void kit_expect_frames(weir_subscriber *subscriber, int end, const char *text);
+
+/* The same for bytes. */
+void kit_expect_text(const char *bytes, size_t len, const char *text);
 
 /* One event as a client sees it. */
 struct kit_event {
