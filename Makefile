@@ -35,7 +35,7 @@ lib_sources := $(sort $(wildcard lib/*.c))
 lib_objects := $(lib_sources:%.c=$B/obj/%.o)
 
 .PHONY: all clean help
-all: $B/libweir.a $B/libweir.so
+all: $B/libweir.a $B/libweir.so $B/examples/server
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -56,6 +56,44 @@ $B/$(SONAME): $(lib_objects) lib/weir.map
 
 $B/libweir.so: $B/$(SONAME)
 	ln -sf $(SONAME) $@
+
+# --- Examples --------------------------------------------------------------
+
+# Programs that people copy: they see the public headers and libc, no more.
+EXAMPLE_FLAGS = $(BASE) -Iinclude -I$B/examples -D_DEFAULT_SOURCE
+
+server_sources := $(sort $(wildcard examples/server/*.c))
+server_objects := $(server_sources:%.c=$B/obj/%.o)
+page_files := $(sort $(wildcard examples/server/page/*))
+
+.PHONY: run examples
+examples: $B/examples/server
+
+run: $B/examples/server
+	$B/examples/server $(ARGS)
+
+$B/obj/examples/%.o: examples/%.c Makefile | $B/examples/page_files.h
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLE_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/obj/examples/server/page.o: $B/examples/page_files.h
+
+# The page becomes a part of the program.
+$B/examples/page_files.h: $(page_files) Makefile
+	@mkdir -p $(@D)
+	@{ n=0; for f in $(page_files); do \
+	  printf 'static const unsigned char file_%d[] = {\n' $$n; \
+	  od -An -v -tu1 $$f | sed 's/  *\([0-9][0-9]*\)/\1,/g'; \
+	  printf '};\n'; n=$$((n + 1)); done; \
+	printf 'static const struct file files[] = {\n'; \
+	n=0; for f in $(page_files); do \
+	  printf '{"/%s", file_%d, sizeof file_%d},\n' $${f##*/} $$n $$n; \
+	  n=$$((n + 1)); done; printf '};\n'; } > $@.new
+	@mv $@.new $@
+
+$B/examples/server: $(server_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # --- Tests -----------------------------------------------------------------
 

@@ -1,0 +1,225 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { TEXT, SIZE, COUNT, COUNT32, TIME, TIME32, UTF8 };
+
+/* Where an option goes, what it is, and what it says of itself. */
+struct option {
+  const char *name;
+  enum kind kind;
+  size_t offset;
+  const char *help;
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct option table[] = {
+    {"listen", TEXT, AT(listen), "ADDR:PORT; port 0 picks one"},
+    {"cors", TEXT, AT(cors), "an origin that may read and publish, or *"},
+    {"publish-token", TEXT, AT(publish_token),
+     "what publishers send as `Authorization: Bearer`"},
+    {"max-body", SIZE, AT(max_body), "bytes of a request's body"},
+    {"drain", TIME, AT(drain), "how long SIGTERM may take"},
+    {"memory-bytes", SIZE, AT(hub.max_resident), "of all streams in memory"},
+    {"history-bytes", SIZE, AT(hub.history_bytes), "of one stream"},
+    {"history-events", COUNT, AT(hub.history_events), "of one stream"},
+    {"history-age", TIME, AT(hub.history_age), "of the oldest event"},
+    {"max-streams", COUNT, AT(hub.max_streams), ""},
+    {"max-subscribers", COUNT, AT(hub.max_subscribers), ""},
+    {"max-stream-subscribers", COUNT, AT(hub.max_stream_subscribers),
+     "of one stream"},
+    {"max-client-subscribers", COUNT, AT(hub.max_client_subscribers),
+     "of one client key"},
+    {"max-event", SIZE, AT(hub.max_event_bytes), "bytes of data"},
+    {"max-event-lines", COUNT, AT(hub.max_event_lines), "lines of data"},
+    {"max-pending", COUNT, AT(hub.max_pending),
+     "events of a stream that wait for storage"},
+    {"signal-ring", COUNT32, AT(hub.signal_ring),
+     "signals kept for slow readers"},
+    {"utf8", UTF8, AT(hub.flags), "check or pass"},
+    {"linger", TIME, AT(open.linger), "a stream's time after its end"},
+    {"first-event", TIME, AT(open.first_event),
+     "fail a stream without an event for so long"},
+    {"idle", TIME, AT(open.idle), "fail it that long after its last event"},
+    {"stream-lifetime", TIME, AT(open.lifetime), "end it"},
+    {"abandoned", TIME, AT(open.abandoned), "end it without readers"},
+    {"heartbeat", TIME32, AT(attach.heartbeat), "after the last byte"},
+    {"heartbeat-jitter", TIME32, AT(attach.heartbeat_jitter),
+     "up to so much sooner"},
+    {"stall", TIME32, AT(attach.stall), "cut off who takes nothing so long"},
+    {"retry", TIME32, AT(attach.retry), "told to clients"},
+    {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much more"},
+    {"lifetime", TIME, AT(attach.lifetime), "of a connection"},
+    {"lifetime-jitter", TIME, AT(attach.lifetime_jitter),
+     "up to so much sooner"},
+};
+
+#define COUNT_OF(array) (sizeof array / sizeof array[0])
+
+/* A number and its unit, of which the table has the factors. */
+static bool parse_units(const char *text, const char *const *units,
+                        const uint64_t *factors, size_t count,
+                        uint64_t *value) {
+  uint64_t number = 0;
+  size_t i;
+
+  if (*text < '0' || *text > '9') {
+    return false;
+  }
+  for (; *text >= '0' && *text <= '9'; ++text) {
+    if (number > (UINT64_MAX - 9) / 10) {
+      return false;
+    }
+    number = number * 10 + (uint64_t)(*text - '0');
+  }
+  for (i = 0; i < count; ++i) {
+    if (strcmp(text, units[i]) == 0) {
+      if (number != 0 && factors[i] > UINT64_MAX / number) {
+        return false;
+      }
+      *value = number * factors[i];
+      return true;
+    }
+  }
+  /* Nothing is nothing in any unit. */
+  *value = 0;
+  return number == 0 && *text == '\0';
+}
+
+static bool parse_size(const char *text, uint64_t *value) {
+  static const char *const units[] = {"", "K", "M", "G"};
+  static const uint64_t factors[] = {1, 1024, 1048576, 1073741824};
+
+  return parse_units(text, units, factors, COUNT_OF(units), value);
+}
+
+static bool parse_time(const char *text, uint64_t *value) {
+  static const char *const units[] = {"ms", "s", "m", "h", "d"};
+  static const uint64_t factors[] = {1, 1000, 60000, 3600000, 86400000};
+
+  return parse_units(text, units, factors, COUNT_OF(units), value);
+}
+
+static bool parse_count(const char *text, uint64_t *value) {
+  static const char *const units[] = {""};
+  static const uint64_t factors[] = {1};
+
+  return parse_units(text, units, factors, COUNT_OF(units), value);
+}
+
+static bool set(struct options *options, const struct option *option,
+                const char *text) {
+  char *at = (char *)options + option->offset;
+  uint64_t value = 0;
+  uint32_t narrow;
+  bool good = false;
+
+  switch (option->kind) {
+    case TEXT:
+      memcpy(at, &text, sizeof text);
+      return true;
+    case UTF8:
+      narrow = strcmp(text, "pass") == 0 ? WEIR_HUB_BYTES : 0;
+      memcpy(at, &narrow, sizeof narrow);
+      return narrow != 0 || strcmp(text, "check") == 0;
+    case SIZE:
+      good = parse_size(text, &value);
+      break;
+    case COUNT:
+    case COUNT32:
+      good = parse_count(text, &value);
+      break;
+    default:
+      good = parse_time(text, &value);
+      break;
+  }
+  if (option->kind == COUNT32 || option->kind == TIME32) {
+    narrow = (uint32_t)value;
+    memcpy(at, &narrow, sizeof narrow);
+    return good && value <= UINT32_MAX;
+  }
+  memcpy(at, &value, sizeof value);
+  return good;
+}
+
+static void help(void) {
+  size_t i;
+
+  printf(
+      "usage: server [--OPTION VALUE ...]\n\n"
+      "A server of resumable Server-Sent Events. Durations are written\n"
+      "500ms, 12s, 10m, 24h; sizes 4096, 64K, 8M; 0 is off.\n\n");
+  for (i = 0; i < COUNT_OF(table); ++i) {
+    printf("  --%-24s %s\n", table[i].name, table[i].help);
+  }
+  printf("  --%-24s\n  --%-24s\n", "help", "version");
+}
+
+/* The option of an argument `--name` or `--name=value`. */
+static const struct option *find(const char *argument, const char **value) {
+  size_t len;
+  size_t i;
+
+  for (i = 0; i < COUNT_OF(table); ++i) {
+    len = strlen(table[i].name);
+    if (strncmp(argument, "--", 2) == 0 &&
+        strncmp(argument + 2, table[i].name, len) == 0 &&
+        (argument[2 + len] == '\0' || argument[2 + len] == '=')) {
+      *value = argument[2 + len] == '=' ? argument + 3 + len : NULL;
+      return &table[i];
+    }
+  }
+  return NULL;
+}
+
+static void set_defaults(struct options *options) {
+  memset(options, 0, sizeof *options);
+  options->listen = "127.0.0.1:8080";
+  options->max_body = 16 * 1048576;
+  options->drain = 5000;
+  weir_hub_options_init(&options->hub, sizeof options->hub);
+  weir_open_options_init(&options->open, sizeof options->open);
+  weir_attach_options_init(&options->attach, sizeof options->attach);
+  options->open.on_first_event = WEIR_ACTION_FAIL;
+  options->open.on_idle = WEIR_ACTION_FAIL;
+  options->open.on_lifetime = WEIR_ACTION_END;
+  options->open.on_abandoned = WEIR_ACTION_END;
+}
+
+int options_parse(struct options *options, int argc, char **argv) {
+  const struct option *option;
+  const char *value;
+  int i;
+
+  set_defaults(options);
+  for (i = 1; i < argc; ++i) {
+    if (strcmp(argv[i], "--help") == 0) {
+      help();
+      return 0;
+    }
+    if (strcmp(argv[i], "--version") == 0) {
+      printf("weir %s\n", weir_version());
+      return 0;
+    }
+    option = find(argv[i], &value);
+    if (option != NULL && value == NULL && i + 1 < argc) {
+      value = argv[++i];
+    }
+    if (option == NULL || value == NULL) {
+      fprintf(stderr, "server: %s: %s; see --help\n", argv[i],
+              option == NULL ? "no such option" : "a value is missing");
+      return 2;
+    }
+    if (!set(options, option, value)) {
+      fprintf(stderr, "server: --%s: cannot be \"%s\"; see --help\n",
+              option->name, value);
+      return 2;
+    }
+  }
+  return -1;
+}

@@ -1,0 +1,25 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef SERVER_OPTIONS_H
+#define SERVER_OPTIONS_H
+
+/* The command line. Most options are weir's own, under their names. */
+
+#include <weir/weir.h>
+
+struct options {
+  const char *listen;        /* ADDR:PORT */
+  const char *cors;          /* an origin, `*`, or NULL */
+  const char *publish_token; /* or NULL: everybody may publish */
+  uint64_t max_body;
+  uint64_t drain; /* ms */
+  weir_hub_options hub;
+  weir_open_options open;
+  weir_attach_options attach;
+};
+
+/* Fill in the defaults, then what the command line says. Returns -1 to go on;
+ * otherwise there has been a word on standard output or error, and it is the
+ * exit status. */
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif /* SERVER_OPTIONS_H */

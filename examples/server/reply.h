@@ -1,0 +1,23 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef SERVER_REPLY_H
+#define SERVER_REPLY_H
+
+/* Responses as this server writes them: JSON, with what was wrong in it. */
+
+#include "server.h"
+
+/* JSON, with the fields that every response has. */
+void reply_json(struct conn *conn, int status, const struct text *body);
+
+/* {"error":code,"message":text}. fields are further header fields, or NULL. */
+void reply_error(struct conn *conn, int status, const char *code,
+                 const char *message, const char *fields);
+
+/* The same, for an error of weir's. */
+void reply_weir_error(struct conn *conn, int error);
+
+/* A page, a script, a metric: anything else. */
+void reply_content(struct conn *conn, const char *type, const char *fields,
+                   const void *body, size_t len);
+
+#endif /* SERVER_REPLY_H */

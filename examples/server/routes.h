@@ -1,0 +1,14 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef SERVER_ROUTES_H
+#define SERVER_ROUTES_H
+
+/* Which request means what, and who may ask it. */
+
+#include "server.h"
+
+/* conn_handler.admit and .handle */
+bool routes_admit(struct conn *conn, const struct http_request *request);
+void routes_handle(struct conn *conn, const struct http_request *request,
+                   struct slice body);
+
+#endif /* SERVER_ROUTES_H */
