@@ -83,6 +83,11 @@ static void add_member(struct kit_bytes *text, const char *json,
   p += strlen(mark);
   p += *p == '"';
   n = strcspn(p, "\",}");
+  /* Of a cursor, the number. */
+  while (strcmp(name, "requested") == 0 && memchr(p, '-', n) != NULL) {
+    ++p;
+    --n;
+  }
   kit_bytes_add(text, p, n);
 }
 
