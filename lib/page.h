@@ -15,7 +15,8 @@ struct weir__page {
   struct weir__core *core;
   struct weir__history *history; /* that keeps it; NULL: none does */
   struct weir__page *next;       /* in a list of frames of weir's own */
-  uint64_t after; /* the page has the events beyond this number */
+  uint64_t after; /* the page has the events beyond this number; for a signal to
+                     one reader, the stream's signal that comes behind it */
   uint64_t last;  /* up to this; for a frame of another kind, its stamp */
   uint64_t born;  /* when the first event came */
   uint32_t refs;

@@ -218,6 +218,16 @@ static int at_head(struct weir_subscriber *subscriber) {
   return WEIR_EAGAIN;
 }
 
+/* Whether the first of the frames for it alone is next, and not an event or the
+ * stream's next signal. */
+static bool is_own_next(const struct weir_subscriber *subscriber,
+                        const struct weir__page *own,
+                        const struct weir__page *signal) {
+  return own != NULL && own->last <= subscriber->seq &&
+         (signal == NULL || signal->last > subscriber->seq ||
+          own->after <= subscriber->signal);
+}
+
 /* Show one thing more, of what comes next. WEIR_OK: there may be more. */
 static int show_next(struct weir_subscriber *subscriber) {
   struct weir__page *own = subscriber->todo.own;
@@ -234,7 +244,7 @@ static int show_next(struct weir_subscriber *subscriber) {
   }
   history = &subscriber->generation->history;
   signal = next_signal(subscriber);
-  if (own != NULL && own->last <= subscriber->seq) {
+  if (is_own_next(subscriber, own, signal)) {
     show_own(subscriber);
     return WEIR_OK;
   }
@@ -416,6 +426,7 @@ int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
 
 int weir_subscriber_signal(struct weir_subscriber *subscriber,
                            const weir_event *signal) {
+  const struct weir__signals *signals;
   struct weir__page *page;
   int rv = weir__core_enter(subscriber->core);
 
@@ -431,6 +442,8 @@ int weir_subscriber_signal(struct weir_subscriber *subscriber,
   }
   rv = weir__publish_signal_page(subscriber->generation, signal, &page);
   if (rv == WEIR_OK) {
+    signals = subscriber->generation->signals;
+    page->after = signals == NULL ? 1 : signals->next;
     weir__reader_add_own(subscriber, page);
     if (subscriber->drained) {
       weir__reader_ready(subscriber);

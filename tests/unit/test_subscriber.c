@@ -208,6 +208,44 @@ START_TEST(more_than_was_shown_cannot_be_consumed) {
 }
 END_TEST
 
+/* R16, invariant 6. Whatever comes up while a client has taken n bytes of what
+ * was shown stands behind the rest: for every n. */
+START_TEST(inv06_nothing_is_put_into_what_was_shown) {
+  struct kit_bytes bytes = {NULL, 0, 0};
+  weir_event own = kit_make_event("own", "");
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_subscriber *subscriber;
+  size_t whole;
+  size_t n;
+
+  for (n = 0, whole = 1; n <= whole; ++n) {
+    teardown();
+    setup();
+    options.stall = 0;
+    subscriber = kit_attach_with(&kit, &options);
+    publish_many(3);
+    ck_assert_int_eq(look(subscriber, &bytes), WEIR_OK);
+    whole = bytes.len;
+    ck_assert_int_eq(weir_subscriber_consume(subscriber, n), WEIR_OK);
+    bytes.len = n;
+    kit_pass(&kit, 12000);
+    kit_publish(stream, "x", "late");
+    kit_signal(stream, "all", "");
+    ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+    ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EAGAIN);
+    kit_pass(&kit, 12000);
+    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EDONE);
+    kit_expect_text(bytes.data, bytes.len,
+                    "ready@0 fresh; x@1 0; x@2 1; x@3 2; x@4 late; all; own; "
+                    "closing expired");
+    weir_subscriber_release(subscriber);
+  }
+  ck_assert_uint_gt(whole, 100);
+  kit_bytes_free(&bytes);
+}
+END_TEST
+
 /* Shown bytes stay where they are, whatever goes. */
 START_TEST(shown_bytes_stay_until_the_release) {
   struct kit_bytes want = {NULL, 0, 0};
@@ -573,6 +611,23 @@ START_TEST(a_signal_can_go_to_one) {
 }
 END_TEST
 
+START_TEST(a_signal_to_one_keeps_its_place) {
+  const weir_event own = kit_make_event("own", "");
+  weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
+
+  publish_many(1);
+  kit_signal(stream, "s", "1");
+  ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+  kit_signal(stream, "s", "2");
+  publish_many(1);
+  ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+  kit_signal(stream, "s", "3");
+  kit_expect_frames(subscriber, WEIR_EAGAIN,
+                    "ready@0 fresh; x@1 0; s 1; own; s 2; x@2 0; own; s 3");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 START_TEST(signals_to_one_have_a_limit) {
   weir_event own = kit_make_event("own", "");
   weir_subscriber *subscriber;
@@ -594,6 +649,19 @@ START_TEST(signals_to_one_have_a_limit) {
   own = kit_make_event("open", "");
   ck_assert_int_eq(weir_subscriber_signal(subscriber, &own),
                    _i == 1 ? WEIR_EPENDING : WEIR_ERESERVED);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+START_TEST(a_signal_at_the_end_comes_before_it) {
+  weir_subscriber *subscriber = attach_at_head();
+  const weir_event own = kit_make_event("own", "");
+
+  publish_many(1);
+  kit_signal(stream, "s", "");
+  ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  kit_expect_frames(subscriber, WEIR_EDONE, "x@1 0; s; own; done@2 ok");
   weir_subscriber_release(subscriber);
 }
 END_TEST
@@ -703,6 +771,7 @@ static TCase *bytes_case(void) {
   tcase_add_test(tcase, a_mixed_run_says_what_it_should);
   tcase_add_test(tcase, looking_again_shows_the_same_bytes_and_more);
   tcase_add_test(tcase, more_than_was_shown_cannot_be_consumed);
+  tcase_add_test(tcase, inv06_nothing_is_put_into_what_was_shown);
   tcase_add_loop_test(tcase, shown_bytes_stay_until_the_release, 0, 8);
   tcase_add_test(tcase, the_position_follows_what_was_consumed);
   return tcase;
@@ -731,8 +800,10 @@ static TCase *signals(void) {
   tcase_add_loop_test(tcase, the_ring_of_signals_has_a_limit, 0, 3);
   tcase_add_test(tcase, what_is_shown_of_a_signal_outlives_the_ring);
   tcase_add_test(tcase, a_signal_can_go_to_one);
+  tcase_add_test(tcase, a_signal_to_one_keeps_its_place);
   tcase_add_loop_test(tcase, signals_to_one_have_a_limit, 1, 3);
   tcase_add_loop_test(tcase, signals_to_one_have_a_limit, 255, 257);
+  tcase_add_test(tcase, a_signal_at_the_end_comes_before_it);
   return tcase;
 }
 
