@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "reader.h"
 
+#include "cursor.h"
+
 #define NEVER ((uint64_t)WEIR_NEVER)
 
 int weir__reader_new(struct weir__core *core,
@@ -125,18 +127,53 @@ void weir__reader_wait(struct weir_subscriber *subscriber,
   subscriber->core->info.pending += 1;
 }
 
+/* Which epoch of its generation gave a number; 0 if that is not known. */
+static uint64_t epoch_of(const struct weir__generation *generation,
+                         uint64_t seq) {
+  weir_state state;
+
+  weir__history_state(&generation->history, &state);
+  return state.epoch_count == 0 ? 0 : weir__state_epoch_of(&state, seq);
+}
+
+/* The last event before what a span shows; seq if it shows no events. */
+static uint64_t before_span(const struct weir__span *span, uint64_t seq) {
+  const struct weir__page *page = span->page;
+  const uint32_t n = weir__page_count_at(page, span->from);
+
+  if (page->count == 0) {
+    return page->lost ? page->after : seq;
+  }
+  return n == 0 ? page->after : weir__page_seq(page, n - 1);
+}
+
+void weir__reader_position(const struct weir_subscriber *subscriber,
+                           weir_cursor *position) {
+  const struct weir__generation *generation = subscriber->generation;
+  uint8_t i;
+
+  position->seq = subscriber->seq;
+  for (i = subscriber->span_count; i > 0; --i) {
+    position->seq = before_span(&subscriber->spans[i - 1], position->seq);
+  }
+  position->epoch = generation == NULL ? subscriber->was.epoch
+                                       : epoch_of(generation, position->seq);
+}
+
 static void trace(struct weir_subscriber *subscriber, uint32_t kind,
                   int error) {
   const struct weir__generation *generation = subscriber->generation;
+  weir_cursor position;
   weir_trace what = {0};
 
+  weir__reader_position(subscriber, &position);
   what.kind = kind;
   what.error = error;
   what.key = generation->key;
   what.key_len = generation->node.key_len;
   what.generation = weir__generation_name(generation);
-  what.epoch = weir__history_epoch(&generation->history);
-  what.seq = subscriber->seq;
+  what.epoch = position.epoch;
+  what.seq = position.seq;
   what.bytes = subscriber->bytes;
   what.verdict = subscriber->verdict;
   what.user = subscriber->user;
@@ -165,6 +202,8 @@ void weir__reader_detach(struct weir_subscriber *subscriber,
     weir__tend_left(generation);
   }
   weir__link_remove(&subscriber->sibling);
+  subscriber->was.generation = weir__generation_name(generation);
+  subscriber->was.epoch = epoch_of(generation, subscriber->seq);
   subscriber->generation = NULL;
   subscriber->beat_at = NEVER;
   subscriber->leave_at = NEVER;

@@ -58,8 +58,16 @@ struct weir_subscriber {
     struct weir__page *own;    /* frames for it alone, by stamp */
     struct weir__claim *claim; /* WEIR__UNDECIDED */
   } todo;
-  struct weir__client *client;          /* NULL: anonymous */
-  struct weir_subscriber *another;      /* of the same client */
+  union {
+    struct {
+      struct weir__client *client;     /* NULL: anonymous */
+      struct weir_subscriber *another; /* of the same client */
+    };
+    struct {
+      uint64_t generation; /* its name */
+      uint64_t epoch;      /* of seq */
+    } was;                 /* once generation is NULL again */
+  };
   struct weir__span spans[WEIR__SPANS]; /* shown, not consumed */
   uint64_t bytes;
   uint64_t events;
@@ -108,6 +116,11 @@ void weir__reader_leave(struct weir_subscriber *subscriber,
 
 /* Spread over the next so many ms, show it out. */
 void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over);
+
+/* Where it stands: the last event of which every byte was consumed, or the
+ * position that it was given. */
+void weir__reader_position(const struct weir_subscriber *subscriber,
+                           weir_cursor *position);
 
 /* Let its timer fire in time. */
 void weir__reader_schedule(struct weir_subscriber *subscriber);

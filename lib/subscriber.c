@@ -130,6 +130,8 @@ static int show_gap(struct weir_subscriber *subscriber, uint64_t upto) {
   loss.resolution.last = state.last;
   rv = weir__page_frame(subscriber->core, put_loss, &loss, &page);
   if (rv == WEIR_OK) {
+    page->lost = true;
+    page->after = subscriber->seq;
     show(subscriber, page, 0, page->used);
     subscriber->seq = upto;
     subscriber->core->info.gaps += 1;
@@ -482,10 +484,7 @@ void weir_subscriber_detach(struct weir_subscriber *subscriber) {
 int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
                              weir_subscriber_info *callers) {
   const struct weir__generation *generation = subscriber->generation;
-  const struct weir__span *span;
   weir_subscriber_info info;
-  weir_state state;
-  uint8_t i;
 
   if (subscriber->core->gone) {
     return WEIR_EGONE;
@@ -499,24 +498,9 @@ int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
   info.shown = shown(subscriber);
   info.attached = subscriber->standing == WEIR__READING;
   if (subscriber->standing != WEIR__UNDECIDED) {
-    info.position.seq = subscriber->seq;
-    /* Back to the last event before what is shown. */
-    for (i = subscriber->span_count; i > 0; --i) {
-      span = &subscriber->spans[i - 1];
-      if (span->page->count != 0) {
-        info.position.seq =
-            weir__page_count_at(span->page, span->from) == 0
-                ? span->page->after
-                : weir__page_seq(
-                      span->page,
-                      weir__page_count_at(span->page, span->from) - 1);
-      }
-    }
-  }
-  if (info.attached != 0) {
-    weir__history_state(&generation->history, &state);
-    info.position.epoch = weir__state_epoch_of(&state, info.position.seq);
-    info.generation = weir__generation_name(generation);
+    weir__reader_position(subscriber, &info.position);
+    info.generation = generation == NULL ? subscriber->was.generation
+                                         : weir__generation_name(generation);
   }
   return weir__store(callers, &info, sizeof info);
 }

@@ -329,6 +329,37 @@ START_TEST(the_position_follows_what_was_consumed) {
 }
 END_TEST
 
+START_TEST(what_is_known_stays_known) {
+  weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
+  const uint64_t epoch = subscriber->generation->history.epochs[0].epoch;
+  weir_subscriber_info info = info_of(subscriber);
+  char buffer[1024];
+  size_t len;
+
+  publish_many(3);
+  ck_assert_int_eq(info.verdict, WEIR_FRESH);
+  ck_assert_int_eq(info.error, WEIR_OK);
+  ck_assert_uint_eq(info.attached, 1);
+  ck_assert_uint_eq(info.generation, epoch);
+  ck_assert_uint_eq(info.position.epoch, epoch);
+  ck_assert_uint_eq(info.position.seq, 0);
+  ck_assert_int_eq(
+      weir_subscriber_read(subscriber, buffer, sizeof buffer, &len), WEIR_OK);
+  if (_i == 0) {
+    weir_subscriber_detach(subscriber);
+  } else {
+    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  }
+  info = info_of(subscriber);
+  ck_assert_int_eq(info.verdict, WEIR_FRESH);
+  ck_assert_uint_eq(info.attached, 0);
+  ck_assert_uint_eq(info.generation, epoch);
+  ck_assert_uint_eq(info.position.epoch, epoch);
+  ck_assert_uint_eq(info.position.seq, 3);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 /* --- Notices -------------------------------------------------------------- */
 
 START_TEST(one_notice_says_that_there_is_something_again) {
@@ -774,6 +805,7 @@ static TCase *bytes_case(void) {
   tcase_add_test(tcase, inv06_nothing_is_put_into_what_was_shown);
   tcase_add_loop_test(tcase, shown_bytes_stay_until_the_release, 0, 8);
   tcase_add_test(tcase, the_position_follows_what_was_consumed);
+  tcase_add_loop_test(tcase, what_is_known_stays_known, 0, 2);
   return tcase;
 }
 
