@@ -39,6 +39,11 @@ static const char *const messages[] = {
     "not JSON",
     "reserved event type",
     "no progress in writing",
+    "the file system failed",
+    "no room on the disk",
+    "another process has the directory",
+    "not a log of this library, or of a newer one",
+    "not allowed",
 };
 
 const char *weir_strerror(int error) {

@@ -91,7 +91,12 @@ enum {
   WEIR_EUTF8 = -27,        /**< not UTF-8, or a NUL, where text is checked */
   WEIR_EJSON = -28,        /**< not JSON, where JSON was promised */
   WEIR_ERESERVED = -29,    /**< an event type that weir or EventSource uses */
-  WEIR_ESTALLED = -30      /**< a client took nothing for too long */
+  WEIR_ESTALLED = -30,     /**< a client took nothing for too long */
+  WEIR_EIO = -31,          /**< the file system failed */
+  WEIR_EFULL = -32,        /**< no room on the disk, or in the quota */
+  WEIR_ELOCKED = -33,      /**< another process has the directory */
+  WEIR_EFORMAT = -34,      /**< no log of this library, or of a newer one */
+  WEIR_EACCESS = -35       /**< not allowed to use the directory */
 };
 
 /**

@@ -47,6 +47,11 @@ static const struct row {
     {WEIR_EJSON, -28, "not JSON"},
     {WEIR_ERESERVED, -29, "reserved event type"},
     {WEIR_ESTALLED, -30, "no progress in writing"},
+    {WEIR_EIO, -31, "the file system failed"},
+    {WEIR_EFULL, -32, "no room on the disk"},
+    {WEIR_ELOCKED, -33, "another process has the directory"},
+    {WEIR_EFORMAT, -34, "not a log of this library, or of a newer one"},
+    {WEIR_EACCESS, -35, "not allowed"},
 };
 
 #define ROWS (int)(sizeof rows / sizeof rows[0])
