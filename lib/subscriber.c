@@ -408,13 +408,14 @@ int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
   size_t count;
   size_t part;
   size_t i;
-  int rv = weir_subscriber_peek(subscriber, bytes, WEIR__SPANS, &count);
+  int rv;
 
-  if (rv != WEIR_OK) {
-    return rv;
-  }
   if (cap == 0) {
     return WEIR_EINVAL;
+  }
+  rv = weir_subscriber_peek(subscriber, bytes, WEIR__SPANS, &count);
+  if (rv != WEIR_OK) {
+    return rv;
   }
   for (i = 0; i < count && cap != 0; ++i) {
     part = bytes[i].len < cap ? bytes[i].len : cap;

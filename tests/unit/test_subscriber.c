@@ -208,6 +208,26 @@ START_TEST(more_than_was_shown_cannot_be_consumed) {
 }
 END_TEST
 
+START_TEST(no_room_is_an_error_whatever_there_is) {
+  weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
+  weir_bytes run;
+  size_t count = 77;
+  size_t len = 77;
+  int i;
+
+  for (i = 0; i < 2; ++i) {
+    ck_assert_int_eq(weir_subscriber_peek(subscriber, &run, 0, &count),
+                     WEIR_EINVAL);
+    ck_assert_int_eq(weir_subscriber_read(subscriber, NULL, 0, &len),
+                     WEIR_EINVAL);
+    ck_assert_uint_eq(count, 77);
+    ck_assert_uint_eq(len, 77);
+    kit_expect_frames(subscriber, WEIR_EAGAIN, i == 0 ? "ready@0 fresh" : "");
+  }
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 /* R16, invariant 6. Whatever comes up while a client has taken n bytes of what
  * was shown stands behind the rest: for every n. */
 START_TEST(inv06_nothing_is_put_into_what_was_shown) {
@@ -802,6 +822,7 @@ static TCase *bytes_case(void) {
   tcase_add_test(tcase, a_mixed_run_says_what_it_should);
   tcase_add_test(tcase, looking_again_shows_the_same_bytes_and_more);
   tcase_add_test(tcase, more_than_was_shown_cannot_be_consumed);
+  tcase_add_test(tcase, no_room_is_an_error_whatever_there_is);
   tcase_add_test(tcase, inv06_nothing_is_put_into_what_was_shown);
   tcase_add_loop_test(tcase, shown_bytes_stay_until_the_release, 0, 8);
   tcase_add_test(tcase, the_position_follows_what_was_consumed);
