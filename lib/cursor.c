@@ -8,7 +8,7 @@
 /* RFC 4648, section 6, in lower case. */
 static const char digits32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-/* 13 digits of 5 bits hold 64 bits; the first of 13 is at most 1 ('b'). */
+/* 13 digits of 5 bits hold 64 bits; the first of 13 is at most 15 ('p'). */
 #define EPOCH_DIGITS 13
 #define SEQ_DIGITS 19
 
