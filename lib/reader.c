@@ -60,7 +60,7 @@ void weir__reader_schedule(struct weir_subscriber *subscriber) {
 
 void weir__reader_set_patience(struct weir_subscriber *subscriber) {
   subscriber->stall_at =
-      subscriber->stall == 0
+      subscriber->stall == 0 || subscriber->standing == WEIR__GONE
           ? NEVER
           : weir__later(subscriber->core->now, subscriber->stall);
   weir__reader_schedule(subscriber);

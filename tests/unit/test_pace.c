@@ -329,6 +329,28 @@ START_TEST(who_does_not_take_the_close_is_cut_off) {
 }
 END_TEST
 
+/* A write that was in flight ends after the client has left, or was cut off:
+ * that is nobody's fault any more. */
+START_TEST(who_has_left_is_not_cut_off) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_subscriber *subscriber = attach(&options);
+
+  kit_publish(stream, "x", "y");
+  take(subscriber, 1);
+  if (_i == 0) {
+    weir_subscriber_detach(subscriber);
+  } else {
+    kit_pass(&kit, 30000);
+    kit_expect_notices(&kit, "s abort -30");
+  }
+  take(subscriber, 1);
+  kit_pass(&kit, 100000);
+  kit_expect_notices(&kit, "");
+  ck_assert_uint_eq(hub_info().stalled, (uint64_t)_i);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 /* the client is slow, the producer is not. */
 START_TEST(race26_a_slow_client_is_not_an_idle_producer) {
   weir_open_options open = kit_open_options("b", "p");
@@ -588,6 +610,7 @@ static TCase *patience(void) {
   tcase_add_test(tcase, a_heartbeat_that_is_not_taken_is_no_progress);
   tcase_add_test(tcase, patience_without_end_is_possible);
   tcase_add_loop_test(tcase, who_does_not_take_the_close_is_cut_off, 0, 2);
+  tcase_add_loop_test(tcase, who_has_left_is_not_cut_off, 0, 2);
   tcase_add_test(tcase, race26_a_slow_client_is_not_an_idle_producer);
   return tcase;
 }
