@@ -10,6 +10,7 @@ int weir__reader_new(struct weir__core *core,
                      struct weir_subscriber **made) {
   struct weir_subscriber *subscriber =
       weir__core_alloc(core, sizeof *subscriber);
+  uint64_t jitter;
 
   if (subscriber == NULL) {
     return WEIR_ENOMEM;
@@ -35,11 +36,9 @@ int weir__reader_new(struct weir__core *core,
   subscriber->stall_at = NEVER;
   subscriber->leave_at = NEVER;
   if (options->lifetime != 0) {
-    subscriber->leave_at = weir__later(
-        core->now,
-        options->lifetime -
-            weir__core_draw(core, (uint32_t)weir__min(options->lifetime_jitter,
-                                                      options->lifetime - 1)));
+    jitter = weir__min(options->lifetime_jitter, options->lifetime - 1);
+    jitter = weir__core_draw(core, (uint32_t)weir__min(jitter, UINT32_MAX));
+    subscriber->leave_at = weir__later(core->now, options->lifetime - jitter);
   }
   weir__core_hold(core);
   *made = subscriber;

@@ -449,6 +449,24 @@ START_TEST(ages_are_drawn_for_each_connection) {
 }
 END_TEST
 
+START_TEST(jitter_beyond_32_bits_is_jitter) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_subscriber *subscriber;
+  int late = 0;
+  int i;
+
+  /* Drawn from 2^32 ms and one: cut to 32 bits that would be none at all. */
+  options.lifetime = UINT64_C(1) << 33;
+  options.lifetime_jitter = UINT64_C(1) << 32;
+  for (i = 0; i < 20; ++i) {
+    subscriber = kit_attach_with(&kit, &options);
+    late += subscriber->leave_at == kit.now + options.lifetime;
+    weir_subscriber_release(subscriber);
+  }
+  ck_assert_int_lt(late, 5);
+}
+END_TEST
+
 /* --- What a slow client misses -------------------------------------------- */
 
 static void publish_upto(uint64_t last) {
@@ -622,6 +640,7 @@ static TCase *ages(void) {
   tcase_add_test(tcase, f25_a_connection_can_be_closed_by_its_age);
   tcase_add_test(tcase, f25_but_is_not_by_default);
   tcase_add_loop_test(tcase, ages_are_drawn_for_each_connection, 0, 3);
+  tcase_add_test(tcase, jitter_beyond_32_bits_is_jitter);
   return tcase;
 }
 
