@@ -142,7 +142,8 @@ void weir__timer_start(struct weir__wheel *wheel, struct weir__timer *timer,
   timer->order = ++wheel->order << 8 | (timer->order & 0xff);
   timer->deadline = deadline;
   if (weir__timer_running(timer)) {
-    if (deadline >= timer->slot && timer->slot > wheel->now) {
+    /* For the time of its own slot it goes behind those that are there. */
+    if (deadline > timer->slot && timer->slot > wheel->now) {
       return;
     }
     take(wheel, timer);
