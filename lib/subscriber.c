@@ -152,6 +152,11 @@ static int show_events(struct weir_subscriber *subscriber, uint64_t upto) {
   weir__generation_scheme(generation, &scheme);
   rv = weir__replay_find(&generation->history, &scheme, subscriber->seq, upto,
                          &span, &last, &ring);
+  if (subscriber->standing != WEIR__READING) {
+    /* What storage answered at once has shown it out, or the host has let go of
+     * it in there. */
+    return WEIR_OK;
+  }
   if (rv == WEIR_OK) {
     if (span.page != NULL) {
       weir__page_hold(span.page);
@@ -287,8 +292,12 @@ static int show_all(struct weir_subscriber *subscriber) {
 static void hold_bytes(struct weir_subscriber *subscriber) {
   struct weir__link *link = &subscriber->source.link;
 
+  if (subscriber->standing == WEIR__GONE) {
+    /* It may be among the doomed. */
+    return;
+  }
   weir__link_remove(link);
-  if (subscriber->span_count != 0 && subscriber->standing != WEIR__GONE) {
+  if (subscriber->span_count != 0) {
     weir__link_append(&subscriber->core->holding, link);
   }
 }
