@@ -297,6 +297,7 @@ int weir_log_answer(weir_hub *hub, uint64_t ticket,
   struct weir__core *core = (struct weir__core *)(void *)hub;
   struct weir__call *call = find_call(core, ticket);
   weir_answer answer;
+  bool stale;
 
   if (call == NULL) {
     core->info.stale += 1;
@@ -307,12 +308,11 @@ int weir_log_answer(weir_hub *hub, uint64_t ticket,
     conclude(call, WEIR_EUNKNOWN, NULL);
     return WEIR_EINVAL;
   }
-  if (call->done == NULL) {
-    core->info.stale += 1;
-  }
+  stale = call->done == NULL;
+  core->info.stale += stale;
   conclude(call,
            answer.result == WEIR_LOG_YES || answer.result < 0 ? answer.result
                                                               : WEIR_EUNKNOWN,
            &answer);
-  return WEIR_OK;
+  return stale ? WEIR_ESTALE : WEIR_OK;
 }

@@ -188,9 +188,9 @@ WEIR_API void weir_answer_init(weir_answer *answer, size_t size);
  * Answer the storage call that the ticket stands for. Everything that answer
  * points to is read before this returns.
  *
- * Returns WEIR_OK, WEIR_ESTALE (no such call is open: nothing has happened,
- * except that a handle in the answer to an open is closed) or WEIR_EINVAL (the
- * struct is not one: the call has failed).
+ * Returns WEIR_OK, WEIR_ESTALE (nobody waits for it any more: nothing has
+ * happened, except that the handle in the first answer to an open is closed) or
+ * WEIR_EINVAL (the struct is not one: the call has failed).
  *
  * Reentrancy: may be called inside storage functions and everywhere else;
  * calls wake, and trace. Threads: the hub's. Allocates: yes.

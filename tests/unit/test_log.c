@@ -1,0 +1,647 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* The interface to storage: tickets, deadlines, answers of every kind at every
+ * time, handles. What the answers mean for a stream is test_storage's. */
+
+#include "../bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct bench bench;
+static struct testlog *const storage = &bench.log;
+
+static void setup(void) {
+  bench_init(&bench);
+}
+
+static void teardown(void) {
+  bench_end(&bench);
+}
+
+/* An open under way: its handle and the ticket it waits for. */
+static weir_stream *open_later(uint64_t *ticket) {
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hub(&bench);
+  stream = kit_open(&bench.a, "k");
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_OPENING);
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  *ticket = storage->waiting->ticket;
+  return stream;
+}
+
+/* --- What a function returns, and what an answer says --------------------- */
+
+/* Rows: what goes wrong with an append, and how the publisher hears of it. */
+static const struct {
+  int what;
+  int value;
+  int error;
+} outcomes[] = {
+    {TESTLOG_RETURN, WEIR_ELOG, WEIR_ELOG},
+    {TESTLOG_RETURN, -1234567, -1234567},
+    {TESTLOG_RETURN, WEIR_EUNKNOWN, WEIR_EUNKNOWN},
+    {TESTLOG_RETURN, 0, WEIR_EUNKNOWN},
+    {TESTLOG_RETURN, 2, WEIR_EUNKNOWN},
+    {TESTLOG_RETURN, 1234567, WEIR_EUNKNOWN},
+    {TESTLOG_REFUSE, WEIR_ELOG, WEIR_ELOG},
+    {TESTLOG_REFUSE, -1234567, -1234567},
+    {TESTLOG_REFUSE, WEIR_EUNKNOWN, WEIR_EUNKNOWN},
+    {TESTLOG_REFUSE, 0, WEIR_EUNKNOWN},
+    {TESTLOG_REFUSE, 2, WEIR_EUNKNOWN},
+    {TESTLOG_CONFUSE, WEIR_ELOG, WEIR_ELOG},
+    {TESTLOG_CONFUSE, WEIR_EUNKNOWN, WEIR_EUNKNOWN},
+    {TESTLOG_CONFUSE, 0, WEIR_EUNKNOWN},
+    {TESTLOG_CONFUSE, 17, WEIR_EUNKNOWN},
+};
+#define OUTCOMES ((int)(sizeof outcomes / sizeof outcomes[0]))
+
+/* Yes is never 0 by accident, nor any other number. */
+START_TEST(yes_is_one) {
+  const weir_event event = kit_make_event("x", "1");
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = bench_open(&bench, &bench.a, "k");
+  testlog_fail(storage, TESTLOG_APPEND, 1, outcomes[_i].what,
+               outcomes[_i].value);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL),
+                   outcomes[_i].error);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).log_errors, 1);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).calls, 0);
+  weir_stream_release(stream);
+}
+END_TEST
+
+START_TEST(yes_is_one_for_opens) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *stream = NULL;
+
+  bench_hub(&bench);
+  testlog_fail(storage, TESTLOG_OPEN, 1, outcomes[_i].what, outcomes[_i].value);
+  ck_assert_int_eq(weir_hub_open(bench.a.hub, &options, &stream),
+                   outcomes[_i].error);
+  ck_assert_ptr_null(stream);
+  /* Nothing is left of it, and the next one finds what there is. */
+  ck_assert_uint_eq(bench_hub_info(&bench.a).streams, 0);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).pending, 0);
+  weir_stream_release(bench_open(&bench, &bench.a, "k"));
+}
+END_TEST
+
+/* --- Answers that come when they should not ------------------------------- */
+
+START_TEST(ticket_that_never_was) {
+  weir_answer answer;
+
+  bench_hub(&bench);
+  weir_answer_init(&answer, sizeof answer);
+  answer.result = WEIR_LOG_YES;
+  ck_assert_int_eq(weir_log_answer(bench.a.hub, 0, &answer), WEIR_ESTALE);
+  ck_assert_int_eq(weir_log_answer(bench.a.hub, 1, &answer), WEIR_ESTALE);
+  ck_assert_int_eq(weir_log_answer(bench.a.hub, UINT64_MAX, &answer),
+                   WEIR_ESTALE);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).stale, 3);
+}
+END_TEST
+
+/* Each of the calls of a whole life is answered twice; nothing comes of it. */
+START_TEST(answers_come_twice) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  uint64_t ticket;
+  size_t answers = 0;
+
+  stream = open_later(&ticket);
+  for (;;) {
+    while (testlog_waiting(storage) != 0) {
+      testlog_deliver(storage, 0);
+      ck_assert_int_eq(storage->answered, WEIR_OK);
+      ck_assert_int_eq(testlog_repeat(storage), WEIR_ESTALE);
+      answers += 1;
+    }
+    kit_pass(&bench.a, 0);
+    if (testlog_waiting(storage) != 0) {
+      continue;
+    }
+    if (answers == 2) {
+      kit_publish(stream, "x", "1");
+    } else if (answers == 3) {
+      ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+    } else {
+      break;
+    }
+  }
+  ck_assert_uint_eq(bench_hub_info(&bench.a).stale, answers);
+  ck_assert_uint_eq(storage->handles, 1);
+  reader = bench_attach(&bench, &bench.a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The deadline is ten seconds, or what the log says; to the millisecond. */
+START_TEST(deadline) {
+  const uint64_t limit = _i == 0 ? 10000 : 250;
+  weir_stream *stream;
+  uint64_t ticket;
+
+  storage->log.deadline = _i == 0 ? 0 : 250;
+  stream = open_later(&ticket);
+  kit_pass(&bench.a, limit - 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_OPENING);
+  ck_assert_uint_eq(kit_count(&bench.a, WEIR_NOTICE_OPENED), 0);
+  kit_pass(&bench.a, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_REFUSED);
+  ck_assert_int_eq(kit_next(&bench.a).error, WEIR_EUNKNOWN);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A call whose time is over is under way for storage; its answer, when it
+ * comes, is no longer for anybody. */
+START_TEST(answer_after_the_deadline) {
+  weir_stream *stream;
+  uint64_t ticket;
+
+  stream = open_later(&ticket);
+  kit_pass(&bench.a, 10000);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).calls, 1);
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(storage->answered, WEIR_ESTALE);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).calls, 0);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).stale, 1);
+  ck_assert_int_eq(testlog_repeat(storage), WEIR_ESTALE);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* So is that of an open that would have succeeded: its handle is given back,
+ * once. */
+START_TEST(handle_after_the_deadline) {
+  weir_stream *stream;
+  uint64_t ticket;
+
+  stream = open_later(&ticket);
+  testlog_deliver(storage, 0);
+  kit_pass(&bench.a, 0); /* CREATE */
+  kit_pass(&bench.a, 10000);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_REFUSED);
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(storage->answered, WEIR_ESTALE);
+  ck_assert_int_eq(testlog_repeat(storage), WEIR_ESTALE);
+  kit_pass(&bench.a, 0);
+  ck_assert_uint_eq(storage->closes, 1);
+  ck_assert_uint_eq(storage->handles, 0);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A hub that is freed leaves its calls to storage, which answers them in its
+ * own time; handles included. */
+START_TEST(answers_after_the_hub) {
+  weir_stream *stream;
+  uint64_t ticket;
+
+  stream = open_later(&ticket);
+  if (_i != 0) {
+    testlog_deliver(storage, 0);
+    kit_pass(&bench.a, 0);
+  }
+  weir_hub_free(bench.a.hub);
+  bench.a.hub = NULL;
+  if ((_i & 2) != 0) {
+    weir_stream_release(stream);
+    testlog_deliver(storage, 0);
+  } else {
+    testlog_deliver(storage, 0);
+    weir_stream_release(stream);
+  }
+  ck_assert_int_eq(storage->answered, WEIR_ESTALE);
+  ck_assert_uint_eq(storage->closes, _i != 0);
+}
+END_TEST
+
+/* Calls of different streams may be answered in any order. */
+START_TEST(answers_out_of_order) {
+  static const char *const keys[] = {"a", "b", "c", "d", "e"};
+  weir_stream *streams[5];
+  size_t i;
+
+  storage->later = true;
+  bench_hub(&bench);
+  for (i = 0; i < 5; ++i) {
+    streams[i] = kit_open(&bench.a, keys[i]);
+  }
+  while (testlog_waiting(storage) != 0) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    if (testlog_waiting(storage) == 0) {
+      kit_pass(&bench.a, 0);
+    }
+  }
+  for (i = 0; i < 5; ++i) {
+    ck_assert_int_eq(bench_info(streams[i]).status, WEIR_STREAM_LIVE);
+    ck_assert_uint_eq(bench_info(streams[i]).generation,
+                      testlog_find(storage, keys[i])->epochs[0].epoch);
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
+/* --- Answers that are none ------------------------------------------------ */
+
+START_TEST(answer_that_is_no_struct) {
+  struct {
+    weir_answer known;
+    uint64_t unknown;
+  } longer;
+  weir_stream *stream;
+  weir_answer answer;
+  uint64_t ticket;
+
+  stream = open_later(&ticket);
+  memset(&longer, 0, sizeof longer);
+  weir_answer_init(&answer, sizeof answer);
+  answer.result = WEIR_ENOENT;
+  longer.known = answer;
+  longer.known.size = sizeof longer;
+  longer.unknown = 1;
+  if (_i == 0) {
+    ck_assert_int_eq(weir_log_answer(bench.a.hub, ticket, NULL), WEIR_EINVAL);
+  } else if (_i == 1) {
+    answer.size = sizeof answer.size;
+    ck_assert_int_eq(weir_log_answer(bench.a.hub, ticket, &answer),
+                     WEIR_EINVAL);
+  } else {
+    ck_assert_int_eq(weir_log_answer(bench.a.hub, ticket, &longer.known),
+                     WEIR_EINVAL);
+  }
+  /* The call has failed, and is over. */
+  kit_pass(&bench.a, 0);
+  ck_assert_int_eq(kit_next(&bench.a).error, WEIR_EUNKNOWN);
+  ck_assert_int_eq(weir_log_answer(bench.a.hub, ticket, &answer), WEIR_ESTALE);
+  testlog_deliver(storage, 0);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A shorter answer of an older header, and a longer one of a newer. */
+START_TEST(answer_of_another_size) {
+  const size_t old = offsetof(weir_answer, epochs);
+  struct {
+    weir_answer known;
+    uint64_t unknown;
+  } longer;
+  weir_answer *shorter;
+  weir_stream *stream;
+  uint64_t ticket;
+
+  stream = open_later(&ticket);
+  memset(&longer, 0, sizeof longer);
+  weir_answer_init(&longer.known, sizeof longer);
+  longer.known.result = WEIR_ENOENT;
+  shorter = kit_fenced(&longer, old);
+  memcpy(shorter, &old, sizeof old);
+  ck_assert_int_eq(
+      weir_log_answer(bench.a.hub, ticket, _i == 0 ? shorter : &longer.known),
+      WEIR_OK);
+  /* There is none, so one is begun. */
+  kit_pass(&bench.a, 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_CREATE], 1);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* --- Handles -------------------------------------------------------------- */
+
+/* Every yes to an open gives a handle, and each is closed once: at the latest
+ * when nothing is left that could use it. testlog_end sees to the rest. */
+START_TEST(handles_are_closed_once) {
+  weir_stream *first;
+  weir_stream *second;
+
+  storage->later = _i != 0;
+  bench_hubs(&bench);
+  first = bench_open(&bench, &bench.a, "k");
+  ck_assert_uint_eq(storage->handles, 1);
+  second = bench_open(&bench, &bench.b, "k"); /* looks up, and takes */
+  ck_assert_uint_eq(storage->handles, 2);
+  ck_assert_uint_eq(storage->closes, 1);
+  weir_stream_release(second);
+  weir_hub_free(bench.b.hub);
+  bench.b.hub = NULL;
+  ck_assert_uint_eq(storage->handles, 1);
+  ck_assert_uint_eq(storage->closes, 2);
+  weir_stream_release(first);
+}
+END_TEST
+
+/* What nobody reads or writes is closed after its linger time. */
+START_TEST(idle_handles_are_closed) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *stream;
+
+  options.linger = 1000;
+  bench_hub(&bench);
+  stream = kit_open_with(&bench.a, &options);
+  kit_pass(&bench.a, 100000);
+  ck_assert_uint_eq(storage->handles, 1);
+  weir_stream_release(stream);
+  kit_pass(&bench.a, 999);
+  ck_assert_uint_eq(storage->handles, 1);
+  kit_pass(&bench.a, 1);
+  ck_assert_uint_eq(storage->handles, 0);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).streams, 0);
+}
+END_TEST
+
+/* A handle that a call still uses is closed when the call is answered. */
+START_TEST(handle_outlives_its_calls) {
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = bench_open(&bench, &bench.a, "k");
+  storage->later = true;
+  kit_publish(stream, "x", "1");
+  weir_stream_release(stream);
+  weir_hub_free(bench.a.hub);
+  bench.a.hub = NULL;
+  ck_assert_uint_eq(storage->handles, 1);
+  testlog_deliver(storage, 0);
+  ck_assert_uint_eq(storage->handles, 0);
+}
+END_TEST
+
+/* The frames of an append stay where they are until it is answered, whatever
+ * becomes of the stream: a log may write them out meanwhile. */
+static const void *lent_frame;
+static size_t lent_len;
+static int lend(void *user, weir_hub *hub, uint64_t ticket, void *handle,
+                const weir_record *records, size_t count) {
+  (void)user;
+  (void)hub;
+  (void)ticket;
+  (void)handle;
+  (void)count;
+  lent_frame = records[0].frame;
+  lent_len = records[0].frame_len;
+  return WEIR_LOG_YES;
+}
+
+START_TEST(frames_outlive_the_stream) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_answer answer;
+  weir_hub *hub;
+  char *before;
+
+  storage->log.append = lend;
+  bench_hub(&bench);
+  stream = bench_open(&bench, &bench.a, "k");
+  reader = bench_attach(&bench, &bench.a, "k", NULL);
+  kit_publish(stream, "x", "lent");
+  before = malloc(lent_len);
+  memcpy(before, lent_frame, lent_len);
+  hub = bench.a.hub;
+  if (_i == 1) {
+    kit_pass(&bench.a, 10000); /* the deadline: the stream fails */
+  }
+  weir_stream_release(stream);
+  weir_subscriber_release(reader);
+  weir_hub_free(hub);
+  bench.a.hub = NULL;
+  ck_assert_mem_eq(lent_frame, before, lent_len);
+  free(before);
+  weir_answer_init(&answer, sizeof answer);
+  answer.result = WEIR_ELOG;
+  ck_assert_int_eq(weir_log_answer(hub, 3, &answer), WEIR_ESTALE);
+}
+END_TEST
+
+/* --- What may be called from inside --------------------------------------- */
+
+static weir_stream *inner_stream;
+static weir_subscriber *inner_reader;
+static unsigned inside_calls;
+
+/* Everything there is, from inside a storage function. */
+static void try_everything(void *user, int kind) {
+  weir_hub *hub = bench.a.hub;
+  weir_open_options open = kit_open_options("k", NULL);
+  weir_attach_options attach = kit_attach_options("k", NULL);
+  const weir_event event = kit_make_event("x", "1");
+  weir_subscriber *subscriber = NULL;
+  weir_stream *stream = NULL;
+  weir_notice notice = {0};
+  weir_bytes bytes;
+  size_t count;
+  int verdict;
+  char byte;
+
+  (void)user;
+  (void)kind;
+  inside_calls += 1;
+  notice.size = sizeof notice;
+  ck_assert_int_eq(weir_hub_run(hub), WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_next(hub, &notice), WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_open(hub, &open, &stream), WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_attach(hub, &attach, &subscriber, &verdict),
+                   WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_hint(hub, "k", 1, 9), WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_drain(hub, 9), WEIR_EBUSY);
+  if (inner_stream != NULL) {
+    ck_assert_int_eq(weir_stream_publish(inner_stream, &event, 1, NULL),
+                     WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_signal(inner_stream, &event, NULL),
+                     WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_end(inner_stream, "", 0, 0, NULL), WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_fail(inner_stream, "", 0, "", 0, 0, NULL),
+                     WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_cancel(inner_stream), WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_trim(inner_stream, 0), WEIR_EBUSY);
+  }
+  if (inner_reader != NULL) {
+    ck_assert_int_eq(weir_subscriber_peek(inner_reader, &bytes, 1, &count),
+                     WEIR_EBUSY);
+    ck_assert_int_eq(weir_subscriber_read(inner_reader, &byte, 1, &count),
+                     WEIR_EBUSY);
+    ck_assert_int_eq(weir_subscriber_signal(inner_reader, &event), WEIR_EBUSY);
+    ck_assert_int_eq(weir_subscriber_close(inner_reader), WEIR_EBUSY);
+  }
+}
+
+/* The hub sees none of the calls, and goes on as if nothing had been. */
+START_TEST(nothing_but_answers_inside) {
+  weir_open_options options = kit_open_options("k", NULL);
+
+  inner_stream = NULL;
+  inner_reader = NULL;
+  inside_calls = 0;
+  storage->inside = try_everything;
+  options.linger = 0;
+  bench_hubs(&bench);
+  inner_stream = kit_open_with(&bench.a, &options);
+  ck_assert_uint_eq(inside_calls, 2); /* LOOKUP, CREATE */
+  inner_reader = bench_attach(&bench, &bench.a, "k", NULL);
+  bench_publish(&bench, inner_stream, 2);
+  ck_assert_uint_eq(inside_calls, 4);
+  ck_assert_int_eq(weir_stream_trim(inner_stream, 1), WEIR_OK);
+  ck_assert_uint_eq(inside_calls, 5);
+  bench_expect(&bench, inner_reader, WEIR_EAGAIN,
+               "ready@0 fresh; gap@1 evicted 0 2-2; x@2 2");
+  weir_subscriber_release(inner_reader);
+  inner_reader = NULL;
+  weir_stream_release(inner_stream);
+  inner_stream = NULL;
+  inside_calls = 0;
+  kit_pass(&bench.a, 1);
+  ck_assert_uint_eq(inside_calls, 1); /* CLOSE */
+  storage->inside = NULL;
+}
+END_TEST
+
+/* Release and detach are legal everywhere, in here too. */
+static void release_everything(void *user, int kind) {
+  (void)user;
+  (void)kind;
+  weir_subscriber_detach(inner_reader);
+  weir_subscriber_release(inner_reader);
+  weir_stream_release(inner_stream);
+  inner_reader = NULL;
+  inner_stream = NULL;
+}
+
+START_TEST(release_inside) {
+  const weir_event event = kit_make_event("x", "1");
+  weir_bytes bytes;
+  size_t count;
+
+  bench_hub(&bench);
+  inner_stream = bench_open(&bench, &bench.a, "k");
+  bench_publish(&bench, inner_stream, 1);
+  if (_i == 0) {
+    inner_reader = bench_attach(&bench, &bench.a, "k", NULL);
+    storage->inside = release_everything;
+    ck_assert_int_eq(weir_stream_publish(inner_stream, &event, 1, NULL),
+                     WEIR_OK);
+  } else {
+    weir_stream_release(inner_stream);
+    inner_stream = NULL;
+    bench_restart(&bench);
+    inner_reader = bench_attach(&bench, &bench.a, "k", NULL);
+    storage->inside = release_everything;
+    ck_assert_int_lt(weir_subscriber_peek(inner_reader, &bytes, 1, &count), 1);
+  }
+  storage->inside = NULL;
+  ck_assert_ptr_null(inner_reader);
+  kit_pass(&bench.a, 0);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).subscribers, 0);
+}
+END_TEST
+
+/* --- Numbers -------------------------------------------------------------- */
+
+START_TEST(calls_are_counted) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_hub_info info;
+
+  storage->later = true;
+  bench_hub(&bench);
+  stream = kit_open(&bench.a, "k");
+  info = bench_hub_info(&bench.a);
+  ck_assert_uint_eq(info.calls, 1);
+  ck_assert_uint_eq(info.pending, 1);
+  bench_rest(&bench);
+  info = bench_hub_info(&bench.a);
+  ck_assert_uint_eq(info.calls, 0);
+  ck_assert_uint_eq(info.pending, 0);
+  ck_assert_uint_eq(info.opens, 1);
+  bench_publish(&bench, stream, 3);
+  weir_stream_release(stream);
+  bench_restart(&bench);
+  reader = bench_attach(&bench, &bench.a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@0 fresh; x@1 1; x@2 2; x@3 3");
+  info = bench_hub_info(&bench.a);
+  ck_assert_uint_ge(info.reads, 1);
+  ck_assert_uint_eq(info.appends, 0);
+  ck_assert_uint_eq(info.log_errors, 0);
+  ck_assert_uint_eq(info.stale, 0);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* A log is a whole table, or none. */
+START_TEST(log_that_is_no_table) {
+  weir_log *log = &storage->log;
+  weir_hub *hub = NULL;
+
+  switch (_i) {
+    case 0:
+      log->open = NULL;
+      break;
+    case 1:
+      log->append = NULL;
+      break;
+    case 2:
+      log->read = NULL;
+      break;
+    case 3:
+      log->trim = NULL;
+      break;
+    case 4:
+      log->close = NULL;
+      break;
+    case 5:
+      log->flags = 0x2;
+      break;
+    default:
+      log->size = sizeof log->size;
+      break;
+  }
+  ck_assert_int_eq(weir_hub_new(&bench.a.options, &hub), WEIR_EINVAL);
+  ck_assert_ptr_null(hub);
+}
+END_TEST
+
+static TCase *answers(void) {
+  TCase *tcase = tcase_create("answers");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, yes_is_one, 0, OUTCOMES);
+  tcase_add_loop_test(tcase, yes_is_one_for_opens, 0, OUTCOMES);
+  tcase_add_test(tcase, ticket_that_never_was);
+  tcase_add_test(tcase, answers_come_twice);
+  tcase_add_loop_test(tcase, deadline, 0, 2);
+  tcase_add_test(tcase, answer_after_the_deadline);
+  tcase_add_test(tcase, handle_after_the_deadline);
+  tcase_add_loop_test(tcase, answers_after_the_hub, 0, 4);
+  tcase_add_test(tcase, answers_out_of_order);
+  tcase_add_loop_test(tcase, answer_that_is_no_struct, 0, 3);
+  tcase_add_loop_test(tcase, answer_of_another_size, 0, 2);
+  return tcase;
+}
+
+static TCase *handles(void) {
+  TCase *tcase = tcase_create("handles");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, handles_are_closed_once, 0, 2);
+  tcase_add_test(tcase, idle_handles_are_closed);
+  tcase_add_test(tcase, handle_outlives_its_calls);
+  tcase_add_loop_test(tcase, frames_outlive_the_stream, 0, 2);
+  tcase_add_test(tcase, nothing_but_answers_inside);
+  tcase_add_loop_test(tcase, release_inside, 0, 2);
+  tcase_add_test(tcase, calls_are_counted);
+  tcase_add_loop_test(tcase, log_that_is_no_table, 0, 7);
+  return tcase;
+}
+
+KIT_MAIN("log", answers(), handles())
