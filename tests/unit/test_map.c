@@ -1,0 +1,603 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* The hash table: against a model, through growth and shrinking, with nodes
+ * that collide, and with allocations that fail. */
+
+#include "../kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "map.h"
+
+static const uint64_t secret[2] = {UINT64_C(0x0706050403020100),
+                                   UINT64_C(0x0f0e0d0c0b0a0908)};
+
+/* A number below bound. */
+static size_t draw(uint64_t *chance, size_t bound) {
+  *chance = *chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
+  return (size_t)(*chance >> 33) % bound;
+}
+
+/* What is kept: its key is the number's bytes, or a text. */
+struct item {
+  struct weir__node node;
+  uint32_t number;
+  bool inside;
+  unsigned visits;
+};
+
+static void set_key(struct item *item, uint32_t number) {
+  memset(item, 0xdd, sizeof *item);
+  item->number = number;
+  item->inside = false;
+  item->visits = 0;
+  item->node.key = &item->number;
+  item->node.key_len = sizeof item->number;
+}
+
+static struct item *item_of(struct weir__node *node) {
+  return (struct item *)(void *)((char *)node - offsetof(struct item, node));
+}
+
+/* --- The hash ------------------------------------------------------------- */
+
+/* SipHash-1-3 under the key of the paper, 00 01 ... 0f, of the bytes 00 01 ...
+ * up to a length. As CPython and Rust have it; the one for no bytes is the
+ * first of Rust's vectors. */
+START_TEST(hash_is_siphash_1_3) {
+  static const struct {
+    uint32_t len;
+    uint64_t hash;
+  } vectors[] = {
+      {0, UINT64_C(0xabac0158050fc4dc)},  {1, UINT64_C(0xc9f49bf37d57ca93)},
+      {7, UINT64_C(0xd3927d989bb11140)},  {8, UINT64_C(0x369095118d299a8e)},
+      {15, UINT64_C(0xd320d86d2a519956)}, {63, UINT64_C(0x9d199062b7bbb3a8)},
+  };
+  struct kit_memory memory;
+  struct weir__map map;
+  unsigned char bytes[64];
+  size_t i;
+
+  for (i = 0; i < sizeof bytes; ++i) {
+    bytes[i] = (unsigned char)i;
+  }
+  kit_memory_init(&memory);
+  for (i = 0; i < sizeof vectors / sizeof vectors[0]; ++i) {
+    struct item item;
+
+    weir__map_init(&map, &memory.allocator, secret);
+    set_key(&item, 0);
+    item.node.key = kit_fenced(bytes, vectors[i].len);
+    item.node.key_len = vectors[i].len;
+    ck_assert_int_eq(weir__map_insert(&map, &item.node), WEIR_OK);
+    /* Cut to 32 bits by folding. */
+    ck_assert_uint_eq(item.node.hash,
+                      (uint32_t)(vectors[i].hash ^ vectors[i].hash >> 32));
+    ck_assert_ptr_eq(weir__map_find(&map, item.node.key, item.node.key_len),
+                     &item.node);
+    weir__map_free(&map);
+  }
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+/* Another secret, another hash: whoever does not know it cannot choose keys. */
+START_TEST(hash_depends_on_all_of_the_secret) {
+  struct kit_memory memory;
+  uint32_t hashes[129];
+  int bit;
+  int i;
+
+  kit_memory_init(&memory);
+  for (bit = 0; bit <= 128; ++bit) {
+    uint64_t other[2] = {secret[0], secret[1]};
+    struct weir__map map;
+    struct item item;
+
+    if (bit < 128) {
+      other[bit / 64] ^= UINT64_C(1) << bit % 64;
+    }
+    weir__map_init(&map, &memory.allocator, other);
+    set_key(&item, 12345);
+    ck_assert_int_eq(weir__map_insert(&map, &item.node), WEIR_OK);
+    hashes[bit] = item.node.hash;
+    weir__map_free(&map);
+    for (i = 0; i < bit; ++i) {
+      ck_assert_uint_ne(hashes[i], hashes[bit]);
+    }
+  }
+}
+END_TEST
+
+/* --- Small cases ---------------------------------------------------------- */
+
+START_TEST(empty_map_has_nothing) {
+  struct kit_memory memory;
+  struct weir__map map;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  ck_assert_ptr_null(weir__map_find(&map, "a", 1));
+  ck_assert_ptr_null(weir__map_find(&map, NULL, 0));
+  ck_assert_ptr_null(weir__map_any(&map));
+  ck_assert_uint_eq(map.count, 0);
+  ck_assert_uint_eq(memory.calls, 0);
+  weir__map_free(&map);
+  weir__map_free(&map); /* again */
+}
+END_TEST
+
+/* Keys that are nearly the same, or parts of each other. */
+START_TEST(keys_are_bytes_with_a_length) {
+  static const struct {
+    const char *key;
+    uint32_t len;
+  } keys[] = {{"", 0},         {"\0", 1},      {"\0\0", 2},
+              {"a", 1},        {"a\0", 2},     {"ab", 2},
+              {"abcdefgh", 8}, {"abcdefg", 7}, {"abcdefghi", 9},
+              {"ABCDEFGH", 8}, {"\xff", 1}};
+  enum { KEYS = sizeof keys / sizeof keys[0] };
+  struct kit_memory memory;
+  struct weir__map map;
+  struct item items[KEYS];
+  size_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < KEYS; ++i) {
+    set_key(&items[i], 0);
+    items[i].node.key = keys[i].key;
+    items[i].node.key_len = keys[i].len;
+    ck_assert_ptr_null(weir__map_find(&map, keys[i].key, keys[i].len));
+    ck_assert_int_eq(weir__map_insert(&map, &items[i].node), WEIR_OK);
+  }
+  for (i = 0; i < KEYS; ++i) {
+    ck_assert_ptr_eq(weir__map_find(&map, keys[i].key, keys[i].len),
+                     &items[i].node);
+    weir__map_remove(&map, &items[i].node);
+    ck_assert_ptr_null(weir__map_find(&map, keys[i].key, keys[i].len));
+  }
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+START_TEST(replaced_node_stands_for_the_other) {
+  enum { MANY = 300 };
+  static struct item items[MANY];
+  static struct item others[MANY];
+  struct kit_memory memory;
+  struct weir__map map;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < MANY; ++i) {
+    set_key(&items[i], i);
+    ck_assert_int_eq(weir__map_insert(&map, &items[i].node), WEIR_OK);
+  }
+  for (i = 0; i < MANY; ++i) {
+    set_key(&others[i], i);
+    weir__map_replace(&map, &items[i].node, &others[i].node);
+    memset(&items[i], 0xdd, sizeof items[i]); /* nobody looks at it now */
+    ck_assert_ptr_eq(weir__map_find(&map, &i, sizeof i), &others[i].node);
+    ck_assert_uint_eq(map.count, MANY);
+  }
+  for (i = 0; i < MANY; ++i) {
+    ck_assert_ptr_eq(weir__map_find(&map, &i, sizeof i), &others[i].node);
+    weir__map_remove(&map, &others[i].node);
+  }
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+/* --- Many ----------------------------------------------------------------- */
+
+enum { MOST = 20000 };
+static struct item items[MOST];
+
+/* Every number inside is found, no other is. */
+static void check_all(const struct weir__map *map, uint32_t count) {
+  uint32_t i;
+
+  for (i = 0; i < count; ++i) {
+    struct weir__node *want = items[i].inside ? &items[i].node : NULL;
+
+    if (weir__map_find(map, &i, sizeof i) != want) {
+      ck_abort_msg("%lu of %lu %s", (unsigned long)i, (unsigned long)map->count,
+                   want != NULL ? "is lost" : "has come from nowhere");
+    }
+  }
+}
+
+/* By one bucket at a time, and never far from what it should be. */
+static void check_shape(const struct weir__map *map) {
+  if (map->buckets != 0 &&
+      (map->level > map->buckets || map->buckets >= 2 * map->level ||
+       (map->level & (map->level - 1)) != 0)) {
+    ck_abort_msg("level %zu, buckets %zu", map->level, map->buckets);
+  }
+  if (map->count > 3 * map->buckets || map->count < map->buckets) {
+    ck_abort_msg("%zu in %zu buckets", map->count, map->buckets);
+  }
+}
+
+START_TEST(grows_and_shrinks) {
+  struct kit_memory memory;
+  struct weir__map map;
+  size_t buckets;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < MOST; ++i) {
+    set_key(&items[i], i);
+  }
+  for (i = 0; i < MOST; ++i) {
+    buckets = map.buckets;
+    ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+    items[i].inside = true;
+    if (map.buckets > buckets + 1 || map.count != i + 1) {
+      ck_abort_msg("grew from %zu to %zu", buckets, map.buckets);
+    }
+    check_shape(&map);
+    if (i % 1009 == 0 || i < 200) {
+      check_all(&map, i + 2 < MOST ? i + 2 : MOST);
+    }
+  }
+  check_all(&map, MOST);
+  /* Out again in another order. */
+  for (i = 0; i < MOST; ++i) {
+    struct item *item = &items[(uint64_t)i * 7919 % MOST];
+
+    buckets = map.buckets;
+    weir__map_remove(&map, &item->node);
+    item->inside = false;
+    if (map.buckets + 1 < buckets || map.count != MOST - 1 - i) {
+      ck_abort_msg("shrank from %zu to %zu", buckets, map.buckets);
+    }
+    check_shape(&map);
+    if (i % 1009 == 0 || i > MOST - 200) {
+      check_all(&map, MOST);
+    }
+  }
+  ck_assert_uint_eq(map.count, 0);
+  ck_assert_ptr_null(weir__map_any(&map));
+  /* All but the list of segments has been given back by now. */
+  ck_assert_uint_lt(memory.live, 64 * 1024);
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+/* Freed while it is full, and used again. */
+START_TEST(free_leaves_an_empty_map) {
+  struct kit_memory memory;
+  struct weir__map map;
+  uint32_t i;
+  int round;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (round = 0; round < 3; ++round) {
+    for (i = 0; i < 1000; ++i) {
+      set_key(&items[i], i);
+      ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+    }
+    weir__map_free(&map);
+    ck_assert_uint_eq(memory.live, 0);
+    ck_assert_uint_eq(map.count, 0);
+    ck_assert_ptr_null(weir__map_any(&map));
+    i = 1;
+    ck_assert_ptr_null(weir__map_find(&map, &i, sizeof i));
+  }
+}
+END_TEST
+
+/* Nodes that hash alike share a bucket and run over. Equal hashes are had by
+ * trying: 32 bits, of which the lower ones choose the bucket. */
+START_TEST(nodes_that_collide_are_all_found) {
+  enum { WANTED = 40, BITS = 12 };
+  static struct item some[WANTED];
+  struct kit_memory memory;
+  struct weir__map map;
+  struct item probe;
+  uint32_t number = 0;
+  size_t count = 0;
+  size_t i;
+  size_t n;
+
+  kit_memory_init(&memory);
+  while (count < WANTED) {
+    weir__map_init(&map, &memory.allocator, secret);
+    set_key(&probe, number++);
+    ck_assert(weir__map_insert(&map, &probe.node) == WEIR_OK);
+    weir__map_free(&map);
+    if ((probe.node.hash & ((1u << BITS) - 1)) == 5) {
+      set_key(&some[count++], probe.number);
+    }
+  }
+  /* All in one bucket as long as there are fewer than 2^BITS. */
+  weir__map_init(&map, &memory.allocator, secret);
+  for (n = 0; n < WANTED; ++n) {
+    ck_assert_int_eq(weir__map_insert(&map, &some[n].node), WEIR_OK);
+    for (i = 0; i < WANTED; ++i) {
+      ck_assert(weir__map_find(&map, &some[i].number, 4) ==
+                (i <= n ? &some[i].node : NULL));
+    }
+  }
+  /* Replaced and removed at the front, in the middle, at the back. */
+  for (n = 0; n < WANTED; ++n) {
+    struct item *gone = &some[n * 17 % WANTED];
+    struct item other;
+
+    set_key(&other, gone->number);
+    weir__map_replace(&map, &gone->node, &other.node);
+    ck_assert_ptr_eq(weir__map_find(&map, &gone->number, 4), &other.node);
+    weir__map_replace(&map, &other.node, &gone->node);
+    weir__map_remove(&map, &gone->node);
+    gone->inside = true; /* has been removed */
+    for (i = 0; i < WANTED; ++i) {
+      ck_assert(weir__map_find(&map, &some[i].number, 4) ==
+                (some[i].inside ? NULL : &some[i].node));
+    }
+  }
+  ck_assert_uint_eq(map.count, 0);
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+START_TEST(any_takes_it_apart) {
+  struct kit_memory memory;
+  struct weir__map map;
+  struct weir__node *node;
+  uint32_t count = 0;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < 2000; ++i) {
+    set_key(&items[i], i);
+    items[i].inside = true;
+    ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+  }
+  for (node = weir__map_any(&map); node != NULL; node = weir__map_any(&map)) {
+    ck_assert(item_of(node)->inside);
+    item_of(node)->inside = false;
+    weir__map_remove(&map, node);
+    count += 1;
+  }
+  ck_assert_uint_eq(count, 2000);
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+/* --- Visits --------------------------------------------------------------- */
+
+static void count_visit(void *user, struct weir__node *node) {
+  size_t *visits = user;
+
+  *visits += 1;
+  item_of(node)->visits += 1;
+}
+
+START_TEST(visit_sees_each_once_while_nothing_changes) {
+  static const uint32_t counts[] = {0, 1, 2, 3, 6, 7, 95, 96, 97, 1000, 5000};
+  struct kit_memory memory;
+  struct weir__map map;
+  size_t visits = 0;
+  size_t bucket;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < counts[_i]; ++i) {
+    set_key(&items[i], i);
+    ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+  }
+  for (bucket = map.buckets; bucket > 0; --bucket) {
+    weir__map_visit(&map, bucket - 1, count_visit, &visits);
+  }
+  /* What is no bucket has nothing. */
+  weir__map_visit(&map, map.buckets, count_visit, &visits);
+  weir__map_visit(&map, SIZE_MAX, count_visit, &visits);
+  ck_assert_uint_eq(visits, counts[_i]);
+  for (i = 0; i < counts[_i]; ++i) {
+    ck_assert(items[i].visits == 1);
+  }
+  weir__map_free(&map);
+}
+END_TEST
+
+/* From the last bucket down, with others removed between two: those that stay
+ * are seen, some perhaps twice. */
+START_TEST(visit_sees_those_that_stay) {
+  enum { MANY = 3000 };
+  uint64_t chance = (uint64_t)_i + 1;
+  struct kit_memory memory;
+  struct weir__map map;
+  size_t visits = 0;
+  size_t bucket;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < MANY; ++i) {
+    set_key(&items[i], i);
+    items[i].inside = true;
+    ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+  }
+  for (bucket = map.buckets; bucket > 0; --bucket) {
+    int gone;
+
+    weir__map_visit(&map, bucket - 1, count_visit, &visits);
+    for (gone = 0; gone < 2; ++gone) {
+      struct item *item = &items[draw(&chance, MANY)];
+
+      if (item->inside) {
+        weir__map_remove(&map, &item->node);
+        item->inside = false;
+      }
+    }
+  }
+  ck_assert_uint_lt(map.count, MANY / 2 + MANY / 4);
+  for (i = 0; i < MANY; ++i) {
+    if (items[i].inside && items[i].visits == 0) {
+      ck_abort_msg("seed %d: %lu stayed and was not seen", _i,
+                   (unsigned long)i);
+    }
+  }
+  weir__map_free(&map);
+}
+END_TEST
+
+/* --- Random --------------------------------------------------------------- */
+
+START_TEST(agrees_with_the_model) {
+  enum { KEYS = 700 };
+  static struct item twins[KEYS];
+  uint64_t chance = (uint64_t)_i + 1;
+  struct kit_memory memory;
+  struct weir__map map;
+  size_t count = 0;
+  size_t drift = 50;
+  uint32_t i;
+  int round;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < KEYS; ++i) {
+    set_key(&items[i], i);
+    set_key(&twins[i], i);
+  }
+  for (round = 0; round < 60000; ++round) {
+    struct item *item;
+
+    if (round % 3000 == 0) {
+      drift = 15 + draw(&chance, 70); /* more come, or more go */
+    }
+    i = (uint32_t)draw(&chance, KEYS);
+    item = items[i].inside ? &items[i] : twins[i].inside ? &twins[i] : NULL;
+    if (weir__map_find(&map, &i, sizeof i) !=
+        (item == NULL ? NULL : &item->node)) {
+      ck_abort_msg("seed %d, round %d", _i, round);
+    }
+    if (item == NULL) {
+      if (draw(&chance, 100) < drift) {
+        item = draw(&chance, 2) == 0 ? &items[i] : &twins[i];
+        ck_assert(weir__map_insert(&map, &item->node) == WEIR_OK);
+        item->inside = true;
+        count += 1;
+      }
+    } else if (draw(&chance, 100) >= drift) {
+      weir__map_remove(&map, &item->node);
+      item->inside = false;
+      count -= 1;
+    } else {
+      struct item *twin = item == &items[i] ? &twins[i] : &items[i];
+
+      weir__map_replace(&map, &item->node, &twin->node);
+      item->inside = false;
+      twin->inside = true;
+    }
+    if (map.count != count) {
+      ck_abort_msg("seed %d, round %d: the count", _i, round);
+    }
+    check_shape(&map);
+  }
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
+/* --- Without memory ------------------------------------------------------- */
+
+/* Every allocation fails in turn, only it, or it and all later ones. A table
+ * that has no bucket yet says so; one that has takes the node all the same. */
+START_TEST(allocations_fail) {
+  enum { MANY = 1200 };
+  struct kit_memory memory;
+  struct weir__map map;
+  size_t calls;
+  size_t at;
+  uint32_t i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < MANY; ++i) {
+    set_key(&items[i], i);
+    ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+  }
+  calls = memory.calls;
+  ck_assert_uint_gt(calls, 5);
+  weir__map_free(&map);
+  for (at = 1; at <= calls + 1; ++at) {
+    kit_memory_init(&memory);
+    memory.fail_at = at;
+    memory.fail_on = _i != 0;
+    weir__map_init(&map, &memory.allocator, secret);
+    for (i = 0; i < MANY; ++i) {
+      const int rv = weir__map_insert(&map, &items[i].node);
+
+      items[i].inside = rv == WEIR_OK;
+      if (rv != WEIR_OK) {
+        ck_assert_int_eq(rv, WEIR_ENOMEM);
+        ck_assert_uint_le(at, 2);
+        ck_assert_uint_eq(map.count, 0);
+      }
+    }
+    check_all(&map, MANY);
+    for (i = 0; i < MANY; i += 2) {
+      if (items[i].inside) {
+        weir__map_remove(&map, &items[i].node);
+        items[i].inside = false;
+      }
+    }
+    check_all(&map, MANY);
+    /* When there is memory again, it goes on. */
+    memory.fail_at = 0;
+    for (i = 0; i < MANY; ++i) {
+      if (!items[i].inside) {
+        ck_assert(weir__map_insert(&map, &items[i].node) == WEIR_OK);
+        items[i].inside = true;
+      }
+    }
+    check_all(&map, MANY);
+    ck_assert_uint_eq(map.count, MANY);
+    weir__map_free(&map);
+    ck_assert_uint_eq(memory.live, 0);
+  }
+}
+END_TEST
+
+int main(void) {
+  TCase *hash = tcase_create("hash");
+  TCase *few = tcase_create("few");
+  TCase *many = tcase_create("many");
+  TCase *memory = tcase_create("memory");
+  TCase *cases[4];
+
+  tcase_add_test(hash, hash_is_siphash_1_3);
+  tcase_add_test(hash, hash_depends_on_all_of_the_secret);
+  tcase_add_test(few, empty_map_has_nothing);
+  tcase_add_test(few, keys_are_bytes_with_a_length);
+  tcase_add_test(few, replaced_node_stands_for_the_other);
+  tcase_add_test(many, grows_and_shrinks);
+  tcase_add_test(many, free_leaves_an_empty_map);
+  tcase_add_test(many, nodes_that_collide_are_all_found);
+  tcase_add_test(many, any_takes_it_apart);
+  tcase_add_loop_test(many, visit_sees_each_once_while_nothing_changes, 0, 11);
+  tcase_add_loop_test(many, visit_sees_those_that_stay, 0, 4);
+  tcase_add_loop_test(many, agrees_with_the_model, 0, 4);
+  tcase_add_loop_test(memory, allocations_fail, 0, 2);
+  cases[0] = hash;
+  cases[1] = few;
+  cases[2] = many;
+  cases[3] = memory;
+  return kit_main("map", cases, 4);
+}
