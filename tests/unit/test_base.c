@@ -52,11 +52,6 @@ static const struct row {
     {WEIR_ELOCKED, -33, "another process has the directory"},
     {WEIR_EFORMAT, -34, "not a log of this library, or of a newer one"},
     {WEIR_EACCESS, -35, "not allowed"},
-    {WEIR_EIO, -31, "the file system failed"},
-    {WEIR_EFULL, -32, "no room on the disk"},
-    {WEIR_ELOCKED, -33, "another process has the directory"},
-    {WEIR_EFORMAT, -34, "not a log of this library, or of a newer one"},
-    {WEIR_EACCESS, -35, "not allowed"},
 };
 
 #define ROWS (int)(sizeof rows / sizeof rows[0])
@@ -84,7 +79,7 @@ START_TEST(texts_differ) {
 END_TEST
 
 START_TEST(what_is_no_number_has_a_text_too) {
-  static const int none[] = {1, 2, 30, 36, INT_MAX, INT_MIN, INT_MIN + 1};
+  static const int none[] = {1, 2, 30, 31, INT_MAX, INT_MIN, INT_MIN + 1};
   int i;
 
   for (i = ROWS; i < 1000; ++i) {
