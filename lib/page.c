@@ -165,7 +165,8 @@ uint32_t weir__page_count(const struct weir__page *page, uint64_t seq) {
   if (seq >= page->last) {
     return page->count;
   }
-  if (seq <= page->after) {
+  /* A page may stand for numbers of which there is no event. */
+  if (seq <= page->after || page->count == 0) {
     return 0;
   }
   return page->sparse ? search(page, seq, seq_beyond)

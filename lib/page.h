@@ -44,7 +44,8 @@ static inline unsigned char *weir__page_bytes(const struct weir__page *page) {
 }
 
 /* A page with room for `room` bytes of frames and index. Counted as resident;
- * makes room by evicting others. WEIR_OK, WEIR_ENOMEM or WEIR_EMEMORY. */
+ * makes room by evicting others. WEIR_OK, WEIR_ETOOBIG, WEIR_ENOMEM or
+ * WEIR_EMEMORY. */
 int weir__page_new(struct weir__core *core, size_t room,
                    struct weir__page **page);
 
@@ -60,7 +61,7 @@ int weir__page_frame(struct weir__core *core,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **page);
 
-/* Bytes that another frame may take; -1 if not even its index entry fits. */
+/* Bytes that another frame may take; 0 if not even its index entry fits. */
 static inline size_t weir__page_room(const struct weir__page *page) {
   size_t taken = sizeof *page + page->used +
                  (page->count + (size_t)1) * sizeof(struct weir__page_entry);
