@@ -1,0 +1,591 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* What is kept of a stream without a log, and what of all of them together. */
+
+#include "../kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reader.h"
+
+static struct kit kit;
+static weir_stream *stream;
+
+static void setup(void) {
+  kit_init(&kit);
+}
+
+static void teardown(void) {
+  weir_stream_release(stream);
+  kit_end(&kit);
+}
+
+/* With the options as they are now. */
+static void begin(void) {
+  kit_hub(&kit);
+  stream = kit_open(&kit, "a");
+}
+
+static weir_stream_info info_of(const weir_stream *one) {
+  weir_stream_info info;
+
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_stream_get_info(one, &info), WEIR_OK);
+  return info;
+}
+
+static weir_hub_info hub_info(void) {
+  weir_hub_info info;
+
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_hub_get_info(kit.hub, &info), WEIR_OK);
+  return info;
+}
+
+static int publish_size(weir_stream *one, size_t size) {
+  char *data = malloc(size + 1);
+  weir_event event = kit_make_event("x", "");
+  int rv;
+
+  ck_assert_ptr_nonnull(data);
+  memset(data, 'd', size);
+  event.data = data;
+  event.data_len = size;
+  rv = weir_stream_publish(one, &event, 1, NULL);
+  free(data);
+  return rv;
+}
+
+static void publish_many(weir_stream *one, int count, size_t size) {
+  for (; count > 0; --count) {
+    ck_assert_int_eq(publish_size(one, size), WEIR_OK);
+  }
+}
+
+/* Bytes of a frame with so much data, of event seq. */
+static size_t frame_size(uint64_t seq, size_t size) {
+  return strlen(kit_cursor(stream, seq)) +
+         strlen("id: \nevent: x\ndata: \n\n") + size;
+}
+
+/* --- Limits --------------------------------------------------------------- */
+
+START_TEST(events_have_a_limit) {
+  uint64_t n;
+
+  kit.options.history_events = 5;
+  begin();
+  for (n = 1; n <= 20; ++n) {
+    publish_many(stream, 1, 10);
+    /* At 4, 5 and 6, and then on. */
+    ck_assert_uint_eq(info_of(stream).trimmed, n <= 5 ? 0 : n - 5);
+    ck_assert_uint_eq(info_of(stream).last, n);
+  }
+  ck_assert_uint_eq(hub_info().trimmed, 15);
+}
+END_TEST
+
+START_TEST(a_batch_beyond_the_limit_leaves_its_newest) {
+  weir_event events[12];
+  size_t i;
+
+  kit.options.history_events = 5;
+  begin();
+  for (i = 0; i < 12; ++i) {
+    events[i] = kit_make_event("x", "y");
+  }
+  ck_assert_int_eq(weir_stream_publish(stream, events, 12, NULL), WEIR_OK);
+  ck_assert_uint_eq(info_of(stream).trimmed, 7);
+}
+END_TEST
+
+/* Four frames of L bytes under a limit of 3L-1, 3L, 3L+1. */
+START_TEST(bytes_have_a_limit) {
+  static const uint64_t trimmed[3][4] = {
+      {0, 0, 1, 2}, {0, 0, 0, 1}, {0, 0, 0, 1}};
+  size_t size;
+  uint64_t n;
+
+  begin();
+  size = frame_size(1, 100);
+  weir_stream_release(stream);
+  kit_end(&kit);
+  kit_init(&kit);
+  kit.options.history_bytes = 3 * size - 1 + (size_t)_i;
+  begin();
+  for (n = 0; n < 4; ++n) {
+    publish_many(stream, 1, 100);
+    ck_assert_uint_eq(info_of(stream).trimmed, trimmed[_i][n]);
+    ck_assert_uint_eq(info_of(stream).resident,
+                      (n + 1 - trimmed[_i][n]) * size);
+  }
+}
+END_TEST
+
+START_TEST(the_newest_stays_whatever_its_size) {
+  kit.options.history_bytes = 10;
+  kit.options.history_events = 1;
+  begin();
+  publish_many(stream, 3, 100);
+  ck_assert_uint_eq(info_of(stream).trimmed, 2);
+  ck_assert_uint_eq(info_of(stream).last, 3);
+  publish_many(stream, 1, 100000);
+  ck_assert_uint_eq(info_of(stream).trimmed, 3);
+  ck_assert_uint_gt(info_of(stream).resident, 100000);
+}
+END_TEST
+
+START_TEST(age_has_a_limit) {
+  weir_subscriber *subscriber;
+
+  kit.options.history_age = 1000;
+  begin();
+  kit_publish(stream, "x", "1");
+  kit_pass(&kit, 500);
+  kit_publish(stream, "x", "2");
+  kit_publish(stream, "x", "3");
+  kit_pass(&kit, 499);
+  ck_assert_uint_eq(info_of(stream).trimmed, 0);
+  kit_pass(&kit, 1);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+  kit_pass(&kit, 499);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+  kit_pass(&kit, 1);
+  ck_assert_uint_eq(info_of(stream).trimmed, 3);
+  ck_assert_uint_eq(info_of(stream).resident, 0);
+  kit_publish(stream, "x", "4");
+  subscriber = kit_attach(&kit, "a", kit_cursor(stream, 1), NULL);
+  kit_expect_frames(subscriber, WEIR_EAGAIN,
+                    "gap@3 evicted 1 4-4; ready@3 evicted; x@4 4");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* The host needs no other reason to wake up. */
+START_TEST(age_is_a_time_that_the_hub_wakes_up_for) {
+  kit.options.history_age = 1000;
+  begin();
+  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  kit_publish(stream, "x", "1");
+  while (info_of(stream).trimmed == 0) {
+    const int ms = weir_hub_timeout(kit.hub);
+
+    ck_assert_int_ge(ms, 0);
+    kit_pass(&kit, (uint64_t)ms);
+  }
+  ck_assert_uint_eq(kit.now, 1001000);
+  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+}
+END_TEST
+
+START_TEST(the_end_stays_whatever_its_age) {
+  weir_subscriber *subscriber;
+
+  kit.options.history_age = 1000;
+  begin();
+  kit_publish(stream, "x", "1");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  kit_pass(&kit, 500000);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+  subscriber = kit_attach(&kit, "a", NULL, NULL);
+  kit_expect_frames(subscriber, WEIR_EDONE, "ready@1 fresh; done@2 ok");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* R28, R-35: not before the last client could read it. */
+START_TEST(r28_an_ended_stream_lingers_and_then_is_gone) {
+  weir_open_options options;
+  int verdict = WEIR_PENDING;
+
+  begin();
+  options = kit_open_options("b", NULL);
+  options.linger = 5000;
+  weir_stream_release(stream);
+  stream = kit_open_with(&kit, &options);
+  kit_publish(stream, "x", "1");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  kit_pass(&kit, 4999);
+  weir_subscriber_release(kit_attach(&kit, "b", NULL, &verdict));
+  ck_assert_int_eq(verdict, WEIR_FRESH);
+  kit_pass(&kit, 1);
+  ck_assert_ptr_null(kit_attach(&kit, "b", NULL, &verdict));
+  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_uint_eq(hub_info().streams, 1);
+}
+END_TEST
+
+START_TEST(r28_who_reads_an_ended_stream_is_not_cut_short) {
+  weir_open_options options;
+  weir_subscriber *subscriber;
+
+  begin();
+  options = kit_open_options("b", NULL);
+  options.linger = 0;
+  weir_stream_release(stream);
+  stream = kit_open_with(&kit, &options);
+  subscriber = kit_attach(&kit, "b", NULL, NULL);
+  kit_publish(stream, "x", "1");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  kit_pass(&kit, 10000);
+  ck_assert_uint_eq(hub_info().streams, 1);
+  kit_expect_frames(subscriber, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* --- Pages ---------------------------------------------------------------- */
+
+START_TEST(pages_grow_as_a_stream_does) {
+  const struct weir__history *history;
+  uint32_t i;
+
+  begin();
+  history = &stream->generation->history;
+  publish_many(stream, 4000, 30);
+  ck_assert_uint_eq(history->pages[0]->size, 480);
+  for (i = 1; i < history->page_count; ++i) {
+    ck_assert_uint_eq(history->pages[i]->size,
+                      history->pages[i - 1]->size == 30720 ? 32768
+                      : history->pages[i - 1]->size * 2 > 32768
+                          ? 32768
+                          : history->pages[i - 1]->size * 2);
+  }
+  /* What is larger has a page of its own, and the next goes on as before. */
+  publish_many(stream, 1, 100000);
+  ck_assert_uint_gt(history->pages[history->page_count - 1]->size, 100000);
+  publish_many(stream, 1, 30);
+  ck_assert_uint_eq(history->pages[history->page_count - 1]->size, 32768);
+}
+END_TEST
+
+START_TEST(r51_a_small_stream_is_small) {
+  size_t before;
+
+  begin();
+  before = kit.memory.live;
+  weir_stream_release(kit_open(&kit, "0123456789"));
+  stream = (weir_stream_release(stream), kit_open(&kit, "0123456789"));
+  publish_many(stream, 3, 30);
+  ck_assert_uint_le(kit.memory.live - before, 1024);
+}
+END_TEST
+
+/* Trimmed is exact, memory is not: a page goes when its last event does. */
+START_TEST(bytes_are_freed_by_the_page) {
+  const struct weir__history *history;
+  uint64_t resident;
+  uint64_t last;
+  uint64_t seq;
+
+  begin();
+  history = &stream->generation->history;
+  publish_many(stream, 100, 30);
+  resident = hub_info().resident;
+  last = history->pages[0]->last;
+  ck_assert_uint_gt(last, 3);
+  for (seq = 1; seq < last; ++seq) {
+    ck_assert_int_eq(weir_stream_trim(stream, seq), WEIR_OK);
+    ck_assert_uint_eq(info_of(stream).trimmed, seq);
+    ck_assert_uint_eq(hub_info().resident, resident);
+  }
+  ck_assert_int_eq(weir_stream_trim(stream, last), WEIR_OK);
+  ck_assert_uint_eq(hub_info().resident, resident - 480);
+  /* Backwards is nothing. */
+  ck_assert_int_eq(weir_stream_trim(stream, 1), WEIR_OK);
+  ck_assert_uint_eq(info_of(stream).trimmed, last);
+  ck_assert_int_eq(weir_stream_trim(stream, 100), WEIR_OK);
+  ck_assert_uint_eq(info_of(stream).resident, 0);
+  ck_assert_uint_eq(hub_info().resident, 0);
+}
+END_TEST
+
+START_TEST(a_page_that_is_shown_is_not_freed) {
+  weir_subscriber *subscriber;
+  weir_bytes runs[3];
+  size_t count;
+  uint64_t resident;
+
+  begin();
+  publish_many(stream, 100, 300);
+  subscriber = kit_attach(&kit, "a", kit_cursor(stream, 0), NULL);
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  ck_assert_int_eq(weir_stream_trim(stream, 100), WEIR_OK);
+  resident = hub_info().resident;
+  ck_assert_uint_ne(resident, 0);
+  ck_assert_uint_eq(info_of(stream).resident, 0);
+  ck_assert_int_eq(weir_subscriber_consume(subscriber, runs[0].len), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_consume(subscriber, runs[1].len - 1),
+                   WEIR_OK);
+  ck_assert_uint_lt(hub_info().resident, resident);
+  resident = hub_info().resident;
+  ck_assert_int_eq(weir_subscriber_consume(subscriber, 1), WEIR_OK);
+  ck_assert_uint_lt(hub_info().resident, resident);
+  weir_subscriber_release(subscriber);
+  ck_assert_uint_eq(hub_info().resident, 0);
+}
+END_TEST
+
+START_TEST(a_batch_that_fails_leaves_no_bytes) {
+  weir_event events[60];
+  char *data = malloc(1001);
+  const uint64_t kept = _i == 0 ? 0 : 5;
+  uint64_t resident;
+  uint64_t bytes;
+  size_t i;
+
+  ck_assert_ptr_nonnull(data);
+  memset(data, 'd', 1000);
+  data[1000] = '\0';
+  begin();
+  publish_many(stream, (int)kept, 30);
+  resident = info_of(stream).resident;
+  bytes = hub_info().resident;
+  for (i = 0; i < 60; ++i) {
+    events[i] = kit_make_event("x", data);
+  }
+  events[59] = kit_make_event("error", "");
+  ck_assert_int_eq(weir_stream_publish(stream, events, 60, NULL),
+                   WEIR_ERESERVED);
+  ck_assert_uint_eq(info_of(stream).resident, resident);
+  ck_assert_uint_eq(hub_info().resident, bytes);
+  ck_assert_uint_eq(info_of(stream).last, kept);
+  ck_assert_uint_eq(kit_publish(stream, "x", "y"), kept + 1);
+  free(data);
+}
+END_TEST
+
+/* --- Against a model ------------------------------------------------------ */
+
+#define MANY 400
+
+struct model {
+  uint64_t chance;
+  size_t sizes[MANY + 1]; /* of frames, by number */
+  uint64_t times[MANY + 1];
+  uint64_t last;
+  uint64_t trimmed;
+};
+
+static uint32_t draw(struct model *model, uint32_t bound) {
+  model->chance = model->chance * UINT64_C(6364136223846793005) + 1442695041;
+  return (uint32_t)(model->chance >> 33) % bound;
+}
+
+static uint64_t bytes_of(const struct model *model) {
+  uint64_t sum = 0;
+  uint64_t seq;
+
+  for (seq = model->trimmed + 1; seq <= model->last; ++seq) {
+    sum += model->sizes[seq];
+  }
+  return sum;
+}
+
+/* The limits on number and bytes hold when something is published. */
+static void limit(struct model *model) {
+  while (model->trimmed + 1 < model->last &&
+         (model->last - model->trimmed > kit.options.history_events ||
+          bytes_of(model) > kit.options.history_bytes)) {
+    model->trimmed += 1;
+  }
+}
+
+static void pass(struct model *model, uint64_t ms) {
+  kit_pass(&kit, ms);
+  while (model->trimmed < model->last &&
+         model->times[model->trimmed + 1] + kit.options.history_age <=
+             kit.now) {
+    model->trimmed += 1;
+  }
+}
+
+static void publish_some(struct model *model) {
+  const size_t size =
+      draw(model, 10) == 0 ? draw(model, 5000) : draw(model, 80);
+
+  publish_many(stream, 1, size);
+  model->last += 1;
+  model->sizes[model->last] = frame_size(model->last, size);
+  model->times[model->last] = kit.now;
+  limit(model);
+  pass(model, 0);
+}
+
+/* A client that was at seq gets a gap or not, and then all there is. */
+static void read_from(const struct model *model, uint64_t seq) {
+  struct kit_client client;
+  weir_subscriber *subscriber;
+  uint64_t at = seq < model->trimmed ? model->trimmed : seq;
+  size_t i = seq < model->trimmed ? 2 : 1;
+
+  subscriber = kit_attach(&kit, "a", kit_cursor(stream, seq), NULL);
+  kit_client_init(&client, "");
+  ck_assert_int_eq(kit_client_read(&client, subscriber), WEIR_EAGAIN);
+  ck_assert_str_eq(client.events[0].type,
+                   seq < model->trimmed ? "weir.gap" : "weir.ready");
+  ck_assert_uint_eq(client.count, i + model->last - at);
+  for (; i < client.count; ++i) {
+    at += 1;
+    ck_assert_str_eq(client.events[i].id, kit_cursor(stream, at));
+    ck_assert_uint_eq(client.events[i].data_len + frame_size(at, 0),
+                      model->sizes[at]);
+  }
+  kit_client_free(&client);
+  weir_subscriber_release(subscriber);
+}
+
+START_TEST(limits_agree_with_a_model) {
+  struct model model = {(uint64_t)_i, {0}, {0}, 0, 0};
+
+  kit.options.history_events = 5 + draw(&model, 60);
+  kit.options.history_bytes = 1000 + draw(&model, 20000);
+  kit.options.history_age = 1000 + draw(&model, 5000);
+  begin();
+  while (model.last < MANY) {
+    switch (draw(&model, 8)) {
+      case 0:
+        pass(&model, draw(&model, 800));
+        break;
+      case 1:
+        model.trimmed += draw(&model, 3);
+        model.trimmed = model.trimmed < model.last ? model.trimmed : model.last;
+        ck_assert_int_eq(weir_stream_trim(stream, model.trimmed), WEIR_OK);
+        break;
+      case 2:
+        read_from(&model, draw(&model, (uint32_t)model.last + 1));
+        break;
+      default:
+        publish_some(&model);
+        break;
+    }
+    ck_assert_uint_eq(info_of(stream).trimmed, model.trimmed);
+    ck_assert_uint_eq(info_of(stream).last, model.last);
+    ck_assert_uint_eq(info_of(stream).resident, bytes_of(&model));
+  }
+}
+END_TEST
+
+/* --- All streams together ------------------------------------------------- */
+
+/* A stream with some full pages, and one that is open. */
+static weir_stream *fill(const char *key, int count) {
+  weir_stream *filled = kit_open(&kit, key);
+
+  publish_many(filled, count, 1000);
+  return filled;
+}
+
+START_TEST(the_hub_has_a_limit) {
+  int i;
+
+  kit.options.max_resident = 200000;
+  begin();
+  for (i = 0; i < 1000; ++i) {
+    publish_many(stream, 1, 1000);
+    ck_assert_uint_le(hub_info().resident, 200000);
+  }
+  ck_assert_uint_gt(info_of(stream).trimmed, 500);
+  /* All of it is used, but for what is freed by the page. */
+  ck_assert_uint_gt(hub_info().resident, 200000 - 2 * 32768);
+}
+END_TEST
+
+START_TEST(what_was_used_least_recently_goes_first) {
+  weir_subscriber *subscriber;
+  weir_stream *b;
+  weir_stream *c;
+  struct kit_bytes bytes = {NULL, 0, 0};
+
+  kit.options.max_resident = 300000;
+  begin();
+  b = fill("b", 80);
+  c = fill("c", 80);
+  /* Somebody reads b, so c is the older one now. */
+  subscriber = kit_attach(&kit, "b", NULL, NULL);
+  ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EAGAIN);
+  kit_bytes_free(&bytes);
+  weir_subscriber_release(subscriber);
+  publish_many(stream, 150, 1000);
+  ck_assert_uint_gt(info_of(c).trimmed, 0);
+  ck_assert_uint_eq(info_of(b).trimmed, 0);
+  weir_stream_release(b);
+  weir_stream_release(c);
+}
+END_TEST
+
+START_TEST(without_anything_to_drop_a_call_fails) {
+  weir_stream *streams[300];
+  weir_event event = kit_make_event("x", "y");
+  int rv = WEIR_OK;
+  int n = 0;
+  int i;
+
+  kit.options.max_resident = 20000;
+  begin();
+  for (; rv == WEIR_OK; ++n) {
+    char key[16];
+
+    snprintf(key, sizeof key, "%d", n);
+    streams[n] = kit_open(&kit, key);
+    rv = weir_stream_publish(streams[n], &event, 1, NULL);
+  }
+  ck_assert_int_eq(rv, WEIR_EMEMORY);
+  ck_assert_uint_eq(info_of(streams[n - 1]).last, 0);
+  ck_assert_uint_eq(info_of(streams[0]).last, 1);
+  ck_assert_int_eq(weir_stream_end(streams[n - 1], "ok", 2, 0, NULL),
+                   WEIR_EMEMORY);
+  ck_assert_int_eq(info_of(streams[n - 1]).status, WEIR_STREAM_LIVE);
+  /* When there is room, the same calls work. */
+  ck_assert_int_eq(weir_stream_trim(streams[0], 1), WEIR_OK);
+  ck_assert_int_eq(weir_stream_publish(streams[n - 1], &event, 1, NULL),
+                   WEIR_OK);
+  ck_assert_int_eq(weir_stream_end(streams[n - 1], "ok", 2, 0, NULL), WEIR_OK);
+  for (i = 0; i < n; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
+static TCase *limits(void) {
+  TCase *tcase = tcase_create("limits");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, events_have_a_limit);
+  tcase_add_test(tcase, a_batch_beyond_the_limit_leaves_its_newest);
+  tcase_add_loop_test(tcase, bytes_have_a_limit, 0, 3);
+  tcase_add_test(tcase, the_newest_stays_whatever_its_size);
+  tcase_add_test(tcase, age_has_a_limit);
+  tcase_add_test(tcase, age_is_a_time_that_the_hub_wakes_up_for);
+  tcase_add_test(tcase, the_end_stays_whatever_its_age);
+  tcase_add_test(tcase, r28_an_ended_stream_lingers_and_then_is_gone);
+  tcase_add_test(tcase, r28_who_reads_an_ended_stream_is_not_cut_short);
+  return tcase;
+}
+
+static TCase *pages(void) {
+  TCase *tcase = tcase_create("pages");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, pages_grow_as_a_stream_does);
+  tcase_add_test(tcase, r51_a_small_stream_is_small);
+  tcase_add_test(tcase, bytes_are_freed_by_the_page);
+  tcase_add_test(tcase, a_page_that_is_shown_is_not_freed);
+  tcase_add_loop_test(tcase, a_batch_that_fails_leaves_no_bytes, 0, 2);
+  tcase_add_loop_test(tcase, limits_agree_with_a_model, 0, 60);
+  return tcase;
+}
+
+static TCase *hubs(void) {
+  TCase *tcase = tcase_create("hubs");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, the_hub_has_a_limit);
+  tcase_add_test(tcase, what_was_used_least_recently_goes_first);
+  tcase_add_test(tcase, without_anything_to_drop_a_call_fails);
+  return tcase;
+}
+
+KIT_MAIN("history", limits(), pages(), hubs())
