@@ -456,7 +456,9 @@ void weir__history_evict(struct weir__page *page) {
   struct weir__history *history = page->history;
 
   if (history->handle == NULL) {
-    weir__history_trim(history, page->last);
+    /* What goes without a log goes from the front: not all that is before the
+     * page, if a reader has come by there lately. */
+    weir__history_trim(history, history->pages[0]->last);
   } else {
     drop_pages(history, weir__history_index(history, page->last - 1), 1);
   }

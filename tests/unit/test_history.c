@@ -516,6 +516,26 @@ START_TEST(what_was_used_least_recently_goes_first) {
 }
 END_TEST
 
+/* A stream loses its oldest page first, whichever was read: what is behind it
+ * would go too. */
+START_TEST(no_more_is_lost_than_has_to_be) {
+  weir_subscriber *subscriber;
+  weir_bytes runs[2];
+  size_t count;
+
+  kit.options.max_resident = 5 * 40400;
+  begin();
+  publish_many(stream, 4, 40000);
+  subscriber = kit_attach(&kit, "a", NULL, NULL);
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 2, &count), WEIR_OK);
+  weir_subscriber_release(subscriber);
+  publish_many(stream, 1, 40000);
+  ck_assert_uint_eq(info_of(stream).trimmed, 0);
+  publish_many(stream, 1, 40000);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+}
+END_TEST
+
 START_TEST(without_anything_to_drop_a_call_fails) {
   weir_stream *streams[300];
   weir_event event = kit_make_event("x", "y");
@@ -584,6 +604,7 @@ static TCase *hubs(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, the_hub_has_a_limit);
   tcase_add_test(tcase, what_was_used_least_recently_goes_first);
+  tcase_add_test(tcase, no_more_is_lost_than_has_to_be);
   tcase_add_test(tcase, without_anything_to_drop_a_call_fails);
   return tcase;
 }
