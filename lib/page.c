@@ -10,6 +10,9 @@ static int make_room(struct weir__core *core, size_t size) {
   const uint64_t limit = core->options.max_resident;
   struct weir__link *first;
 
+  if (limit != 0 && size > limit) {
+    return WEIR_EMEMORY;
+  }
   while (limit != 0 && core->info.resident + size > limit) {
     if (!weir__link_alone(&core->pages)) {
       first = core->pages.next;

@@ -536,6 +536,20 @@ START_TEST(no_more_is_lost_than_has_to_be) {
 }
 END_TEST
 
+START_TEST(a_page_that_can_never_fit_drives_nothing_out) {
+  uint64_t resident;
+
+  kit.options.max_resident = 200000;
+  begin();
+  publish_many(stream, 100, 1000);
+  resident = hub_info().resident;
+  ck_assert_int_eq(publish_size(stream, 250000), WEIR_EMEMORY);
+  ck_assert_uint_eq(info_of(stream).trimmed, 0);
+  ck_assert_uint_eq(hub_info().resident, resident);
+  ck_assert_int_eq(publish_size(stream, 1000), WEIR_OK);
+}
+END_TEST
+
 START_TEST(without_anything_to_drop_a_call_fails) {
   weir_stream *streams[300];
   weir_event event = kit_make_event("x", "y");
@@ -605,6 +619,7 @@ static TCase *hubs(void) {
   tcase_add_test(tcase, the_hub_has_a_limit);
   tcase_add_test(tcase, what_was_used_least_recently_goes_first);
   tcase_add_test(tcase, no_more_is_lost_than_has_to_be);
+  tcase_add_test(tcase, a_page_that_can_never_fit_drives_nothing_out);
   tcase_add_test(tcase, without_anything_to_drop_a_call_fails);
   return tcase;
 }
