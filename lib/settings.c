@@ -202,6 +202,9 @@ int weir__settings_read(struct weir__core *core, const void *meta, size_t len,
   }
   memset(&head, 0, sizeof head);
   flags = get_le(&p, 1);
+  if ((flags & ~(uint64_t)(FLAG_SHARED | FLAG_ENVELOPE)) != 0) {
+    return WEIR_ELOG;
+  }
   head.shared = (flags & FLAG_SHARED) != 0;
   head.envelope = (flags & FLAG_ENVELOPE) != 0;
   head.prefix_len = (uint16_t)get_le(&p, 1);
