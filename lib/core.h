@@ -69,7 +69,8 @@ struct weir__floors {
   void (*deny)(struct weir__source *reader, int error);
   /* The reader is no longer attached: forget its client key. */
   void (*left)(struct weir_subscriber *reader);
-  /* The reader has to go: it holds bytes that are needed. */
+  /* The reader has to go: it holds bytes that are needed. It does so when the
+   * host is told, since here it may be in somebody's hands. */
   void (*abort)(struct weir__source *reader);
   /* Free the hub: nobody holds it any more. */
   void (*free)(struct weir__core *core);

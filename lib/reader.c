@@ -317,6 +317,7 @@ void weir__reader_leave(struct weir_subscriber *subscriber,
   struct weir__page *greeting = NULL;
   struct weir__page *page = NULL;
   struct last_frame last;
+  int rv;
 
   if (subscriber->standing != WEIR__READING) {
     return;
@@ -324,11 +325,11 @@ void weir__reader_leave(struct weir_subscriber *subscriber,
   weir__generation_scheme(subscriber->generation, &last.scheme);
   last.reason = reason;
   last.retry = draw_retry(subscriber, reason);
-  if (weir__page_frame(subscriber->core, put_last_frame, &last, &page) !=
-      WEIR_OK) {
+  rv = weir__page_frame(subscriber->core, put_last_frame, &last, &page);
+  if (rv != WEIR_OK) {
     /* Without memory for a word, the connection is cut; the client comes
      * back. */
-    weir__reader_abort(&subscriber->source);
+    weir__reader_abort_for(subscriber, rv);
     return;
   }
   /* Nothing comes before `ready`, and signals are for those who stay. */
@@ -368,14 +369,17 @@ void weir__reader_deny(struct weir__source *source, int error) {
   weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
 }
 
-void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
+void weir__reader_cut(struct weir_subscriber *subscriber) {
   weir_trace what = {0};
 
+  if (subscriber->standing == WEIR__GONE) {
+    return;
+  }
   if (subscriber->generation != NULL) {
-    trace(subscriber, WEIR_TRACE_ABORT, error);
+    trace(subscriber, WEIR_TRACE_ABORT, subscriber->source.error);
   } else {
     what.kind = WEIR_TRACE_ABORT;
-    what.error = error;
+    what.error = subscriber->source.error;
     what.user = subscriber->user;
     weir__core_trace(subscriber->core, &what);
   }
@@ -385,14 +389,21 @@ void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
   weir__reader_detach(subscriber, WEIR__GONE);
   subscriber->todo.own = NULL;
   subscriber->stall_at = NEVER;
+}
+
+static void doom(struct weir_subscriber *subscriber, int error) {
   subscriber->source.error = error;
   subscriber->source.notices |= WEIR__SAY_ABORT;
   weir__reader_ready(subscriber);
 }
 
+void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
+  doom(subscriber, error);
+  weir__reader_cut(subscriber);
+}
+
 void weir__reader_abort(struct weir__source *source) {
-  weir__reader_abort_for(weir__owner(source, struct weir_subscriber, source),
-                         WEIR_EMEMORY);
+  doom(weir__owner(source, struct weir_subscriber, source), WEIR_EMEMORY);
 }
 
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {

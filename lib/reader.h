@@ -146,6 +146,15 @@ void weir__reader_detach(struct weir_subscriber *subscriber,
 /* Have the host cut it off. */
 void weir__reader_abort_for(struct weir_subscriber *subscriber, int error);
 
+/* The host is about to be told so: what is left to be done for that. */
+void weir__reader_cut(struct weir_subscriber *subscriber);
+
+/* Whether it is to be cut off, and the host has not been told yet. */
+static inline bool weir__reader_is_doomed(
+    const struct weir_subscriber *subscriber) {
+  return (subscriber->source.notices & WEIR__SAY_ABORT) != 0;
+}
+
 /* For weir__floors. */
 void weir__reader_deny(struct weir__source *source, int error);
 void weir__reader_abort(struct weir__source *source);

@@ -30,6 +30,7 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
   }
   *more = false;
   if ((source->notices & WEIR__SAY_ABORT) != 0) {
+    weir__reader_cut(subscriber);
     source->notices = 0;
     notice->kind = WEIR_NOTICE_ABORT;
     notice->error = source->error;
@@ -331,12 +332,14 @@ int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
   if (subscriber->standing == WEIR__UNDECIDED) {
     return WEIR_EAGAIN;
   }
-  if (subscriber->span_count < WEIR__SPANS) {
+  if (weir__reader_is_doomed(subscriber)) {
+    rv = subscriber->standing == WEIR__GONE ? WEIR_EGONE : WEIR_EAGAIN;
+  } else if (subscriber->span_count < WEIR__SPANS) {
     rv = show_all(subscriber);
     settle(subscriber, rv);
-    if (subscriber->span_count == 0) {
-      return rv;
-    }
+  }
+  if (subscriber->span_count == 0) {
+    return rv;
   }
   for (i = 0; i < subscriber->span_count && i < cap; ++i) {
     bytes[i].base =

@@ -583,6 +583,176 @@ START_TEST(without_anything_to_drop_a_call_fails) {
 }
 END_TEST
 
+/* --- Readers who hold too much -------------------------------------------- */
+
+static weir_subscriber *holder(const char *name, const char *client) {
+  weir_attach_options options = kit_attach_options("a", name);
+  weir_subscriber *subscriber;
+  weir_bytes runs[3];
+  size_t count;
+
+  options.from = WEIR_FROM_START;
+  options.stall = 0;
+  options.client = client;
+  options.client_len = strlen(client);
+  subscriber = kit_attach_with(&kit, &options);
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  ck_assert_uint_gt(count, 1);
+  return subscriber;
+}
+
+/* Let go of everything that can be, so that only readers hold bytes. */
+static void fill_with_holders(void) {
+  kit.options.max_resident = 100000;
+  begin();
+  publish_many(stream, 2, 35000);
+}
+
+START_TEST(the_reader_that_has_stalled_longest_goes) {
+  weir_subscriber *first;
+  weir_subscriber *second;
+
+  fill_with_holders();
+  first = holder("1", "");
+  second = holder("2", "");
+  kit_expect_notices(&kit, "");
+  ck_assert_int_eq(weir_subscriber_consume(first, 1), WEIR_OK);
+  /* Both pages of events are held, and there is no room for a third. */
+  ck_assert_int_eq(publish_size(stream, 35000), WEIR_OK);
+  kit_expect_notices(&kit, "2 abort -25");
+  ck_assert_uint_eq(hub_info().evicted, 1);
+  ck_assert_uint_eq(hub_info().subscribers, 1);
+  ck_assert_int_eq(publish_size(stream, 35000), WEIR_OK);
+  kit_expect_notices(&kit, "1 abort -25");
+  ck_assert_uint_eq(hub_info().subscribers, 0);
+  weir_subscriber_release(first);
+  weir_subscriber_release(second);
+}
+END_TEST
+
+START_TEST(what_an_aborted_reader_was_shown_stays) {
+  struct kit_bytes want = {NULL, 0, 0};
+  weir_subscriber *subscriber;
+  weir_bytes runs[3];
+  size_t count;
+  size_t i;
+
+  fill_with_holders();
+  subscriber = holder("1", "");
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  for (i = 0; i < count; ++i) {
+    kit_bytes_add(&want, runs[i].base, runs[i].len);
+  }
+  ck_assert_int_eq(publish_size(stream, 35000), WEIR_OK);
+  for (i = 0; i < count; ++i) {
+    ck_assert_mem_eq(want.data, runs[i].base, runs[i].len);
+    memmove(want.data, want.data + runs[i].len, want.len - runs[i].len);
+    want.len -= runs[i].len;
+    ck_assert_int_eq(weir_subscriber_consume(subscriber, runs[i].len), WEIR_OK);
+  }
+  kit_expect_notices(&kit, "1 abort -25");
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count),
+                   WEIR_EGONE);
+  kit_bytes_free(&want);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+static struct weir__core *core(void) {
+  return (struct weir__core *)(void *)kit.hub;
+}
+
+/* From now on there is no room for anything. */
+static void no_room(void) {
+  core()->options.max_resident = hub_info().resident;
+}
+
+/* The one who goes may be the one for whom room is being made. */
+START_TEST(who_makes_room_for_himself_may_be_the_one_to_go) {
+  const weir_event signal = kit_make_event("x", "y");
+  weir_subscriber *subscriber;
+
+  fill_with_holders();
+  subscriber = holder("1", "client");
+  no_room();
+  if (_i == 0) {
+    ck_assert_int_eq(weir_subscriber_signal(subscriber, &signal), WEIR_OK);
+    kit_expect_notices(&kit, "1 abort -25");
+  } else {
+    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    kit_expect_notices(&kit, "1 abort -25");
+  }
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* Or the only one of the client that comes in. */
+START_TEST(who_goes_may_be_the_same_client) {
+  weir_attach_options options = kit_attach_options("a", "2");
+  weir_subscriber *first;
+  weir_subscriber *second;
+
+  fill_with_holders();
+  first = holder("1", "client");
+  no_room();
+  options.client = "client";
+  options.client_len = 6;
+  options.on_duplicate = (int32_t)_i;
+  second = kit_attach_with(&kit, &options);
+  kit_expect_notices(&kit, _i == WEIR_CLIENT_REPLACE
+                               ? "2 readable; 1 abort -25"
+                               : "1 abort -25; 2 readable");
+  weir_subscriber_release(first);
+  weir_subscriber_release(second);
+}
+END_TEST
+
+/* Or the last who knows a stream, while it is told of a gap. */
+START_TEST(who_goes_may_be_the_last_of_a_stream) {
+  weir_subscriber *subscriber;
+  weir_bytes runs[3];
+  size_t count;
+
+  fill_with_holders();
+  publish_many(stream, 3, 25000);
+  subscriber = holder("1", "");
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_consume(subscriber, runs[0].len), WEIR_OK);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(stream);
+  stream = NULL;
+  kit_pass(&kit, 600000);
+  ck_assert_uint_eq(hub_info().streams, 0);
+  weir__history_trim(&subscriber->generation->history, 5);
+  no_room();
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  kit_expect_notices(&kit, "1 abort -25");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* Or one of many who are shown out one after the other. */
+START_TEST(who_goes_may_be_next_in_line) {
+  weir_subscriber *subscribers[4];
+  int i;
+
+  fill_with_holders();
+  for (i = 0; i < 4; ++i) {
+    subscribers[i] = holder("s", "");
+  }
+  no_room();
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  kit_pass(&kit, 0);
+  kit_pass(&kit, 0);
+  kit_expect_notices(&kit,
+                     "s abort -25; s abort -25; s abort -25; s abort -25");
+  ck_assert_uint_eq(hub_info().subscribers, 0);
+  for (i = 0; i < 4; ++i) {
+    weir_subscriber_release(subscribers[i]);
+  }
+}
+END_TEST
+
 static TCase *limits(void) {
   TCase *tcase = tcase_create("limits");
 
@@ -624,4 +794,18 @@ static TCase *hubs(void) {
   return tcase;
 }
 
-KIT_MAIN("history", limits(), pages(), hubs())
+static TCase *holders(void) {
+  TCase *tcase = tcase_create("holders");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, the_reader_that_has_stalled_longest_goes);
+  tcase_add_test(tcase, what_an_aborted_reader_was_shown_stays);
+  tcase_add_loop_test(tcase, who_makes_room_for_himself_may_be_the_one_to_go, 0,
+                      2);
+  tcase_add_loop_test(tcase, who_goes_may_be_the_same_client, 0, 2);
+  tcase_add_test(tcase, who_goes_may_be_the_last_of_a_stream);
+  tcase_add_test(tcase, who_goes_may_be_next_in_line);
+  return tcase;
+}
+
+KIT_MAIN("history", limits(), pages(), hubs(), holders())
