@@ -6,6 +6,9 @@
 
 #define NEVER ((uint64_t)WEIR_NEVER)
 
+/* ms to the next try of what there was no memory for. */
+#define AGAIN 1000
+
 static bool is_finished(const struct weir_subscriber *subscriber) {
   const struct weir__history *history = &subscriber->generation->history;
 
@@ -270,6 +273,13 @@ static int show_next(struct weir_subscriber *subscriber) {
   return show_events(subscriber, upto);
 }
 
+/* Have the host pull once more when there may be memory. */
+static void try_later(struct weir_subscriber *subscriber) {
+  subscriber->beat = false;
+  subscriber->beat_at = weir__later(subscriber->core->now, AGAIN);
+  weir__reader_schedule(subscriber);
+}
+
 /* Show what there is, as far as there is room for it. */
 static int show_all(struct weir_subscriber *subscriber) {
   int rv = WEIR_OK;
@@ -283,7 +293,11 @@ static int show_all(struct weir_subscriber *subscriber) {
     }
   }
   if (rv == WEIR_EAGAIN && subscriber->beat && subscriber->span_count == 0) {
-    rv = show_heartbeat(subscriber);
+    if (show_heartbeat(subscriber) == WEIR_OK) {
+      rv = WEIR_OK;
+    } else {
+      try_later(subscriber);
+    }
   }
   return rv;
 }
@@ -305,7 +319,11 @@ static void hold_bytes(struct weir_subscriber *subscriber) {
 
 /* The bytes have been shown, or there are none: where does it wait? */
 static void settle(struct weir_subscriber *subscriber, int rv) {
-  subscriber->drained = subscriber->span_count == 0 && rv == WEIR_EAGAIN;
+  subscriber->drained =
+      subscriber->span_count == 0 && (rv == WEIR_EAGAIN || rv == WEIR_ENOMEM);
+  if (subscriber->drained && rv == WEIR_ENOMEM) {
+    try_later(subscriber);
+  }
   if (subscriber->source.notices != 0) {
     /* Something else is still to be said. */
     weir__reader_ready(subscriber);
@@ -544,7 +562,7 @@ void weir_subscriber_release(struct weir_subscriber *subscriber) {
 static void beat(struct weir_subscriber *subscriber) {
   if (subscriber->drained) {
     subscriber->beat_at = NEVER;
-    subscriber->beat = true;
+    subscriber->beat = subscriber->heartbeat != 0;
     weir__reader_ready(subscriber);
   } else {
     /* Something else is on its way. */

@@ -40,8 +40,8 @@ typedef struct weir_bytes {
  *
  * Returns WEIR_OK (*count is at least 1), WEIR_EAGAIN, WEIR_EDONE, WEIR_EINVAL
  * (cap is 0), WEIR_EGONE (detached, or the hub has been freed, and nothing is
- * left of what was shown), WEIR_ENOMEM (a frame could not be made; call again)
- * or WEIR_EBUSY.
+ * left of what was shown), WEIR_ENOMEM (a frame could not be made; call again,
+ * or when a notice says so) or WEIR_EBUSY.
  *
  * Reentrancy: calls storage (read), wake, trace. Threads: the hub's.
  * Allocates: yes.

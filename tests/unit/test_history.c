@@ -753,6 +753,28 @@ START_TEST(who_goes_may_be_next_in_line) {
 }
 END_TEST
 
+START_TEST(a_heartbeat_for_which_there_is_no_room_comes_later) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_subscriber *subscriber;
+
+  begin();
+  kit_publish(stream, "x", "y");
+  subscriber = kit_attach_with(&kit, &options);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@0 fresh; x@1 y");
+  no_room();
+  kit_pass(&kit, 12000);
+  kit_expect_notices(&kit, "s readable");
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "");
+  core()->options.max_resident = 0;
+  kit_pass(&kit, 999);
+  kit_expect_notices(&kit, "");
+  kit_pass(&kit, 1);
+  kit_expect_notices(&kit, "s readable");
+  kit_expect_frames(subscriber, WEIR_EAGAIN, ":");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 static TCase *limits(void) {
   TCase *tcase = tcase_create("limits");
 
@@ -805,6 +827,7 @@ static TCase *holders(void) {
   tcase_add_loop_test(tcase, who_goes_may_be_the_same_client, 0, 2);
   tcase_add_test(tcase, who_goes_may_be_the_last_of_a_stream);
   tcase_add_test(tcase, who_goes_may_be_next_in_line);
+  tcase_add_test(tcase, a_heartbeat_for_which_there_is_no_room_comes_later);
   return tcase;
 }
 

@@ -585,6 +585,33 @@ START_TEST(signals_from_within_a_gap_come_behind_it) {
 }
 END_TEST
 
+/* Without memory for the gap nothing is shown, and nothing forgotten: the host
+ * may try again, and is told to in a second. */
+START_TEST(a_gap_for_which_there_is_no_memory_comes_later) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_subscriber *subscriber;
+
+  options.heartbeat = 0;
+  subscriber = attach(&options);
+  publish_upto(2);
+  kit_expect_notices(&kit, "s readable");
+  ck_assert_int_eq(weir_stream_trim(stream, 1), WEIR_OK);
+  kit.memory.fail_at = kit.memory.calls + 1;
+  kit.memory.fail_on = true;
+  kit_expect_frames(subscriber, WEIR_ENOMEM, "");
+  kit_expect_frames(subscriber, WEIR_ENOMEM, "");
+  kit.memory.fail_at = 0;
+  kit_pass(&kit, 999);
+  kit_expect_notices(&kit, "");
+  kit_pass(&kit, 1);
+  kit_expect_notices(&kit, "s readable");
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "gap@1 evicted 0 2-2; x@2 2");
+  kit_pass(&kit, 100000);
+  kit_expect_notices(&kit, "");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 START_TEST(race29_who_missed_the_end_is_told_on_coming_back) {
   weir_attach_options options = kit_attach_options("a", "s");
   weir_subscriber *subscriber = attach(&options);
@@ -653,6 +680,7 @@ static TCase *gaps(void) {
   tcase_add_test(tcase, a_gap_that_was_not_taken_moves_no_position);
   tcase_add_test(tcase, a_drop_after_a_gap_loses_and_repeats_nothing);
   tcase_add_test(tcase, signals_from_within_a_gap_come_behind_it);
+  tcase_add_test(tcase, a_gap_for_which_there_is_no_memory_comes_later);
   tcase_add_test(tcase, race29_who_missed_the_end_is_told_on_coming_back);
   return tcase;
 }
