@@ -244,6 +244,12 @@ static bool begins(const char *line, size_t len, const char *name) {
   return len >= strlen(name) && memcmp(line, name, strlen(name)) == 0;
 }
 
+/* Whether the line of a type is as weir__frame_begin writes it. */
+static bool is_type_line(const char *line, size_t len) {
+  return len > 7 && weir__is_text(line + 7, len - 7) &&
+         !weir__same(line + 7, len - 7, "message", 7);
+}
+
 bool weir__check_frame(const struct weir__scheme *scheme,
                        const weir_cursor *cursor, const void *frame,
                        size_t len) {
@@ -253,21 +259,28 @@ bool weir__check_frame(const struct weir__scheme *scheme,
   char text[WEIR_CURSOR_MAX];
   size_t id_len;
   const char *id = cursor_text(text, &id_len, cursor, scheme->format);
-  bool data = false;
 
-  if (len < id_len + 7 || memcmp(p, "id: ", 4) != 0 ||
+  if (id_len == 0 || len < id_len + 7 || memcmp(p, "id: ", 4) != 0 ||
       memcmp(p + 4, id, id_len) != 0 || p[4 + id_len] != '\n' ||
       memcmp(end - 2, "\n\n", 2) != 0 || memchr(p, '\r', len) != NULL ||
-      (!scheme->bytes && memchr(p, '\0', len) != NULL)) {
+      (!scheme->bytes && !weir__is_text(p, len))) {
     return false;
   }
-  for (p += id_len + 5; p < end - 1; p = stop + 1) {
-    stop = memchr(p, '\n', (size_t)(end - p));
-    if (begins(p, (size_t)(stop - p), "data: ")) {
-      data = true;
-    } else if (data || !begins(p, (size_t)(stop - p), "event: ")) {
+  p += id_len + 5;
+  stop = memchr(p, '\n', (size_t)(end - p));
+  if (begins(p, (size_t)(stop - p), "event: ")) {
+    if (!is_type_line(p, (size_t)(stop - p))) {
       return false;
     }
+    p = stop + 1;
   }
-  return data;
+  /* Data, up to the line feed that is the blank line; there is some. */
+  do {
+    stop = memchr(p, '\n', (size_t)(end - p));
+    if (!begins(p, (size_t)(stop - p), "data: ")) {
+      return false;
+    }
+    p = stop + 1;
+  } while (p < end - 1);
+  return true;
 }
