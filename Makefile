@@ -11,6 +11,7 @@
 B = build
 CC = cc
 CFLAGS = -O2 -g
+PYTHON = python3
 prefix = /usr/local
 libdir = $(prefix)/lib
 includedir = $(prefix)/include
@@ -95,6 +96,17 @@ $B/examples/server: $(server_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+# The same with poll(2), as on systems without epoll.
+poll_objects := $(server_objects:%/loop.o=%/loop_poll.o)
+
+$B/obj/examples/server/loop_poll.o: examples/server/loop.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLE_FLAGS) -DSERVER_POLL $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/examples/server-poll: $(poll_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 # --- Tests -----------------------------------------------------------------
 
 # They see what is in lib/ too.
@@ -106,17 +118,22 @@ unit_sources := $(sort $(wildcard tests/unit/test_*.c))
 unit_programs := $(unit_sources:%.c=$B/%)
 kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 
-.PHONY: check check-unit
-check: check-unit
+.PHONY: check check-unit check-system
+check: check-unit check-system
 
 # One line a suite; a failure ends it at once and says how to run it alone.
 check-unit: $(unit_programs)
 	@for t in $(unit_programs); do \
 	  CK_VERBOSITY=minimal $$t || { echo "failed: $$t"; exit 1; }; done
 
+# The server from outside: see tests/system/kit.py.
+check-system: $B/examples/server $B/examples/server-poll
+	@WEIR_SERVER=$B/examples/server WEIR_SERVER_POLL=$B/examples/server-poll \
+	  $(PYTHON) tests/system/run.py $(ARGS)
+
 $B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
 	@mkdir -p $(@D)
-	python3 tests/vectors.py > $@.new && mv $@.new $@
+	$(PYTHON) tests/vectors.py > $@.new && mv $@.new $@
 
 $B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
 	@mkdir -p $(@D)
