@@ -248,9 +248,8 @@ void streams_read(struct conn *conn, const struct http_request *request,
   conn->listener.hear = hear_client;
   response.size = sizeof response;
   if (choose_reader(request->query, &attach, &client)) {
-    if (client.len != 0 && !conn->no_body) {
-      conn->client = copy(client);
-    }
+    free(conn->client); /* of a request that was refused */
+    conn->client = client.len != 0 && !conn->no_body ? copy(client) : NULL;
     /* A HEAD asks what would be: it displaces nobody. */
     attach.client_len = conn->no_body ? 0 : attach.client_len;
     rv = weir_http_attach(server->hub, &attach, &server->http, &subscriber,
