@@ -152,20 +152,19 @@ static bool has_token(const struct server *server,
                       const struct http_request *request) {
   const char *token = server->options.publish_token;
   const struct slice given = request->authorization;
-  size_t len;
+  struct slice scheme = {given.data, 7};
   size_t i;
   unsigned char differ = 0;
 
   if (token == NULL) {
     return true;
   }
-  len = strlen(token);
-  if (given.len != 7 + len) {
+  if (given.len != scheme.len + strlen(token) ||
+      !slice_is_name(scheme, "Bearer ")) {
     return false;
   }
-  for (i = 0; i < given.len; ++i) {
-    differ |=
-        (unsigned char)(given.data[i] ^ (i < 7 ? "Bearer "[i] : token[i - 7]));
+  for (i = scheme.len; i < given.len; ++i) {
+    differ |= (unsigned char)(given.data[i] ^ token[i - scheme.len]);
   }
   return differ == 0;
 }
