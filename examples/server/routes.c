@@ -24,7 +24,8 @@ enum resource {
   RESOURCE_HEALTH,
   RESOURCE_PAGE,
   RESOURCE_ALL, /* `*` */
-  RESOURCE_NONE
+  RESOURCE_NONE,
+  RESOURCE_MALFORMED /* a key that cannot be decoded */
 };
 
 #define BIT(method) (1u << (method))
@@ -83,8 +84,11 @@ static enum resource find_keyed(struct slice first, struct slice path,
   struct slice third = take_segment(&path);
   int i;
 
-  if (path.len != 0 || name.len == 0 || !text_decode(key, name, false)) {
+  if (path.len != 0 || name.len == 0) {
     return RESOURCE_NONE;
+  }
+  if (!text_decode(key, name, false)) {
+    return RESOURCE_MALFORMED;
   }
   for (i = RESOURCE_STREAM; i <= RESOURCE_CUT; ++i) {
     if (slice_is(first, resources[i].first) &&
@@ -181,6 +185,10 @@ static bool check(struct conn *conn, const struct http_request *request,
   }
   if (resource == RESOURCE_NONE) {
     reply_error(conn, 404, "not_found", "there is nothing here", NULL);
+    return false;
+  }
+  if (resource == RESOURCE_MALFORMED) {
+    reply_error(conn, 400, "malformed", "a % without two hex digits", NULL);
     return false;
   }
   if (!is_allowed_origin(server, request)) {

@@ -1021,6 +1021,11 @@ class Keys(kit.Case):
         for text in ("%ff", "%c0%af", "%ed%a0%80", "a%80"):
             self.status(self.server.ask("PUT", "/streams/" + text), 400)
 
+    def test_are_well_formed(self):
+        for text in ("%", "%4", "%zz", "a%2", "a%-1", "%%41"):
+            for method in ("PUT", "GET"):
+                self.status(self.server.ask(method, "/streams/" + text), 400)
+
     def test_are_there(self):
         for target in ("/streams", "/streams/", "/streams//events",
                        "/streams//info", "/streams/?x=y", "/streams/a/",
