@@ -309,14 +309,18 @@ void conn_finish(struct conn *conn) {
   (void)flush(conn);
 }
 
-/* The request cannot be read on: answer, and close. */
-static void refuse(struct conn *conn, int status) {
+/* The request cannot be read on: answer, and close. wrong is what there is to
+ * say besides the status, or NULL. */
+static void refuse(struct conn *conn, int status, const char *wrong) {
+  const char *reason = http_reason(status);
   struct text body = {NULL, 0, 0, false};
 
   conn->keep_alive = false;
   conn->no_body = false;
   text_put(&body, "{\"error\":");
-  text_json(&body, http_reason(status), strlen(http_reason(status)));
+  text_json(&body, reason, strlen(reason));
+  text_put(&body, ",\"message\":");
+  text_json(&body, wrong, strlen(wrong));
   text_put(&body, "}\n");
   conn_respond(conn, status, NULL, "application/json", body.data, body.len);
   text_free(&body);
@@ -326,6 +330,7 @@ static void refuse(struct conn *conn, int status) {
 static bool begin_exchange(struct conn *conn, const char *head,
                            size_t head_len) {
   struct exchange *exchange = calloc(1, sizeof *exchange);
+  wrong = wrong == NULL ? reason : wrong;
   size_t ignored;
 
   if (exchange == NULL) {
@@ -357,7 +362,7 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t len) {
     return 0;
   }
   if (status > 0) {
-    refuse(conn, status);
+    refuse(conn, status, request.wrong);
     return len;
   }
   conn->keep_alive = request.keep_alive;
@@ -371,7 +376,7 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t len) {
     return len;
   }
   if (!begin_exchange(conn, bytes, head_len)) {
-    refuse(conn, 503);
+    refuse(conn, 503, "out of memory");
     return len;
   }
   if (request.expects_continue && len == head_len) {
@@ -391,19 +396,25 @@ static size_t take_body(struct conn *conn, const char *bytes, size_t len) {
                               &exchange->body, pool->body_most);
 
   pool->body_bytes += exchange->body.len - before;
-  if (status == 0 && pool->body_bytes > pool->body_limit) {
+  if (status == 400) {
+    wrong = "the chunks of the body are not well-formed";
+  } else if (status == 413) {
+    wrong = "the body is too large";
+  } else if (status == 0 && pool->body_bytes > pool->body_limit) {
     status = 503;
   }
   if (status == 0) {
     if (used != 0 && pool->now - exchange->started < EXCHANGE_MOST) {
+  const char *wrong = NULL;
       set_timeout(conn, CONN_IN_BODY);
     }
     return used;
   }
   if (status > 0) {
-    refuse(conn, status);
+    refuse(conn, status, wrong);
     return len;
   }
+    wrong = "too many bodies at once";
   body.data = exchange->body.data;
   body.len = exchange->body.len;
   pool->handler->handle(conn, &exchange->request, body);
@@ -542,7 +553,7 @@ void conn_pool_expire(struct conn_pool *pool) {
     while (pool->first[i] != NULL && pool->first[i]->due <= pool->now) {
       conn = pool->first[i];
       if (i == CONN_IN_BODY || (i == CONN_IN_HEAD && conn->in.len != 0)) {
-        refuse(conn, 408);
+        refuse(conn, 408, "the request took too long to come");
         (void)flush(conn);
       } else {
         close_conn(conn);

@@ -6,6 +6,9 @@
 /* Bytes of chunk extensions and trailers in one body. Nobody needs them. */
 #define OVERHEAD_MOST 4096
 
+/* Digits of a chunk's size. Zeros in front would go on for ever. */
+#define DIGITS_MOST 16
+
 #define COMPLETE (-1)
 #define GO_ON 0
 
@@ -78,30 +81,35 @@ static enum http_method method_of(struct slice word) {
   return HTTP_OTHER;
 }
 
-/* A target in origin form, or what is left of one in absolute form; `*` is for
- * OPTIONS alone. */
-static int parse_target(struct slice target, struct http_request *request) {
-  const char *slash;
-  const char *mark;
-  size_t i;
+/* A bad request, and what is bad about it. */
+static int bad(struct http_request *request, const char *what) {
+  request->wrong = what;
+  return 400;
+}
 
-  for (i = 0; i < target.len; ++i) {
-    if (target.data[i] <= 0x20 || target.data[i] == 0x7f) {
-      return 400;
-    }
+/* Whether a target is in absolute form; if so, its authority is taken off. */
+static bool take_authority(struct slice *target) {
+  struct slice scheme = {target->data, 7};
+
+  if (target->len <= 7 || !slice_is_name(scheme, "http://")) {
+    return false;
   }
-  if (target.len > 7 && memcmp(target.data, "http://", 7) == 0) {
-    slash = memchr(target.data + 7, '/', target.len - 7);
-    if (slash == NULL) {
-      return 400;
-    }
-    target.len -= (size_t)(slash - target.data);
-    target.data = slash;
+  target->data += 7;
+  target->len -= 7;
+  while (target->len != 0 && *target->data != '/' && *target->data != '?') {
+    target->data += 1;
+    target->len -= 1;
   }
-  if (!slice_is(target, "*") && (target.len == 0 || target.data[0] != '/')) {
-    return 400;
-  }
-  mark = memchr(target.data, '?', target.len);
+  return true;
+}
+
+/* A target in origin form, or what is left of one in absolute form, which may
+ * be without a path; `*` is for OPTIONS alone. */
+static int parse_target(struct slice target, struct http_request *request) {
+  const bool absolute = take_authority(&target);
+  const char *mark =
+      target.len == 0 ? NULL : memchr(target.data, '?', target.len);
+
   request->path = target;
   request->query.data = target.data + target.len;
   if (mark != NULL) {
@@ -109,9 +117,28 @@ static int parse_target(struct slice target, struct http_request *request) {
     request->query.data = mark + 1;
     request->query.len = target.len - request->path.len - 1;
   }
-  return slice_is(request->path, "*") && request->method != HTTP_OPTIONS
-             ? 400
-             : GO_ON;
+  if (absolute && request->path.len == 0) {
+    request->path.data = "/";
+    request->path.len = 1;
+  }
+  if (slice_is(target, "*") && request->method == HTTP_OPTIONS) {
+    return GO_ON;
+  }
+  return request->path.len != 0 && request->path.data[0] == '/'
+             ? GO_ON
+             : bad(request, "the target is not a path");
+}
+
+/* Visible ASCII and nothing else. */
+static bool is_visible(struct slice slice) {
+  size_t i;
+
+  for (i = 0; i < slice.len; ++i) {
+    if (slice.data[i] < 0x21 || slice.data[i] > 0x7e) {
+      return false;
+    }
+  }
+  return true;
 }
 
 static int parse_request_line(struct slice line, struct http_request *request) {
@@ -119,7 +146,7 @@ static int parse_request_line(struct slice line, struct http_request *request) {
   struct slice target = take_word(&line);
 
   if (!is_token(method) || target.len == 0) {
-    return 400;
+    return bad(request, "the first line is not a request's");
   }
   if (target.len > HTTP_TARGET_MOST) {
     return 414;
@@ -130,7 +157,10 @@ static int parse_request_line(struct slice line, struct http_request *request) {
              line.data[5] != '1') {
     return 505;
   } else if (!slice_is(line, "HTTP/1.1")) {
-    return 400;
+    return bad(request, "the first line does not end in HTTP/1.1");
+  }
+  if (!is_visible(target)) {
+    return bad(request, "the target has a character that it cannot have");
   }
   request->keep_alive = !request->version_1_0;
   request->method = method_of(method);
@@ -169,9 +199,10 @@ static bool has_word(struct slice list, const char *word) {
 }
 
 /* Fields that may stand once only. */
-static int set_once(struct slice *slot, struct slice value) {
+static int set_once(struct http_request *request, struct slice *slot,
+                    struct slice value) {
   if (slot->data != NULL) {
-    return 400;
+    return bad(request, "a header field is there twice");
   }
   *slot = value;
   return GO_ON;
@@ -182,7 +213,7 @@ static int set_length(struct http_request *request, struct slice value) {
 
   if (!parse_number(value, &length) ||
       (request->has_length && request->length != length)) {
-    return 400;
+    return bad(request, "Content-Length is not one number");
   }
   request->has_length = true;
   request->length = length;
@@ -191,7 +222,7 @@ static int set_length(struct http_request *request, struct slice value) {
 
 static int set_coding(struct http_request *request, struct slice value) {
   if (request->chunked || request->version_1_0) {
-    return 400;
+    return bad(request, "Transfer-Encoding is there twice, or in HTTP/1.0");
   }
   request->chunked = true;
   return slice_is_name(value, "chunked") ? GO_ON : 501;
@@ -200,7 +231,7 @@ static int set_coding(struct http_request *request, struct slice value) {
 static int set_field(struct http_request *request, struct slice name,
                      struct slice value) {
   if (slice_is_name(name, "host")) {
-    return set_once(&request->host, value);
+    return set_once(request, &request->host, value);
   }
   if (slice_is_name(name, "content-length")) {
     return set_length(request, value);
@@ -209,27 +240,28 @@ static int set_field(struct http_request *request, struct slice name,
     return set_coding(request, value);
   }
   if (slice_is_name(name, "last-event-id")) {
-    return set_once(&request->last_event_id, value);
+    return set_once(request, &request->last_event_id, value);
   }
   if (slice_is_name(name, "origin")) {
-    return set_once(&request->origin, value);
+    return set_once(request, &request->origin, value);
   }
   if (slice_is_name(name, "authorization")) {
-    return set_once(&request->authorization, value);
+    return set_once(request, &request->authorization, value);
   }
   if (slice_is_name(name, "access-control-request-method")) {
-    return set_once(&request->request_method, value);
+    return set_once(request, &request->request_method, value);
   }
   if (slice_is_name(name, "expect")) {
-    request->expects_continue = slice_is_name(value, "100-continue");
-    return request->expects_continue ? GO_ON : 417;
+    /* HTTP/1.0 knows no 100. */
+    request->expects_continue =
+        slice_is_name(value, "100-continue") && !request->version_1_0;
+    return slice_is_name(value, "100-continue") ? GO_ON : 417;
   }
   if (slice_is_name(name, "connection")) {
-    if (has_word(value, "close")) {
-      request->keep_alive = false;
-    } else if (request->version_1_0 && has_word(value, "keep-alive")) {
-      request->keep_alive = true;
-    }
+    request->asks_close = request->asks_close || has_word(value, "close");
+    request->keep_alive =
+        !request->asks_close &&
+        (request->keep_alive || has_word(value, "keep-alive"));
   }
   return GO_ON;
 }
@@ -241,18 +273,18 @@ static int parse_field(struct slice line, struct http_request *request) {
   size_t i;
 
   if (colon == NULL) {
-    return 400;
+    return bad(request, "a header field has no colon");
   }
   name.len = (size_t)(colon - line.data);
   value.data = colon + 1;
   value.len = line.len - name.len - 1;
   /* Neither a blank before the colon nor a folded line is a token. */
   if (!is_token(name)) {
-    return 400;
+    return bad(request, "the name of a header field is not one");
   }
   for (i = 0; i < value.len; ++i) {
     if (value.data[i] == '\r' || value.data[i] == '\0') {
-      return 400;
+      return bad(request, "a header field has a character it cannot have");
     }
   }
   return set_field(request, name, trim(value));
@@ -276,14 +308,12 @@ int http_parse(const char *bytes, size_t len, struct http_request *request,
   int rv;
 
   memset(request, 0, sizeof *request);
-  /* A client may end a body with a CRLF too many (RFC 9112, section 2.2). */
-  while (rest.len != 0 && (rest.data[0] == '\r' || rest.data[0] == '\n')) {
-    rest.data += 1;
-    rest.len -= 1;
-  }
-  if (!take_line(&rest, &line)) {
-    return incomplete(bytes, len);
-  }
+  do {
+    /* A client may end a body with a CRLF too many (RFC 9112, section 2.2). */
+    if (!take_line(&rest, &line)) {
+      return incomplete(bytes, len);
+    }
+  } while (line.len == 0);
   rv = parse_request_line(line, request);
   while (rv == GO_ON) {
     if (!take_line(&rest, &line)) {
@@ -298,9 +328,11 @@ int http_parse(const char *bytes, size_t len, struct http_request *request,
   if (rv != COMPLETE) {
     return rv;
   }
-  if ((request->chunked && request->has_length) ||
-      (request->host.data == NULL && !request->version_1_0)) {
-    return 400;
+  if (request->chunked && request->has_length) {
+    return bad(request, "both Content-Length and Transfer-Encoding");
+  }
+  if (request->host.data == NULL && !request->version_1_0) {
+    return bad(request, "Host is missing");
   }
   return COMPLETE;
 }
@@ -334,10 +366,10 @@ static int feed_size(struct http_body *body, char c) {
       return 413;
     }
     body->left = body->left << 4 | (uint64_t)value;
-    body->digits = true;
-    return GO_ON;
+    body->digits += 1;
+    return body->digits <= DIGITS_MOST ? GO_ON : 400;
   }
-  if (!body->digits) {
+  if (body->digits == 0) {
     return 400;
   }
   if (c == ';') {
@@ -368,7 +400,7 @@ static int feed_frame(struct http_body *body, char c) {
       return c == '\r' ? GO_ON : 400;
     case HTTP_BODY_DATA_LF:
       body->state = HTTP_BODY_SIZE;
-      body->digits = false;
+      body->digits = 0;
       return c == '\n' ? GO_ON : 400;
     case HTTP_BODY_TRAILER:
       if (c == '\r') {

@@ -40,7 +40,9 @@ struct http_request {
   bool chunked;
   bool expects_continue;
   bool keep_alive;
+  bool asks_close;
   bool version_1_0;
+  const char *wrong; /* what is to say of an error besides its status */
 };
 
 /* Parse a head. Returns 0: it is not complete; -1: *head_len bytes are the
@@ -62,8 +64,8 @@ struct http_body {
     HTTP_BODY_DONE
   } state;
   bool chunked;
-  bool digits;       /* the size has one */
   bool line;         /* the trailer's line is not empty */
+  uint8_t digits;    /* of the size */
   uint64_t left;     /* of the data, or of the chunk */
   uint32_t overhead; /* bytes of extensions and trailers */
 };
