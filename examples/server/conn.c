@@ -9,9 +9,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* ms, by enum conn_timeout. */
-static const uint64_t timeouts[CONN_TIMEOUTS] = {10000, 60000, 10000,
-                                                 30000, 2000,  UINT64_MAX / 2};
+/* ms for the peer to close, too. */
+#define LINGER 2000
 
 /* ms that a request with a body may take in all. */
 #define EXCHANGE_MOST 300000
@@ -30,10 +29,21 @@ static void process(struct conn *conn, const char *bytes, size_t len);
 
 void conn_pool_init(struct conn_pool *pool, struct server *server,
                     const struct conn_handler *handler, struct loop *loop) {
+  int i;
+
   memset(pool, 0, sizeof *pool);
   pool->server = server;
   pool->handler = handler;
   pool->loop = loop;
+  for (i = 0; i < CONN_TIMEOUTS; ++i) {
+    pool->timeouts[i] = CONN_NEVER;
+  }
+  pool->timeouts[CONN_IN_LINGER] = LINGER;
+}
+
+void conn_pool_set_timeout(struct conn_pool *pool, enum conn_timeout timeout,
+                           uint64_t ms) {
+  pool->timeouts[timeout] = ms != 0 && ms < CONN_NEVER ? ms : CONN_NEVER;
 }
 
 static void unlink_timeout(struct conn *conn) {
@@ -62,7 +72,7 @@ static void set_timeout(struct conn *conn, enum conn_timeout timeout) {
   if (timeout == CONN_NO_TIMEOUT) {
     return;
   }
-  conn->due = pool->now + timeouts[timeout];
+  conn->due = pool->now + pool->timeouts[timeout];
   conn->next = NULL;
   conn->previous = pool->last[timeout];
   if (conn->previous != NULL) {
@@ -239,9 +249,14 @@ void conn_answered(struct conn *conn) {
   }
 }
 
+const char *conn_fate(const struct conn *conn) {
+  return !conn->keep_alive || conn->pool->closing ? "Connection: close\r\n"
+         : conn->is_http_1_0                      ? "Connection: keep-alive\r\n"
+                                                  : "";
+}
+
 void conn_respond(struct conn *conn, int status, const char *fields,
                   const char *type, const void *body, size_t len) {
-  const bool last = !conn->keep_alive || conn->pool->closing;
   struct text *out = &conn->out;
 
   text_put(out, "HTTP/1.1 ");
@@ -259,11 +274,7 @@ void conn_respond(struct conn *conn, int status, const char *fields,
     text_number(out, len);
     text_put(out, "\r\n");
   }
-  if (last) {
-    text_put(out, "Connection: close\r\n");
-  } else if (conn->is_http_1_0) {
-    text_put(out, "Connection: keep-alive\r\n");
-  }
+  text_put(out, conn_fate(conn));
   text_put(out, "\r\n");
   if (!conn->no_body) {
     text_add(out, body, len);
@@ -317,6 +328,7 @@ static void refuse(struct conn *conn, int status, const char *wrong) {
 
   conn->keep_alive = false;
   conn->no_body = false;
+  wrong = wrong == NULL ? reason : wrong;
   text_put(&body, "{\"error\":");
   text_json(&body, reason, strlen(reason));
   text_put(&body, ",\"message\":");
@@ -330,7 +342,6 @@ static void refuse(struct conn *conn, int status, const char *wrong) {
 static bool begin_exchange(struct conn *conn, const char *head,
                            size_t head_len) {
   struct exchange *exchange = calloc(1, sizeof *exchange);
-  wrong = wrong == NULL ? reason : wrong;
   size_t ignored;
 
   if (exchange == NULL) {
@@ -390,6 +401,7 @@ static size_t take_body(struct conn *conn, const char *bytes, size_t len) {
   struct conn_pool *pool = conn->pool;
   struct exchange *exchange = conn->exchange;
   const size_t before = exchange->body.len;
+  const char *wrong = NULL;
   struct slice body;
   size_t used;
   int status = http_body_feed(&exchange->decoder, bytes, len, &used,
@@ -402,10 +414,10 @@ static size_t take_body(struct conn *conn, const char *bytes, size_t len) {
     wrong = "the body is too large";
   } else if (status == 0 && pool->body_bytes > pool->body_limit) {
     status = 503;
+    wrong = "too many bodies at once";
   }
   if (status == 0) {
     if (used != 0 && pool->now - exchange->started < EXCHANGE_MOST) {
-  const char *wrong = NULL;
       set_timeout(conn, CONN_IN_BODY);
     }
     return used;
@@ -414,17 +426,20 @@ static size_t take_body(struct conn *conn, const char *bytes, size_t len) {
     refuse(conn, status, wrong);
     return len;
   }
-    wrong = "too many bodies at once";
   body.data = exchange->body.data;
   body.len = exchange->body.len;
   pool->handler->handle(conn, &exchange->request, body);
   return used;
 }
 
+/* Whether it is the peer's turn to say something. */
+static bool listens(const struct conn *conn) {
+  return conn->state == CONN_HEAD || conn->state == CONN_BODY;
+}
+
 /* Whether another request may be looked at now. */
 static bool may_go_on(const struct conn *conn) {
-  return (conn->state == CONN_HEAD || conn->state == CONN_BODY) &&
-         conn->out.len - conn->sent < OUT_MOST;
+  return listens(conn) && conn->out.len - conn->sent < OUT_MOST;
 }
 
 /* Answer as many requests as there are in the bytes (those that were kept, if
@@ -443,6 +458,12 @@ static void process(struct conn *conn, const char *bytes, size_t len) {
                                     : take_body(conn, bytes, len);
     bytes += used;
     len -= used;
+    /* These are many answers. If the socket takes them all it will not say
+     * later that there is room, and the rest would wait for nothing. */
+    if (listens(conn) && !may_go_on(conn) && !flush(conn)) {
+      text_free(&kept);
+      return;
+    }
   }
   if (conn->state == CONN_STREAM) {
     text_free(&kept);

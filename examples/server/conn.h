@@ -92,6 +92,9 @@ struct conn {
   bool is_http_1_0;
 };
 
+/* ms: no timeout. */
+#define CONN_NEVER (UINT64_MAX / 2)
+
 /* All connections of a server. */
 struct conn_pool {
   struct server *server;
@@ -102,6 +105,7 @@ struct conn_pool {
   size_t body_bytes;                 /* of bodies on their way, all together */
   size_t body_limit;                 /* of all of them */
   uint64_t body_most;                /* of one */
+  uint64_t timeouts[CONN_TIMEOUTS];  /* ms */
   bool closing;                      /* no keep-alive any more */
   struct conn *first[CONN_TIMEOUTS]; /* the next to be due */
   struct conn *last[CONN_TIMEOUTS];
@@ -110,6 +114,10 @@ struct conn_pool {
 
 void conn_pool_init(struct conn_pool *pool, struct server *server,
                     const struct conn_handler *handler, struct loop *loop);
+
+/* How long a timeout is. 0 is off, the default but for CONN_IN_LINGER. */
+void conn_pool_set_timeout(struct conn_pool *pool, enum conn_timeout timeout,
+                           uint64_t ms);
 
 /* Take over a socket that has been accepted. false: it has been closed. */
 bool conn_open(struct conn_pool *pool, int fd);
@@ -131,6 +139,9 @@ void conn_pool_end(struct conn_pool *pool);
  */
 void conn_respond(struct conn *conn, int status, const char *fields,
                   const char *type, const void *body, size_t len);
+
+/* The header field that says whether the connection goes on, or nothing. */
+const char *conn_fate(const struct conn *conn);
 
 /* The whole response has been put into `out`. */
 void conn_answered(struct conn *conn);

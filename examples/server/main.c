@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@
 
 /* ms to wait for descriptors before more connections are taken. */
 #define ACCEPT_AGAIN 1000
+
+/* Bodies as large as they may be that can be on their way together. */
+#define BODIES_AT_ONCE 4
 
 /* What the loop watches besides connections. */
 static struct main {
@@ -123,7 +127,10 @@ static int earliest(int a, int b) {
 }
 
 static int until(uint64_t when, uint64_t now) {
-  return when == 0 ? -1 : when <= now ? 0 : (int)(when - now);
+  return when == 0              ? -1
+         : when <= now          ? 0
+         : when - now < INT_MAX ? (int)(when - now)
+                                : INT_MAX;
 }
 
 static int next_turn(const struct server *server) {
@@ -174,9 +181,48 @@ static void set_cors(struct server *server) {
   }
 }
 
+/* Try what the command line says on a hub that nobody sees, lest every client
+ * be told that it asks for the impossible. */
+static int try_options(const struct server *server) {
+  weir_open_options open = server->options.open;
+  weir_attach_options attach = server->options.attach;
+  weir_subscriber *subscriber = NULL;
+  weir_stream *stream = NULL;
+  weir_response response;
+  weir_hub *hub = NULL;
+  int rv = weir_hub_new(&server->options.hub, &hub);
+
+  open.key = attach.key = "key";
+  open.key_len = attach.key_len = 3;
+  response.size = sizeof response;
+  if (rv == WEIR_OK) {
+    rv = weir_hub_open(hub, &open, &stream);
+  }
+  if (rv == WEIR_OK) {
+    rv = weir_http_attach(hub, &attach, &server->http, &subscriber, &response);
+  }
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+  weir_hub_free(hub);
+  return rv;
+}
+
+static void set_limits(struct server *server) {
+  const struct options *options = &server->options;
+  struct conn_pool *pool = &server->pool;
+
+  pool->body_most = options->max_body;
+  pool->body_limit = options->max_body < SIZE_MAX / BODIES_AT_ONCE
+                         ? options->max_body * BODIES_AT_ONCE
+                         : SIZE_MAX;
+  conn_pool_set_timeout(pool, CONN_IN_HEAD, options->request_timeout);
+  conn_pool_set_timeout(pool, CONN_IN_BODY, options->request_timeout);
+  conn_pool_set_timeout(pool, CONN_IDLE, options->idle_timeout);
+  conn_pool_set_timeout(pool, CONN_IN_WRITE, options->attach.stall);
+}
+
 static bool start(struct server *server) {
   struct loop *loop = loop_new();
-  weir_response probe;
   int rv;
 
   if (loop == NULL || !catch_signals()) {
@@ -184,14 +230,11 @@ static bool start(struct server *server) {
     return false;
   }
   conn_pool_init(&server->pool, server, &handler, loop);
-  server->pool.body_most = server->options.max_body;
-  server->pool.body_limit = server->options.max_body * 4;
+  set_limits(server);
   server->pool.now = clock_now();
   server->started = server->pool.now;
   set_cors(server);
-  probe.size = sizeof probe;
-  rv = weir_http_respond(&server->http, WEIR_OK, WEIR_FRESH, "key", 3, 0,
-                         &probe);
+  rv = try_options(server);
   if (rv == WEIR_OK) {
     server->options.hub.notify = streams_notify;
     rv = weir_hub_new(&server->options.hub, &server->hub);

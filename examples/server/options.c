@@ -24,6 +24,9 @@ static const struct option table[] = {
     {"publish-token", TEXT, AT(publish_token),
      "what publishers send as `Authorization: Bearer`"},
     {"max-body", SIZE, AT(max_body), "bytes of a request's body"},
+    {"request-timeout", TIME, AT(request_timeout),
+     "for a head, and between two pieces of a body"},
+    {"keep-alive", TIME, AT(idle_timeout), "until an idle connection closes"},
     {"drain", TIME, AT(drain), "how long SIGTERM may take"},
     {"memory-bytes", SIZE, AT(hub.max_resident), "of all streams in memory"},
     {"history-bytes", SIZE, AT(hub.history_bytes), "of one stream"},
@@ -182,6 +185,8 @@ static void set_defaults(struct options *options) {
   options->listen = "127.0.0.1:8080";
   options->max_body = 16 * 1048576;
   options->drain = 5000;
+  options->request_timeout = 10000;
+  options->idle_timeout = 60000;
   weir_hub_options_init(&options->hub, sizeof options->hub);
   weir_open_options_init(&options->open, sizeof options->open);
   weir_attach_options_init(&options->attach, sizeof options->attach);

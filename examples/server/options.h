@@ -11,7 +11,9 @@ struct options {
   const char *cors;          /* an origin, `*`, or NULL */
   const char *publish_token; /* or NULL: everybody may publish */
   uint64_t max_body;
-  uint64_t drain; /* ms */
+  uint64_t drain;           /* ms */
+  uint64_t request_timeout; /* ms */
+  uint64_t idle_timeout;    /* ms */
   weir_hub_options hub;
   weir_open_options open;
   weir_attach_options attach;

@@ -102,7 +102,7 @@ void streams_closed(struct conn *conn) {
 static void begin_response(struct conn *conn, const weir_response *response) {
   char head[4096];
   char body[4096];
-  size_t head_len;
+  size_t head_len = 0;
   size_t body_len = 0;
 
   if (weir_http_head(response, head, sizeof head, &head_len) != WEIR_OK ||
@@ -111,7 +111,15 @@ static void begin_response(struct conn *conn, const weir_response *response) {
     reply_error(conn, 500, "head_too_long", "the head is too long", NULL);
     return;
   }
-  text_add(&conn->out, head, head_len);
+  if (response->status == 200) {
+    text_add(&conn->out, head, head_len);
+  } else {
+    /* It has no body, and the connection may go on: say whether it does, before
+     * the empty line. */
+    text_add(&conn->out, head, head_len - 2);
+    text_put(&conn->out, conn_fate(conn));
+    text_put(&conn->out, "\r\n");
+  }
   if (!conn->no_body) {
     text_add(&conn->out, body, body_len);
   }

@@ -922,6 +922,17 @@ class Finished(kit.Case):
         # Nothing was left of the connection's framing.
         self.assertEqual(conn.ask("GET", "/healthz").status, 200)
 
+    def test_the_204_says_when_the_connection_closes(self):
+        self.server.open(self.key)
+        last = self.server.end(self.key).json()["id"]
+        conn = self.server.connect()
+        response = conn.ask("GET", path(self.key),
+                            headers=[("Last-Event-ID", last),
+                                     ("Connection", "close")])
+        self.assertEqual(response.status, 204)
+        self.assertTrue(response.closes)
+        self.assertTrue(conn.is_at_end())
+
 
 class Linger(kit.Case):
     options = ("--linger", "300ms")

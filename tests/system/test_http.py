@@ -444,6 +444,22 @@ class Pieces(HttpCase):
         self.assertEqual(ids, list(range(1, 1001)))
         self.assertEqual(self.events(), [str(i) for i in range(1000)])
 
+    def test_a_thousand_answers_that_nobody_reads_at_first(self):
+        # More than the server is willing to keep: it waits with the requests.
+        conn = self.server.connect(rcvbuf=4096)
+        conn.sock.setblocking(False)
+        data = conn.request("GET", "/metrics") * 1000
+        sent = 0
+        try:
+            while sent < len(data):
+                sent += conn.sock.send(data[sent:])
+        except BlockingIOError:
+            pass
+        conn.sock.settimeout(kit.PATIENCE)
+        count = sent // len(conn.request("GET", "/metrics"))
+        for _ in range(count):
+            self.assertEqual(conn.response().status, 200)
+
     def test_mixed_requests_in_one_write(self):
         conn = self.server.connect()
         conn.send(conn.request("PUT", path(self.key), b"")
