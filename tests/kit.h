@@ -101,6 +101,9 @@ void kit_bytes_free(struct kit_bytes *bytes);
 /* Pull everything there is into *bytes: WEIR_EAGAIN, or whatever came last. */
 int kit_pull(weir_subscriber *subscriber, struct kit_bytes *bytes);
 
+/* Pull everything, and forget it. */
+int kit_skip(weir_subscriber *subscriber);
+
 /* Pull everything, and compare: the text has `~` where the connection's own
  * epoch or retry time stands, which is passed over. */
 void kit_expect(weir_subscriber *subscriber, int end, const char *text);

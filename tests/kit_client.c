@@ -41,6 +41,14 @@ int kit_pull(weir_subscriber *subscriber, struct kit_bytes *bytes) {
   }
 }
 
+int kit_skip(weir_subscriber *subscriber) {
+  struct kit_bytes bytes = {NULL, 0, 0};
+  const int rv = kit_pull(subscriber, &bytes);
+
+  kit_bytes_free(&bytes);
+  return rv;
+}
+
 /* Past what a `~` stands for: digits and letters. */
 static const char *skip(const char *p) {
   while ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9')) {
