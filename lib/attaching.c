@@ -57,7 +57,8 @@ static void resolve(const struct weir__generation *generation,
 }
 
 /* Whether a claim can be judged by what is known. A cursor that seems to be
- * ahead of a stream which others write is looked into first. */
+ * ahead of a stream which others write, or to be of another writer, is looked
+ * into first. */
 static bool is_judgeable(struct weir__generation *generation,
                          struct weir__claim *claim) {
   weir_resolution resolution;
@@ -68,17 +69,18 @@ static bool is_judgeable(struct weir__generation *generation,
   if (generation->phase != WEIR__KNOWN) {
     return false;
   }
-  if (!generation->history.follow || generation->ended || claim->looked) {
-    return !claim->looked || !weir__tend_is_looking(generation);
+  if (claim->looked) {
+    return weir__tend_has_looked(generation, claim->look);
+  }
+  if (!generation->history.follow || generation->ended) {
+    return true;
   }
   resolve(generation, claim, &resolution);
-  if (resolution.verdict != WEIR_AHEAD) {
+  if (resolution.verdict != WEIR_AHEAD && resolution.verdict != WEIR_FOREIGN) {
     return true;
   }
   claim->looked = true;
-  generation->fault = WEIR_OK;
-  generation->backing->storage.look = true;
-  weir__generation_touch(generation);
+  claim->look = weir__tend_look(generation);
   return false;
 }
 
@@ -103,8 +105,8 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_UNKNOWN] += 1;
     return generation->fault;
   }
-  if (claim->looked && generation->fault != WEIR_OK) {
-    return generation->fault;
+  if (claim->looked && generation->backing->unseen != WEIR_OK) {
+    return generation->backing->unseen;
   }
   resolve(generation, claim, &resolution);
   if (resolution.verdict == WEIR_FINISHED) {

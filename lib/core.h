@@ -52,8 +52,8 @@ struct weir__floors {
   bool (*take)(struct weir__source *source, weir_notice *notice, bool *more);
   /* Drop a page that nobody reads, and that the history can do without. */
   void (*evict)(struct weir__page *page);
-  /* A history's state has changed by what storage said. rewound: events that
-   * were known are no more. */
+  /* A history's state has changed by what storage said; or, rewound, is about
+   * to: events that were known are no more. */
   void (*changed)(struct weir__history *history, bool rewound);
   /* How a generation hears of its storage, and does what is to be done there.
    */

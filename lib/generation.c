@@ -8,6 +8,9 @@
 #define RETRY_FIRST 1000
 #define RETRY_MOST 12000
 
+/* ms to the next try of what there was no memory for. */
+#define AGAIN 1000
+
 void weir__generation_schedule(struct weir__generation *generation) {
   uint64_t next = NEVER;
   unsigned i;
@@ -371,14 +374,14 @@ static void make_failure(struct weir__generation *generation) {
 
 const char *weir__generation_failure_code(
     const struct weir__generation *generation) {
-  return generation->fault == WEIR_EUNKNOWN ? "log_unknown" : "log_refused";
+  return generation->unknown ? "log_unknown" : "log_refused";
 }
 
 void weir__generation_break(struct weir__generation *generation, int error) {
   generation->ending = true;
   generation->failed = true;
   generation->broken = true;
-  generation->fault = error;
+  generation->unknown = error == WEIR_EUNKNOWN;
   if (generation->failure == NULL) {
     make_failure(generation);
   }
@@ -404,8 +407,36 @@ void weir__generation_retry(struct weir__generation *generation) {
                             weir__later(generation->core->now, backing->retry));
 }
 
+void weir__generation_again(struct weir__generation *generation) {
+  weir__generation_set_time(generation, WEIR__AT_AGAIN,
+                            weir__later(generation->core->now, AGAIN));
+}
+
+/* A failure here is none where it lives on. */
+static void mend(struct weir__generation *generation) {
+  if (generation->failure != NULL) {
+    weir__page_release(generation->failure);
+    generation->failure = NULL;
+  }
+  generation->broken = false;
+  generation->failed = false;
+  generation->backing->retry = RETRY_FIRST;
+  generation->at[WEIR__AT_FORGET] = NEVER;
+}
+
 void weir__generation_fence(struct weir__generation *generation) {
+  struct weir__backing *backing = generation->backing;
+
   generation->fenced = true;
+  generation->ending = false;
+  if (generation->broken) {
+    mend(generation);
+  }
+  weir__storage_drop(&backing->storage);
+  if (backing->storage.flying == 0) {
+    weir__generation_settle_receipts(generation, backing->put - backing->stored,
+                                     0, WEIR_EFENCED);
+  }
   stop_watching(generation);
   weir__generation_schedule(generation);
   weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_EFENCED);

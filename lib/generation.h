@@ -28,6 +28,7 @@ enum {
   WEIR__AT_ABANDONED, /* nobody has read for too long */
   WEIR__AT_FORGET,    /* nobody will miss it */
   WEIR__AT_CHECK,     /* another look at storage */
+  WEIR__AT_AGAIN,     /* another try of what there was no memory for */
   WEIR__AT_AGE,       /* the oldest event is too old */
   WEIR__ATS
 };
@@ -46,6 +47,7 @@ struct weir__backing {
   uint64_t retry;   /* ms to the next try to log an end that it refused */
   uint64_t quiet;   /* a refusal of later events is not told by notices */
   int32_t refusal;  /* of a batch, while it is being sent */
+  int32_t unseen;   /* why the last look at the head has failed */
   bool dirty;       /* something has changed that calls for a decision */
 };
 
@@ -68,6 +70,7 @@ struct weir__generation {
   bool ended;      /* its end is committed */
   bool failed;     /* it ended by failing */
   bool broken;     /* storage refused, and the end is not logged yet */
+  bool unknown;    /* or did not say whether it stored */
   bool wrote;      /* this hub has been its writer */
   bool fenced;     /* somebody else writes it now */
   struct weir__history history;
@@ -187,8 +190,12 @@ void weir__generation_break(struct weir__generation *generation, int error);
 /* It could not be logged this time either: once more, later. */
 void weir__generation_retry(struct weir__generation *generation);
 
-/* Another writer has taken it over: its producers here have to stop. */
+/* Another writer has taken it over, where it lives on: its producers here have
+ * to stop, and what they put in that is not stored never will be. */
 void weir__generation_fence(struct weir__generation *generation);
+
+/* Try once more, in a while, what there was no memory for. */
+void weir__generation_again(struct weir__generation *generation);
 
 /* What it failed of, as clients are told. */
 const char *weir__generation_failure_code(

@@ -62,33 +62,33 @@ void weir__history_free(struct weir__history *history) {
   history->handle = NULL;
 }
 
-/* Room for so many epochs. */
-static bool reserve_epochs(struct weir__history *history, size_t count) {
+int weir__history_reserve_epochs(struct weir__history *history, size_t count) {
   weir_epoch *epochs;
   uint32_t cap = history->epoch_cap;
 
   if (count <= cap) {
-    return true;
+    return WEIR_OK;
   }
   if (count > UINT32_MAX / 2) {
-    return false;
+    return WEIR_ENOMEM;
   }
   while (cap < count) {
     cap *= 2;
   }
   epochs = weir__core_alloc(history->core, cap * sizeof *epochs);
   if (epochs == NULL) {
-    return false;
+    return WEIR_ENOMEM;
   }
   memcpy(epochs, history->epochs, history->epoch_count * sizeof *epochs);
   set_epochs(history, epochs, cap);
-  return true;
+  return WEIR_OK;
 }
 
 int weir__history_add_epoch(struct weir__history *history, uint64_t epoch) {
   weir_epoch *added;
 
-  if (!reserve_epochs(history, (size_t)history->epoch_count + 1)) {
+  if (weir__history_reserve_epochs(history, (size_t)history->epoch_count + 1) !=
+      WEIR_OK) {
     return WEIR_ENOMEM;
   }
   added = &history->epochs[history->epoch_count++];
@@ -97,14 +97,10 @@ int weir__history_add_epoch(struct weir__history *history, uint64_t epoch) {
   return WEIR_OK;
 }
 
-int weir__history_set_epochs(struct weir__history *history,
-                             const weir_epoch *epochs, size_t count) {
-  if (!reserve_epochs(history, count)) {
-    return WEIR_ENOMEM;
-  }
+void weir__history_set_epochs(struct weir__history *history,
+                              const weir_epoch *epochs, size_t count) {
   memcpy(history->epochs, epochs, count * sizeof *epochs);
   history->epoch_count = (uint32_t)count;
-  return WEIR_OK;
 }
 
 void weir__history_state(const struct weir__history *history,
@@ -295,7 +291,9 @@ int weir__history_insert(struct weir__history *history,
   history->page_count += 1;
   history->bytes += kept_bytes(history, page);
   page->history = history;
-  weir__link_append(&history->core->pages, &page->lru);
+  if (page->last <= history->committed) {
+    weir__link_append(&history->core->pages, &page->lru);
+  }
   return WEIR_OK;
 }
 
@@ -310,6 +308,7 @@ void weir__history_commit(struct weir__history *history, uint64_t seq,
 }
 
 void weir__history_take_back(struct weir__history *history, uint64_t seq) {
+  const bool shown = seq < history->committed;
   struct weir__page *page;
 
   while (history->page_count != 0) {
@@ -317,7 +316,8 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     if (page->last <= seq) {
       break;
     }
-    if (page->after >= seq || page->lost) {
+    /* A page that is cut is written to again: not if it may have been shown. */
+    if (page->after >= seq || page->lost || shown) {
       drop_pages(history, history->page_count - 1, 1);
     } else {
       history->bytes -= kept_bytes(history, page);
@@ -326,6 +326,12 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     }
   }
   history->put = weir__min(history->put, seq);
+}
+
+void weir__history_rewind(struct weir__history *history, uint64_t seq) {
+  weir__history_take_back(history, seq);
+  history->committed = seq;
+  history->rewinds += 1;
 }
 
 void weir__history_trim(struct weir__history *history, uint64_t seq) {

@@ -25,6 +25,7 @@ struct weir__history {
   uint64_t put;              /* committed, or encoded since */
   uint64_t ended;            /* the committed end */
   uint64_t bytes;            /* of the frames in pages that are not trimmed */
+  uint32_t rewinds;          /* how often committed events were lost */
   bool follow;               /* storage leads: others write */
   struct weir__link waiters; /* readers at the head */
   struct weir__link fetches; /* blocks that storage was asked for */
@@ -38,9 +39,10 @@ void weir__history_free(struct weir__history *history);
 /* The newest epoch is this from now on. WEIR_OK or WEIR_ENOMEM. */
 int weir__history_add_epoch(struct weir__history *history, uint64_t epoch);
 
-/* Replace the epochs. WEIR_OK or WEIR_ENOMEM. */
-int weir__history_set_epochs(struct weir__history *history,
-                             const weir_epoch *epochs, size_t count);
+/* Make room for so many epochs, WEIR_OK or WEIR_ENOMEM; and replace them. */
+int weir__history_reserve_epochs(struct weir__history *history, size_t count);
+void weir__history_set_epochs(struct weir__history *history,
+                              const weir_epoch *epochs, size_t count);
 
 /* A state that stays valid until the history changes. */
 void weir__history_state(const struct weir__history *history,
@@ -73,6 +75,10 @@ void weir__history_commit(struct weir__history *history, uint64_t seq,
 
 /* Take back what was put, or held, beyond seq. */
 void weir__history_take_back(struct weir__history *history, uint64_t seq);
+
+/* Events beyond seq, which were committed, are no more. What readers have been
+ * shown of them stays where it is. */
+void weir__history_rewind(struct weir__history *history, uint64_t seq);
 
 /* Drop events up to seq, at most those that are committed. */
 void weir__history_trim(struct weir__history *history, uint64_t seq);

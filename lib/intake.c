@@ -18,77 +18,99 @@ static size_t find_epoch(const weir_epoch *epochs, size_t count,
   return i;
 }
 
-/* Take over the epochs of an answer. A newer one than ours says how far ours
- * went in the end; an older one, that the answer comes late. */
-int weir__intake_epochs(struct weir__history *history,
-                        const weir_answer *answer, enum weir__news *news) {
-  const uint64_t ours = weir__history_epoch(history);
-  const weir_state state = {
-      sizeof state,    answer->epochs, answer->epoch_count,
-      answer->trimmed, answer->last,   answer->ended,
-      {0, 0}};
-  uint64_t newest;
-  size_t i = 0;
+/* Whether an answer of our own epoch says that the generation goes on after the
+ * end that is known, or ends elsewhere. */
+static bool denies_end(const struct weir__history *history,
+                       const weir_answer *answer) {
+  const uint64_t ended = history->ended;
 
-  *news = WEIR__NEWS_STATE;
-  if (answer->epochs == NULL || !weir__state_is_sound(&state)) {
+  return ended != 0 && answer->ended != ended &&
+         (answer->ended != 0 || answer->last >= ended);
+}
+
+/* An answer whose newest epoch is not known: it says how far ours went in the
+ * end. */
+static int check_epoch(const struct weir__history *history,
+                       const weir_answer *answer, struct weir__report *report) {
+  const size_t i = find_epoch(answer->epochs, answer->epoch_count,
+                              weir__history_epoch(history));
+
+  /* Nobody takes over what has ended. */
+  if (i == answer->epoch_count || history->ended != 0) {
+    return WEIR_ELOG;
+  }
+  report->left = answer->epochs[i].last;
+  report->news =
+      report->left < history->committed ? WEIR__NEWS_REWOUND : WEIR__NEWS_EPOCH;
+  return WEIR_OK;
+}
+
+int weir__intake_check(struct weir__history *history, const weir_answer *answer,
+                       struct weir__report *report) {
+  const uint64_t ours = weir__history_epoch(history);
+  uint64_t newest;
+  int rv = WEIR_OK;
+
+  memset(report, 0, sizeof *report);
+  report->news = WEIR__NEWS_STATE;
+  report->state.size = sizeof report->state;
+  report->state.epochs = answer->epochs;
+  report->state.epoch_count = answer->epoch_count;
+  report->state.trimmed = answer->trimmed;
+  report->state.last = answer->last;
+  report->state.ended = answer->ended;
+  if (answer->epochs == NULL || !weir__state_is_sound(&report->state) ||
+      (ours != 0 && answer->epochs[0].epoch != history->epochs[0].epoch)) {
     return WEIR_ELOG;
   }
   newest = answer->epochs[answer->epoch_count - 1].epoch;
   if (newest == ours) {
+    return denies_end(history, answer) ? WEIR_ELOG : WEIR_OK;
+  }
+  if (find_epoch(history->epochs, history->epoch_count, newest) <
+      history->epoch_count) {
+    report->news = WEIR__NEWS_NONE;
+    weir__history_state(history, &report->state);
     return WEIR_OK;
   }
   if (ours != 0) {
-    if (find_epoch(history->epochs, history->epoch_count, newest) <
-        history->epoch_count) {
-      *news = WEIR__NEWS_NONE;
-      return WEIR_OK;
-    }
-    i = find_epoch(answer->epochs, answer->epoch_count, ours);
-    if (i == answer->epoch_count ||
-        answer->epochs[0].epoch != history->epochs[0].epoch) {
-      return WEIR_ELOG;
-    }
-    *news = answer->epochs[i].last < history->committed ? WEIR__NEWS_REWOUND
-                                                        : WEIR__NEWS_EPOCH;
+    rv = check_epoch(history, answer, report);
   }
-  if (weir__history_set_epochs(history, answer->epochs, answer->epoch_count) !=
-      WEIR_OK) {
-    return WEIR_ENOMEM;
-  }
-  if (*news == WEIR__NEWS_REWOUND) {
-    weir__history_take_back(history, answer->epochs[i].last);
-    history->committed = history->put;
-  }
-  return WEIR_OK;
+  return rv == WEIR_OK
+             ? weir__history_reserve_epochs(history, answer->epoch_count)
+             : rv;
 }
 
-/* Take over how far the generation has come. */
-void weir__intake_progress(struct weir__history *history,
-                           const weir_answer *answer, enum weir__news news) {
-  if (news == WEIR__NEWS_NONE) {
+/* Somebody else writes it now; what was not stored, never will be. */
+static void follow(struct weir__history *history,
+                   const struct weir__report *report) {
+  if (report->news == WEIR__NEWS_REWOUND) {
+    weir__history_rewind(history, report->left);
+    history->core->floors->changed(history, true);
+  } else {
+    weir__history_take_back(history, history->committed);
+  }
+  history->follow = true;
+}
+
+void weir__intake_adopt(struct weir__history *history,
+                        const struct weir__report *report) {
+  const weir_state *state = &report->state;
+
+  if (report->news == WEIR__NEWS_NONE) {
     return;
   }
-  if (news >= WEIR__NEWS_EPOCH) {
-    weir__history_take_back(history, history->committed);
-    history->follow = true;
+  if (report->news >= WEIR__NEWS_EPOCH) {
+    follow(history, report);
   }
-  if (history->follow && answer->last >= history->committed) {
-    weir__history_commit(history, answer->last, answer->ended);
+  if (report->news >= WEIR__NEWS_EPOCH || history->epoch_count == 0) {
+    weir__history_set_epochs(history, state->epochs, state->epoch_count);
   }
-  weir__history_trim(history, answer->trimmed);
-  history->core->floors->changed(history, news == WEIR__NEWS_REWOUND);
-}
-
-int weir__intake_adopt(struct weir__history *history,
-                       const weir_answer *answer) {
-  enum weir__news news;
-  int rv = weir__intake_epochs(history, answer, &news);
-
-  if (rv == WEIR_OK) {
-    weir__intake_progress(history, answer, news);
+  if (history->follow && state->last >= history->committed) {
+    weir__history_commit(history, state->last, state->ended);
   }
-  return rv;
+  weir__history_trim(history, state->trimmed);
+  history->core->floors->changed(history, false);
 }
 
 /* One event of an answer, checked. */
@@ -99,23 +121,6 @@ struct item {
   size_t frame_len;
 };
 
-static int check_item(const struct weir__history *history,
-                      const struct weir__scheme *scheme,
-                      const weir_record *record, struct item *item) {
-  if (record->frame != NULL) {
-    return weir__check_frame(scheme, &item->cursor, record->frame,
-                             record->frame_len)
-               ? WEIR_OK
-               : WEIR_ELOG;
-  }
-  if (history->core->options.max_event_bytes != 0 && !item->content.bare &&
-      record->data_len > history->core->options.max_event_bytes) {
-    return WEIR_ELOG;
-  }
-  return weir__check_content(scheme, &item->content) == WEIR_OK ? WEIR_OK
-                                                                : WEIR_ELOG;
-}
-
 /* Read record number i of an answer, whose records may be shorter than ours or
  * longer. */
 static bool load_record(const weir_answer *answer, size_t i,
@@ -123,64 +128,102 @@ static bool load_record(const weir_answer *answer, size_t i,
   const char *records = (const char *)(const void *)answer->records;
 
   memset(record, 0, sizeof *record);
-  return weir__load(record, sizeof *record,
+  return records != NULL &&
+         weir__load(record, sizeof *record,
                     records + i * answer->records->size) == WEIR_OK;
 }
 
-/* Its number; 0, which follows nothing, if it is no record. */
+/* Its number, of one that has been checked. */
 static uint64_t seq_of(const weir_answer *answer, size_t i) {
   weir_record record;
 
-  return load_record(answer, i, &record) ? record.seq : 0;
+  (void)load_record(answer, i, &record);
+  return record.seq;
 }
 
-static int load_item(const struct weir__history *history,
-                     const struct weir__scheme *scheme,
-                     const weir_answer *answer, size_t i, struct item *item) {
-  weir_record record;
-  weir_state state;
-  bool end;
-
-  if (!load_record(answer, i, &record)) {
-    return WEIR_ELOG;
-  }
-  weir__history_state(history, &state);
-  end = (record.flags & WEIR_RECORD_END) != 0;
-  /* In the decimal format epochs are nobody's business. */
-  if ((scheme->format == WEIR_CURSOR_EPOCH &&
-       record.epoch != weir__state_epoch_of(&state, record.seq)) ||
-      end != (answer->ended != 0 && record.seq == answer->ended)) {
-    return WEIR_ELOG;
-  }
+static void make_item(const weir_record *record, struct item *item) {
   memset(item, 0, sizeof *item);
-  item->cursor.epoch = record.epoch;
-  item->cursor.seq = record.seq;
-  item->content.type = record.type;
-  item->content.type_len = record.type_len;
-  item->content.data = record.data;
-  item->content.data_len = record.data_len;
-  item->content.json = (record.flags & WEIR_RECORD_JSON) != 0;
-  item->content.bare = end;
-  item->frame = record.frame;
-  item->frame_len = record.frame_len;
-  return check_item(history, scheme, &record, item);
+  item->cursor.epoch = record->epoch;
+  item->cursor.seq = record->seq;
+  item->content.type = record->type;
+  item->content.type_len = record->type_len;
+  item->content.data = record->data;
+  item->content.data_len = record->data_len;
+  item->content.json = (record->flags & WEIR_RECORD_JSON) != 0;
+  item->content.bare = (record->flags & WEIR_RECORD_END) != 0;
+  item->frame = record->frame;
+  item->frame_len = record->frame_len;
 }
 
-/* Whether event seq may follow event at in an answer: everything in between
- * was declared to be gone. *hole says that there is something in between which
- * is lost (and not merely trimmed). */
+static void load_item(const weir_answer *answer, size_t i, struct item *item) {
+  weir_record record;
+
+  (void)load_record(answer, i, &record);
+  make_item(&record, item);
+}
+
+static bool is_content_sound(const struct weir__history *history,
+                             const struct weir__scheme *scheme,
+                             const struct item *item) {
+  const struct weir__content *content = &item->content;
+  const uint64_t limit = history->core->options.max_event_bytes;
+
+  if (item->frame != NULL) {
+    return weir__check_frame(scheme, &item->cursor, item->frame,
+                             item->frame_len);
+  }
+  return (content->type != NULL || content->type_len == 0) &&
+         (content->data != NULL || content->data_len == 0) &&
+         (limit == 0 || content->bare || content->data_len <= limit) &&
+         weir__check_content(scheme, content) == WEIR_OK;
+}
+
+/* Whether an event may stand where it stands in an answer. */
+static bool is_item_sound(const struct weir__history *history,
+                          const struct weir__scheme *scheme,
+                          const weir_state *state, const weir_answer *answer,
+                          const struct item *item) {
+  const weir_cursor *cursor = &item->cursor;
+
+  /* In the decimal format epochs are nobody's business. */
+  return cursor->seq <= state->last &&
+         (scheme->format == WEIR_CURSOR_DECIMAL ||
+          cursor->epoch == weir__state_epoch_of(state, cursor->seq)) &&
+         item->content.bare ==
+             (answer->ended != 0 && cursor->seq == answer->ended) &&
+         is_content_sound(history, scheme, item);
+}
+
+/* Whether event seq may follow event at: everything in between was declared to
+ * be gone. */
 static bool may_follow(const struct weir__history *history,
-                       const weir_answer *answer, uint64_t at, uint64_t seq,
-                       bool *hole) {
-  *hole = false;
-  if (seq <= at) {
-    return false;
+                       const weir_answer *answer, uint64_t at, uint64_t seq) {
+  return seq > at &&
+         (seq == at + 1 || weir__is_sparse(history) ||
+          seq - 1 <= answer->trimmed || seq - 1 <= answer->lost_through);
+}
+
+/* Check all events of an answer to a read of those after lo up to hi. */
+static int check_records(const struct weir__history *history,
+                         const struct weir__scheme *scheme,
+                         const weir_state *state, const weir_answer *answer,
+                         uint64_t lo, uint64_t hi) {
+  weir_record record;
+  struct item item;
+  size_t i;
+
+  for (i = 0; i < answer->record_count; ++i) {
+    if (!load_record(answer, i, &record) || record.seq > hi ||
+        !may_follow(history, answer, lo, record.seq)) {
+      return WEIR_ELOG;
+    }
+    make_item(&record, &item);
+    if (!is_item_sound(history, scheme, state, answer, &item)) {
+      return WEIR_ELOG;
+    }
+    lo = record.seq;
   }
-  if (seq == at + 1 || weir__is_sparse(history)) {
-    return true;
-  }
-  *hole = seq - 1 > answer->trimmed;
-  return seq - 1 <= answer->trimmed || seq - 1 <= answer->lost_through;
+  return WEIR_OK;
 }
 
 /* A page that stands for events after+1 to last: lost, or there are none. */
@@ -211,39 +254,34 @@ static void put_item(struct weir__out *out, const struct weir__scheme *scheme,
   }
 }
 
-/* The events of an answer from number *i on that follow one another without a
- * hole: how many bytes they need, and where they end. */
+/* The events of an answer from number i on that follow one another without a
+ * hole: where they end, and how much room they need. */
 static int measure(const struct weir__history *history,
                    const struct weir__scheme *scheme, const weir_answer *answer,
-                   uint64_t at, uint64_t upto, size_t *i, size_t *room) {
+                   size_t i, size_t *stop, size_t *room) {
+  const size_t from = i;
   struct weir__out out;
   struct item item;
-  bool hole = false;
-  size_t from = *i;
-  int rv;
+  uint64_t at;
 
   weir__out_init(&out, NULL, 0);
-  for (; *i < answer->record_count; *i += 1) {
-    rv = load_item(history, scheme, answer, *i, &item);
-    if (rv != WEIR_OK || item.cursor.seq > upto ||
-        !may_follow(history, answer, at, item.cursor.seq, &hole)) {
-      return WEIR_ELOG;
-    }
-    if (item.cursor.seq != at + 1 && !weir__is_sparse(history)) {
-      break;
-    }
+  do {
+    load_item(answer, i, &item);
     put_item(&out, scheme, &item);
     at = item.cursor.seq;
-  }
-  *room = out.len + (*i - from) * sizeof(struct weir__page_entry);
+    i += 1;
+  } while (i < answer->record_count &&
+           (weir__is_sparse(history) || seq_of(answer, i) == at + 1));
+  *stop = i;
+  *room = out.len + (i - from) * sizeof(struct weir__page_entry);
   return out.overflow ? WEIR_EOVERFLOW : WEIR_OK;
 }
 
 /* Make a page of the events from number i to before stop. */
 static int insert_run(struct weir__history *history,
                       const struct weir__scheme *scheme,
-                      const weir_answer *answer, uint64_t after, size_t room,
-                      size_t i, size_t stop) {
+                      const weir_answer *answer, uint64_t after, size_t i,
+                      size_t stop, size_t room) {
   struct weir__page *page;
   struct weir__out out;
   struct item item;
@@ -256,7 +294,7 @@ static int insert_run(struct weir__history *history,
   page->sparse = weir__is_sparse(history);
   page->unread = true;
   for (; i < stop; ++i) {
-    (void)load_item(history, scheme, answer, i, &item);
+    load_item(answer, i, &item);
     weir__out_init(&out, weir__page_bytes(page) + page->used,
                    weir__page_room(page));
     put_item(&out, scheme, &item);
@@ -267,6 +305,14 @@ static int insert_run(struct weir__history *history,
     weir__page_release(page);
   }
   return rv;
+}
+
+/* Event seq does not follow at immediately. What lies in between is lost, or
+ * (trimmed) will be known to be gone with the state. */
+static int insert_hole(struct weir__history *history, const weir_answer *answer,
+                       uint64_t at, uint64_t seq) {
+  return seq - 1 > answer->trimmed ? insert_empty(history, at, seq - 1, true)
+                                   : WEIR_OK;
 }
 
 /* What an answer does not have of lo+1 to hi, from at+1 on: it was too much for
@@ -287,34 +333,31 @@ static int finish_block(struct weir__history *history,
                                   : WEIR_ELOG;
 }
 
-/* Make pages of an answer's events, which are of lo+1 to hi. */
 int weir__intake_block(struct weir__history *history,
                        const struct weir__scheme *scheme,
+                       const struct weir__report *report,
                        const weir_answer *answer, uint64_t lo, uint64_t hi) {
+  const bool sparse = weir__is_sparse(history);
   uint64_t at = lo;
-  size_t room = 0;
-  size_t from;
-  size_t i = 0;
-  bool hole;
-  int rv = WEIR_OK;
+  uint64_t seq;
+  size_t room;
+  size_t stop;
+  size_t i;
+  int rv = check_records(history, scheme, &report->state, answer, lo, hi);
 
-  while (rv == WEIR_OK && i < answer->record_count) {
-    if (seq_of(answer, i) != at + 1 && !weir__is_sparse(history)) {
-      if (!may_follow(history, answer, at, seq_of(answer, i), &hole) ||
-          seq_of(answer, i) > hi) {
-        return WEIR_ELOG;
-      }
-      rv = hole ? insert_empty(history, at, seq_of(answer, i) - 1, true)
-                : WEIR_OK;
-      at = seq_of(answer, i) - 1;
+  for (i = 0; rv == WEIR_OK && i < answer->record_count; i = stop) {
+    seq = seq_of(answer, i);
+    if (!sparse && seq != at + 1) {
+      rv = insert_hole(history, answer, at, seq);
+      at = seq - 1;
     }
-    from = i;
+    stop = i;
     if (rv == WEIR_OK) {
-      rv = measure(history, scheme, answer, at, hi, &i, &room);
+      rv = measure(history, scheme, answer, i, &stop, &room);
     }
     if (rv == WEIR_OK) {
-      rv = insert_run(history, scheme, answer, at, room, from, i);
-      at = seq_of(answer, i - 1);
+      rv = insert_run(history, scheme, answer, at, i, stop, room);
+      at = seq_of(answer, stop - 1);
     }
   }
   return rv == WEIR_OK ? finish_block(history, answer, at, hi) : rv;
@@ -325,24 +368,18 @@ static int append_item(struct weir__history *history,
                        const struct weir__scheme *scheme,
                        const weir_answer *answer, size_t i) {
   struct item item;
-  bool hole;
-  int rv = load_item(history, scheme, answer, i, &item);
+  int rv = WEIR_OK;
 
-  if (rv != WEIR_OK || item.cursor.seq <= history->put) {
-    return rv;
+  load_item(answer, i, &item);
+  if (item.cursor.seq <= history->put) {
+    return WEIR_OK;
   }
-  if (!may_follow(history, answer, history->put, item.cursor.seq, &hole) ||
-      item.cursor.seq > answer->last) {
-    return WEIR_ELOG;
-  }
-  if (hole) {
-    rv = insert_empty(history, history->put, item.cursor.seq - 1, true);
+  if (!weir__is_sparse(history) && item.cursor.seq != history->put + 1) {
+    rv = insert_hole(history, answer, history->put, item.cursor.seq);
+    history->put = item.cursor.seq - 1;
   }
   if (rv != WEIR_OK) {
     return rv;
-  }
-  if (!weir__is_sparse(history)) {
-    history->put = item.cursor.seq - 1;
   }
   return item.frame != NULL
              ? weir__history_put_frame(history, &item.cursor, item.frame,
@@ -352,24 +389,25 @@ static int append_item(struct weir__history *history,
 
 int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
-                        const weir_answer *answer) {
-  enum weir__news news;
-  uint64_t seq = 0;
+                        const weir_answer *answer, uint64_t after) {
+  struct weir__report report;
   size_t i;
-  int rv = weir__intake_epochs(history, answer, &news);
+  int rv = weir__intake_check(history, answer, &report);
 
-  for (i = 0;
-       rv == WEIR_OK && news != WEIR__NEWS_NONE && i < answer->record_count;
-       ++i) {
-    /* Those that are here already may be repeated, but not in disorder. */
-    rv = seq_of(answer, i) > seq ? append_item(history, scheme, answer, i)
-                                 : WEIR_ELOG;
-    seq = seq_of(answer, i);
+  /* What another writer has done is taken in by numbers; its events are asked
+   * for when somebody wants them. */
+  if (rv == WEIR_OK && history->follow && report.news == WEIR__NEWS_STATE) {
+    rv = check_records(history, scheme, &report.state, answer, after,
+                       (uint64_t)WEIR_SEQ_MAX);
+    for (i = 0; rv == WEIR_OK && i < answer->record_count; ++i) {
+      rv = append_item(history, scheme, answer, i);
+    }
+    if (rv != WEIR_OK) {
+      weir__history_take_back(history, history->committed);
+    }
   }
-  if (rv != WEIR_OK) {
-    weir__history_take_back(history, history->committed);
-    return rv;
+  if (rv == WEIR_OK) {
+    weir__intake_adopt(history, &report);
   }
-  weir__intake_progress(history, answer, news);
-  return WEIR_OK;
+  return rv;
 }

@@ -15,33 +15,38 @@ enum weir__news {
   WEIR__NEWS_REWOUND /* that, and events that were known are no more */
 };
 
+/* The state of an answer, checked, and not taken over yet. */
+struct weir__report {
+  enum weir__news news;
+  weir_state state; /* the newest that is known: the answer's or ours */
+  uint64_t left;    /* REWOUND: of what was known, this is left */
+};
+
 /* Whether the numbers of this hub's log may have holes. */
 bool weir__is_sparse(const struct weir__history *history);
 
-/* Take over the epochs of an answer: before its events. WEIR_OK, WEIR_ENOMEM,
- * or WEIR_ELOG: it contradicts itself, or what was known. */
-int weir__intake_epochs(struct weir__history *history,
-                        const weir_answer *answer, enum weir__news *news);
+/* Check the state of an answer. WEIR_OK: it can be taken over. WEIR_ENOMEM, or
+ * WEIR_ELOG: it contradicts itself, or what was known. */
+int weir__intake_check(struct weir__history *history, const weir_answer *answer,
+                       struct weir__report *report);
 
-/* Take over how far the generation has come (of a history that follows) and
- * what is gone: after its events. Tells weir__floors.changed. */
-void weir__intake_progress(struct weir__history *history,
-                           const weir_answer *answer, enum weir__news news);
-
-/* Both: the state of an answer without events. */
-int weir__intake_adopt(struct weir__history *history,
-                       const weir_answer *answer);
+/* Take it over: the epochs, what is gone, and, of a history that follows, how
+ * far the generation has come. Tells weir__floors.changed. */
+void weir__intake_adopt(struct weir__history *history,
+                        const struct weir__report *report);
 
 /* Make pages of an answer's events, which are of lo+1 to hi. WEIR_OK,
  * WEIR_ELOG, or as weir__page_new. */
 int weir__intake_block(struct weir__history *history,
                        const struct weir__scheme *scheme,
+                       const struct weir__report *report,
                        const weir_answer *answer, uint64_t lo, uint64_t hi);
 
-/* Take in the answer to a read at the head of a history that follows: its
- * events, then its state. WEIR_OK, or an error as above. */
+/* Take in the answer to a read of what follows `after`, at the head: its state
+ * and, if that says no more than how far a history that follows has come, its
+ * events. WEIR_OK, or an error as above: nothing has happened. */
 int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
-                        const weir_answer *answer);
+                        const weir_answer *answer, uint64_t after);
 
 #endif /* WEIR__INTAKE_H */

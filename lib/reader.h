@@ -35,7 +35,8 @@ struct weir__claim {
   int32_t on_duplicate;
   uint32_t flags; /* WEIR_ATTACH_... */
   uint32_t retry;
-  bool looked; /* storage has been asked how far it is */
+  uint32_t look; /* storage has been asked how far it is: weir__tend_look */
+  bool looked;
   uint16_t text_len;
   uint16_t client_len;
   char text[]; /* of the cursor, then the client key */

@@ -145,7 +145,8 @@ void weir__registry_hint(struct weir__registry *registry, const void *key,
   if (generation != NULL && generation->phase == WEIR__KNOWN &&
       generation->history.follow && !generation->ended &&
       generation->reader_count != 0 && last > generation->history.committed) {
-    weir__tend_look(generation);
+    (void)weir__tend_look(generation);
+    weir__tend_advance(generation);
   }
 }
 

@@ -15,7 +15,8 @@ struct fetch {
   struct weir__scheme scheme;
   uint64_t lo;
   uint64_t hi;
-  int *result; /* of an answer that comes while storage is being called */
+  uint32_t rewinds; /* of the history when it was asked */
+  int *result;      /* of an answer that comes while storage is being called */
 };
 
 static void free_fetch(struct fetch *fetch) {
@@ -23,24 +24,34 @@ static void free_fetch(struct fetch *fetch) {
   weir__core_free(fetch->history->core, fetch, sizeof *fetch);
 }
 
+static int take_block(const struct fetch *fetch, const weir_answer *answer) {
+  struct weir__history *history = fetch->history;
+  struct weir__report report;
+  int rv = weir__intake_check(history, answer, &report);
+
+  /* If what was asked for has been lost meanwhile, and perhaps been replaced,
+   * those who still want something ask again. */
+  if (rv == WEIR_OK && report.news != WEIR__NEWS_REWOUND &&
+      fetch->rewinds == history->rewinds) {
+    rv = weir__intake_block(history, &fetch->scheme, &report, answer, fetch->lo,
+                            fetch->hi);
+  }
+  if (rv == WEIR_OK) {
+    weir__intake_adopt(history, &report);
+  }
+  return rv;
+}
+
 static void fetch_done(void *owner, int result, const weir_answer *answer,
                        struct weir__handle *handle) {
   struct fetch *fetch = owner;
   struct weir__history *history = fetch->history;
   struct weir__core *core = history->core;
-  enum weir__news news;
   int rv = result;
 
   (void)handle;
   if (result == WEIR_LOG_YES) {
-    rv = weir__intake_epochs(history, answer, &news);
-    if (rv == WEIR_OK) {
-      rv = weir__intake_block(history, &fetch->scheme, answer, fetch->lo,
-                              fetch->hi);
-    }
-    if (rv == WEIR_OK) {
-      weir__intake_progress(history, answer, news);
-    }
+    rv = take_block(fetch, answer);
   }
   if (fetch->result != NULL) {
     *fetch->result = rv;
@@ -116,6 +127,7 @@ static int start_fetch(struct weir__history *history,
   }
   fetch->history = history;
   fetch->scheme = *scheme;
+  fetch->rewinds = history->rewinds;
   fetch->result = &result;
   fetch->call = NULL;
   weir__link_init(&fetch->waiters);

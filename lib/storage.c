@@ -137,13 +137,67 @@ static int queue(struct weir__storage *storage, const weir_record *records,
   return WEIR_OK;
 }
 
-/* An answer to an append of numbers that this hub gave says what it has to. */
-static bool is_confirmed(const struct weir__storage *storage,
-                         const weir_answer *answer) {
-  return answer->epoch_count != 0 && answer->epochs != NULL &&
-         answer->epochs[answer->epoch_count - 1].epoch == storage->epoch &&
-         answer->last == storage->flying_last &&
-         answer->ended == (storage->flying_end ? answer->last : 0);
+/* Where an epoch stands in an answer; epoch_count if nowhere. */
+static size_t find_epoch(const weir_answer *answer, uint64_t epoch) {
+  size_t i = 0;
+
+  while (i < answer->epoch_count && answer->epochs[i].epoch != epoch) {
+    i += 1;
+  }
+  return i;
+}
+
+/* The answer to an append of numbers that this hub gave says what it has to. If
+ * another has taken over since, it says how far this hub came. */
+static bool confirms_numbers(const struct weir__storage *storage,
+                             const weir_answer *answer) {
+  const size_t i = find_epoch(answer, storage->flying_epoch);
+
+  return i < answer->epoch_count &&
+         answer->epochs[i].last == storage->flying_last &&
+         (answer->ended == storage->flying_last) == storage->flying_end;
+}
+
+/* That of an append of events that storage numbers. */
+static bool confirms_events(const struct weir__storage *storage,
+                            const weir_answer *answer) {
+  return answer->first != 0 && answer->first <= answer->last &&
+         storage->flying - 1 <= answer->last - answer->first &&
+         (answer->ended != 0 || !storage->flying_end);
+}
+
+/* Take in the answer to an append: WEIR_LOG_YES, or what it comes to. */
+static int take_append(struct weir__storage *storage, int result,
+                       const weir_answer *answer) {
+  struct weir__history *history = storage->history;
+  struct weir__report report;
+
+  if (result != WEIR_LOG_YES) {
+    return result;
+  }
+  if (weir__intake_check(history, answer, &report) != WEIR_OK ||
+      !(storage->shared ? confirms_events(storage, answer)
+                        : confirms_numbers(storage, answer))) {
+    return WEIR_EUNKNOWN;
+  }
+  if (storage->shared && report.news <= WEIR__NEWS_STATE &&
+      !weir__link_alone(&history->waiters)) {
+    /* Those who wait at the head want the events too. */
+    (void)weir__storage_look(storage);
+  } else {
+    weir__intake_adopt(history, &report);
+  }
+  return WEIR_LOG_YES;
+}
+
+/* The number that the first of the events got. Those of the others follow,
+ * unless numbers have holes. */
+static uint64_t first_number(const struct weir__storage *storage,
+                             uint64_t count, const weir_answer *answer) {
+  if (!storage->shared) {
+    return storage->flying_last - count + 1;
+  }
+  return count > 1 && weir__is_sparse(storage->history) ? 0 : answer->first;
 }
 
 static void append_done(void *owner, int result, const weir_answer *answer,
@@ -151,33 +205,24 @@ static void append_done(void *owner, int result, const weir_answer *answer,
   struct weir__storage *storage = owner;
   struct weir__history *history = storage->history;
   const uint64_t count = storage->flying;
-  uint64_t first = 0;
+  struct weir__report report;
 
   (void)handle;
+  result = take_append(storage, result, answer);
   storage->flying = 0;
-  if (result == WEIR_LOG_YES && !storage->shared) {
-    first = storage->flying_last - count + 1;
-    if (!is_confirmed(storage, answer) ||
-        weir__intake_adopt(history, answer) != WEIR_OK) {
-      result = WEIR_EUNKNOWN;
-    }
-  } else if (result == WEIR_LOG_YES) {
-    first = answer->first;
-    storage->look = true;
-    if (weir__intake_adopt(history, answer) != WEIR_OK) {
-      result = WEIR_EUNKNOWN;
-    }
-  }
   if (result == WEIR_LOG_YES) {
-    storage->owner->stored(storage, count, first);
+    storage->owner->stored(storage, count,
+                           first_number(storage, count, answer));
     return;
   }
   /* Of what came too late, storage says how far it is without it. */
   weir__history_take_back(history, history->committed);
-  if (answer != NULL && answer->epochs != NULL &&
-      (result == WEIR_EFENCED || result == WEIR_EENDED)) {
+  if (result == WEIR_EFENCED || result == WEIR_EENDED) {
     history->follow = true;
-    (void)weir__intake_adopt(history, answer);
+    if (answer != NULL &&
+        weir__intake_check(history, answer, &report) == WEIR_OK) {
+      weir__intake_adopt(history, &report);
+    }
   }
   storage->owner->refused(storage, result);
 }
@@ -200,6 +245,7 @@ static int send(struct weir__storage *storage, weir_record *records,
   struct weir__history *history = storage->history;
   uint32_t from = history->page_count;
   size_t i;
+  int rv;
 
   if (!storage->shared) {
     from = weir__history_index(history, records[0].seq - 1);
@@ -208,12 +254,17 @@ static int send(struct weir__storage *storage, weir_record *records,
     }
   }
   storage->flying = count;
+  storage->flying_epoch = records[0].epoch;
   storage->flying_last = records[count - 1].seq;
   storage->flying_end = (records[count - 1].flags & WEIR_RECORD_END) != 0;
-  return weir__log_append(
+  rv = weir__log_append(
       history->handle, records, count,
       from < history->page_count ? history->pages + from : NULL,
       history->page_count - from, append_done, storage, &storage->appending);
+  if (rv != WEIR_OK) {
+    storage->flying = 0;
+  }
+  return rv;
 }
 
 int weir__storage_append(struct weir__storage *storage, weir_record *records,
@@ -272,24 +323,56 @@ static int send_waiting(struct weir__storage *storage) {
   return rv;
 }
 
+/* Whether a yes to an open says what it has to. */
+static bool confirms_open(const struct weir__storage *storage,
+                          const weir_answer *answer) {
+  const size_t i = find_epoch(answer, storage->epoch);
+
+  switch (storage->mode) {
+    case WEIR_LOG_LOOKUP:
+      return true;
+    case WEIR_LOG_TAKE:
+      return (answer->shared != 0) == storage->shared &&
+             answer->epochs[0].epoch == storage->expect &&
+             (answer->ended != 0 || i < answer->epoch_count);
+    default:
+      return (answer->shared != 0) == storage->shared && i == 0 &&
+             answer->epoch_count == 1 && answer->last == 0;
+  }
+}
+
+/* Take in a yes to an open: WEIR_LOG_YES, or why that cannot be done. */
+static int take_open(struct weir__storage *storage, const weir_answer *answer,
+                     struct weir__handle *handle) {
+  struct weir__history *history = storage->history;
+  struct weir__report report;
+  int rv = weir__intake_check(history, answer, &report);
+
+  if (rv == WEIR_OK && !confirms_open(storage, answer)) {
+    rv = WEIR_ELOG;
+  }
+  if (rv != WEIR_OK) {
+    weir__handle_release(handle);
+    return rv;
+  }
+  weir__handle_release(history->handle);
+  history->handle = handle;
+  storage->shared = answer->shared != 0;
+  history->follow = true;
+  weir__intake_adopt(history, &report);
+  /* An owned stream is led by whoever has its newest epoch. */
+  history->follow = storage->shared || storage->mode == WEIR_LOG_LOOKUP ||
+                    weir__history_epoch(history) != storage->epoch;
+  return WEIR_LOG_YES;
+}
+
 static void open_done(void *owner, int result, const weir_answer *answer,
                       struct weir__handle *handle) {
   struct weir__storage *storage = owner;
-  struct weir__history *history = storage->history;
   const int mode = storage->mode;
 
   if (result == WEIR_LOG_YES) {
-    weir__handle_release(history->handle);
-    history->handle = handle;
-    storage->shared = answer->shared != 0;
-    history->follow = true;
-    result = weir__intake_adopt(history, answer);
-    if (result == WEIR_OK) {
-      result = WEIR_LOG_YES;
-      /* An owned stream is led by whoever has its newest epoch. */
-      history->follow = storage->shared || mode == WEIR_LOG_LOOKUP ||
-                        weir__history_epoch(history) != storage->epoch;
-    }
+    result = take_open(storage, answer, handle);
   }
   storage->mode = 0;
   storage->owner->opened(storage, mode, result, answer);
@@ -319,9 +402,11 @@ static void look_done(void *owner, int result, const weir_answer *answer,
   struct weir__scheme scheme;
 
   (void)handle;
+  storage->looks += 1;
   if (result == WEIR_LOG_YES) {
     storage->owner->scheme(storage, &scheme);
-    result = weir__intake_append(storage->history, &scheme, answer);
+    result = weir__intake_append(storage->history, &scheme, answer,
+                                 storage->look_after);
     result = result == WEIR_OK ? WEIR_LOG_YES : result;
   }
   storage->owner->looked(storage, result);
@@ -329,12 +414,23 @@ static void look_done(void *owner, int result, const weir_answer *answer,
 
 static void trim_done(void *owner, int result, const weir_answer *answer,
                       struct weir__handle *handle) {
-  struct weir__storage *storage = owner;
+  struct weir__history *history = ((struct weir__storage *)owner)->history;
+  struct weir__report report;
 
   (void)handle;
   if (result == WEIR_LOG_YES) {
-    (void)weir__intake_adopt(storage->history, answer);
+    result = weir__intake_check(history, answer, &report);
+    if (result == WEIR_OK) {
+      weir__intake_adopt(history, &report);
+    }
   }
+}
+
+/* Not while an append is under way that its epoch would fence: what becomes of
+ * that one is to be known first. */
+static bool may_open(const struct weir__storage *storage) {
+  return storage->mode != 0 && storage->asking == NULL &&
+         (storage->mode != WEIR_LOG_TAKE || storage->appending == NULL);
 }
 
 static bool may_look(const struct weir__storage *storage) {
@@ -349,12 +445,17 @@ static bool may_trim(const struct weir__storage *storage) {
 
 static bool may_send(const struct weir__storage *storage) {
   return storage->first != NULL && storage->appending == NULL &&
-         storage->asking == NULL;
+         storage->asking == NULL && storage->mode == 0;
 }
 
 bool weir__storage_wants(const struct weir__storage *storage) {
-  return (storage->mode != 0 && storage->asking == NULL) || may_send(storage) ||
-         may_look(storage) || may_trim(storage);
+  return may_open(storage) || may_send(storage) || may_look(storage) ||
+         may_trim(storage);
+}
+
+uint32_t weir__storage_look(struct weir__storage *storage) {
+  storage->look = true;
+  return storage->looks + (storage->reading != NULL ? 2 : 1);
 }
 
 int weir__storage_pump(struct weir__storage *storage, const void *key,
@@ -363,7 +464,7 @@ int weir__storage_pump(struct weir__storage *storage, const void *key,
   uint64_t trim;
   int rv = WEIR_OK;
 
-  if (storage->mode != 0 && storage->asking == NULL) {
+  if (may_open(storage)) {
     rv = start_open(storage, key, key_len, meta, meta_len);
   }
   if (rv == WEIR_OK && may_send(storage)) {
@@ -372,10 +473,11 @@ int weir__storage_pump(struct weir__storage *storage, const void *key,
   if (rv == WEIR_OK && may_look(storage)) {
     /* Whatever has been hinted up to now, this look will see. */
     storage->look = false;
-    rv = weir__log_read(history->handle, history->committed,
+    storage->look_after = history->committed;
+    rv = weir__log_read(history->handle, storage->look_after,
                         (uint64_t)WEIR_SEQ_MAX, LOOK_BYTES, look_done, storage,
                         &storage->reading);
-    storage->look = rv != WEIR_OK;
+    storage->look = storage->look || rv != WEIR_OK;
   }
   if (rv == WEIR_OK && may_trim(storage)) {
     trim = storage->trim;

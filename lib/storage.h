@@ -19,7 +19,7 @@ struct weir__storage_owner {
   void (*opened)(struct weir__storage *storage, int mode, int result,
                  const weir_answer *answer);
   /* The batch of `count` events is stored; the first has this number, or 0 if
-   * storage did not say. Not committed yet, unless storage leads. */
+   * that is not known. Not committed yet, unless storage leads. */
   void (*stored)(struct weir__storage *storage, uint64_t count, uint64_t first);
   /* It is not, or nobody knows. */
   void (*refused)(struct weir__storage *storage, int result);
@@ -42,15 +42,22 @@ struct weir__storage {
   uint64_t trim;   /* a trim up to here is wanted */
   struct weir__entry *first; /* events that wait for the batch under way */
   struct weir__entry *last;
-  uint64_t waiting;     /* how many */
-  uint64_t flying;      /* how many the batch under way has */
-  uint64_t flying_last; /* the number of its last */
-  bool flying_end;      /* which is the end */
+  uint64_t waiting;      /* how many */
+  uint64_t flying;       /* how many the batch under way has */
+  uint64_t flying_epoch; /* what gave their numbers */
+  uint64_t flying_last;  /* the number of its last */
+  bool flying_end;       /* which is the end */
+  uint64_t look_after;   /* what the look under way asked for */
+  uint32_t looks;        /* that have come to an end */
 };
 
 void weir__storage_init(struct weir__storage *storage,
                         const struct weir__storage_owner *owner,
                         struct weir__history *history);
+
+/* Have a look at the head, begun after this. Returns what `looks` will be when
+ * it has come to an end. */
+uint32_t weir__storage_look(struct weir__storage *storage);
 
 /* Lose interest in what is under way, and drop what waits. */
 void weir__storage_free(struct weir__storage *storage);

@@ -3,8 +3,8 @@
 
 #define NEVER ((uint64_t)WEIR_NEVER)
 
-/* ms to the next try of what there was no memory for. */
-#define AGAIN 1000
+/* ms to the next bark of a watchdog that could not bite for want of memory. */
+#define BARK_AGAIN 1000
 
 static struct weir__generation *generation_of(struct weir__storage *storage) {
   return weir__owner(storage, struct weir__backing, storage)->generation;
@@ -57,16 +57,21 @@ int weir__tend_take(struct weir__generation *generation) {
   return WEIR_OK;
 }
 
-bool weir__tend_is_looking(const struct weir__generation *generation) {
-  const struct weir__backing *backing = generation->backing;
-
-  return backing != NULL &&
-         (backing->storage.look || backing->storage.reading != NULL);
+uint32_t weir__tend_look(struct weir__generation *generation) {
+  weir__generation_touch(generation);
+  return weir__storage_look(&generation->backing->storage);
 }
 
-void weir__tend_look(struct weir__generation *generation) {
-  generation->backing->storage.look = true;
-  weir__tend_advance(generation);
+bool weir__tend_has_looked(const struct weir__generation *generation,
+                           uint32_t look) {
+  /* The count of looks goes round. */
+  return generation->backing->storage.looks - look < UINT32_MAX / 2;
+}
+
+/* There is an end to be logged as soon as this hub may write. */
+static bool owes_end(const struct weir__generation *generation) {
+  return generation->broken ||
+         (generation->backing != NULL && generation->backing->will != NULL);
 }
 
 /* Look again in a while, as long as somebody waits for what others write. */
@@ -75,10 +80,19 @@ static void look_later(struct weir__generation *generation) {
   const bool wanted = generation->reader_count != 0 && after != 0 &&
                       generation->history.follow && !generation->ended;
 
-  if (!generation->broken) {
+  if (!owes_end(generation)) {
     weir__generation_set_time(
         generation, WEIR__AT_CHECK,
         wanted ? weir__later(generation->core->now, after) : NEVER);
+  }
+}
+
+/* Others write it, and somebody here reads it: look now, and then again. */
+static void begin_looking(struct weir__generation *generation) {
+  if (generation->history.follow && !generation->ended &&
+      generation->reader_count != 0) {
+    look_later(generation);
+    (void)weir__tend_look(generation);
   }
 }
 
@@ -88,11 +102,7 @@ void weir__tend_joined(struct weir__generation *generation) {
     return;
   }
   weir__generation_set_time(generation, WEIR__AT_ABANDONED, NEVER);
-  if (generation->history.follow && !generation->ended) {
-    look_later(generation);
-    generation->backing->storage.look = true;
-    weir__generation_touch(generation);
-  }
+  begin_looking(generation);
 }
 
 void weir__tend_left(struct weir__generation *generation) {
@@ -118,10 +128,12 @@ int weir__tend_cancel(struct weir__generation *generation, const char *reason) {
   if (rv == WEIR_OK) {
     rv = weir__publish_done(generation, reason);
   } else {
-    generation->backing->will = reason;
     rv = weir__tend_is_taking(generation) ? WEIR_OK
                                           : weir__tend_take(generation);
-    weir__generation_touch(generation);
+    if (rv == WEIR_OK) {
+      generation->backing->will = reason;
+      weir__generation_touch(generation);
+    }
   }
   if (rv == WEIR_OK) {
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
@@ -177,6 +189,9 @@ void weir__tend_advance(struct weir__generation *generation) {
     weir__generation_touch(generation);
     return;
   }
+  if (core->gone) {
+    return;
+  }
   weir__generation_hold(generation);
   do {
     backing->dirty = false;
@@ -191,9 +206,8 @@ void weir__tend_advance(struct weir__generation *generation) {
                               generation->node.key_len, meta, meta_len);
     }
   } while (rv == WEIR_OK && backing->dirty && !core->gone);
-  if (rv == WEIR_ENOMEM) {
-    weir__generation_set_time(generation, WEIR__AT_CHECK,
-                              weir__later(core->now, AGAIN));
+  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+    weir__generation_again(generation);
   }
   weir__generation_release(generation);
 }
@@ -231,6 +245,11 @@ static int read_settings(struct weir__generation *generation,
   } else {
     rv = weir__settings_read(core, answer->meta, answer->meta_len,
                              core->settings, &settings);
+  }
+  if (rv == WEIR_OK &&
+      settings->shared != generation->backing->storage.shared) {
+    weir__settings_release(core, settings);
+    rv = WEIR_ELOG;
   }
   if (rv == WEIR_OK) {
     generation->settings = settings;
@@ -270,7 +289,7 @@ static void opened(struct weir__storage *storage, int mode, int result,
     }
     generation->fault =
         result == WEIR_ENOENT && mode == WEIR_LOG_LOOKUP ? WEIR_OK : result;
-    if (generation->broken) {
+    if (owes_end(generation)) {
       weir__generation_retry(generation);
     }
   }
@@ -282,11 +301,17 @@ static void stored(struct weir__storage *storage, uint64_t count,
   struct weir__generation *generation = generation_of(storage);
   const uint64_t last = first + count - 1;
 
-  if (!storage->shared) {
+  /* If another has taken over since, how far it is comes from storage. */
+  if (!storage->history->follow) {
     weir__generation_commit(generation, last, storage->flying_end ? last : 0);
   }
   weir__generation_settle_receipts(generation, count, first, WEIR_OK);
-  if (weir__storage_wants(storage) || generation->backing->will != NULL) {
+  if (generation->fenced && !storage->shared) {
+    weir__generation_settle_receipts(
+        generation, generation->backing->put - generation->backing->stored, 0,
+        WEIR_EFENCED);
+  }
+  if (weir__storage_wants(storage) || owes_end(generation)) {
     weir__generation_touch(generation);
   }
 }
@@ -308,13 +333,11 @@ static void refused(struct weir__storage *storage, int result) {
   weir__generation_settle_receipts(
       generation, generation->backing->put - generation->backing->stored, 0,
       result);
-  generation->history.follow = true;
-  storage->look = true;
-  if (!generation->ended) {
-    generation->ending = false;
+  generation->ending = generation->ended;
+  if (!generation->ended && !storage->shared) {
     weir__generation_fence(generation);
   }
-  weir__generation_touch(generation);
+  (void)weir__tend_look(generation);
 }
 
 /* The look at the head has come to an end. Without an answer those who wait
@@ -324,8 +347,8 @@ static void looked(struct weir__storage *storage, int result) {
   struct weir__core *core = generation->core;
   struct weir__link *waiters = &generation->history.waiters;
 
+  generation->backing->unseen = result == WEIR_LOG_YES ? WEIR_OK : result;
   if (result != WEIR_LOG_YES) {
-    generation->fault = result;
     while (!weir__link_alone(waiters)) {
       core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
                          result);
@@ -346,19 +369,25 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
   struct weir__generation *generation = of_history(history);
   struct weir__core *core = generation->core;
 
-  weir__generation_set_time(generation, WEIR__AT_AGE,
-                            weir__history_limit(history));
-  if (history->follow && generation->wrote && !generation->settings->shared &&
-      !generation->fenced && !weir__tend_is_taking(generation)) {
-    weir__generation_fence(generation);
-  }
   if (rewound) {
     core->floors->rewind(generation, history->committed);
+    return;
   }
+  weir__generation_set_time(generation, WEIR__AT_AGE,
+                            weir__history_limit(history));
   /* While it is being opened, its settings may not be known yet. */
-  if (history->ended != 0 && !generation->ended &&
-      generation->phase == WEIR__KNOWN) {
-    weir__generation_ended(generation);
+  if (generation->phase != WEIR__KNOWN) {
+    return;
+  }
+  if (history->ended != 0) {
+    if (!generation->ended) {
+      weir__generation_ended(generation);
+    }
+  } else if (history->follow && generation->wrote && !generation->fenced &&
+             !generation->settings->shared &&
+             !weir__tend_is_taking(generation)) {
+    weir__generation_fence(generation);
+    begin_looking(generation);
   }
 }
 
@@ -395,21 +424,18 @@ static void bark(struct weir__generation *generation, unsigned dog) {
                               dog == WEIR__LIFETIME    ? WEIR__AT_LIFETIME
                               : dog == WEIR__ABANDONED ? WEIR__AT_ABANDONED
                                                        : WEIR__AT_EVENT,
-                              weir__later(generation->core->now, AGAIN));
+                              weir__later(generation->core->now, BARK_AGAIN));
   }
   weir__tend_after(generation);
 }
 
 static void check(struct weir__generation *generation) {
-  if (generation->broken) {
-    if (!weir__tend_is_taking(generation) &&
-        weir__tend_take(generation) != WEIR_OK) {
-      weir__generation_retry(generation);
-    }
-  } else {
-    look_later(generation);
-    generation->backing->storage.look =
-        generation->reader_count != 0 && generation->history.follow;
+  if (!owes_end(generation)) {
+    begin_looking(generation);
+  } else if (!generation->settings->shared &&
+             !weir__tend_is_taking(generation) &&
+             weir__tend_take(generation) != WEIR_OK) {
+    weir__generation_retry(generation);
   }
   weir__tend_advance(generation);
 }
@@ -428,6 +454,9 @@ static void expire(struct weir__generation *generation, unsigned what) {
       break;
     case WEIR__AT_CHECK:
       check(generation);
+      break;
+    case WEIR__AT_AGAIN:
+      weir__tend_advance(generation);
       break;
     case WEIR__AT_AGE:
       weir__generation_set_time(generation, WEIR__AT_AGE,

@@ -26,9 +26,11 @@ void weir__tend_advance(struct weir__generation *generation);
 /* Advance if something has come up. The last line of what may call storage. */
 void weir__tend_after(struct weir__generation *generation);
 
-/* Have a look at storage. Readers who wait for what it says: _is_looking. */
-void weir__tend_look(struct weir__generation *generation);
-bool weir__tend_is_looking(const struct weir__generation *generation);
+/* Have a look at storage, begun after this: see weir__storage_look. Whether it
+ * has come to an end. */
+uint32_t weir__tend_look(struct weir__generation *generation);
+bool weir__tend_has_looked(const struct weir__generation *generation,
+                           uint32_t look);
 
 /* End it with a static reason, telling its producers to stop: at once, or as
  * soon as this hub may write it. WEIR_OK, or as weir_stream_end. */
