@@ -142,7 +142,7 @@ static int load_log(const weir_log *callers, weir_log *log) {
   }
   if (weir__load(log, sizeof *log, callers) != WEIR_OK || log->open == NULL ||
       log->append == NULL || log->read == NULL || log->trim == NULL ||
-      log->close == NULL || (log->flags & ~WEIR_LOG_SPARSE) != 0) {
+      log->close == NULL || (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0) {
     return WEIR_EINVAL;
   }
   return WEIR_OK;

@@ -169,7 +169,8 @@ static bool is_content_sound(const struct weir__history *history,
   const uint64_t limit = history->core->options.max_event_bytes;
 
   if (item->frame != NULL) {
-    return weir__check_frame(scheme, &item->cursor, item->frame,
+    return (history->core->log.flags & WEIR_LOG_CHECKED) != 0 ||
+           weir__check_frame(scheme, &item->cursor, item->frame,
                              item->frame_len);
   }
   return (content->type != NULL || content->type_len == 0) &&

@@ -137,6 +137,10 @@ typedef struct weir_answer {
  * nothing is missing; weir then checks their order alone. */
 #define WEIR_LOG_SPARSE 0x1u
 
+/** weir_log.flags: storage guards its frames with checksums of its own; weir
+ * then sends them as they are without looking through them. */
+#define WEIR_LOG_CHECKED 0x2u
+
 /**
  * A log. The struct is copied; what user points to outlives the hub and every
  * handle of it.
@@ -144,7 +148,7 @@ typedef struct weir_answer {
 typedef struct weir_log {
   size_t size; /**< of this struct */
   void *user;
-  uint32_t flags;    /**< WEIR_LOG_SPARSE */
+  uint32_t flags;    /**< WEIR_LOG_SPARSE, WEIR_LOG_CHECKED */
   uint32_t deadline; /**< ms that a call may take; 0 is 10,000 */
 
   /** Look up, take over or create a generation: see weir_log_open. */

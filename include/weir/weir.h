@@ -10,6 +10,7 @@
 #include <weir/http.h>
 #include <weir/hub.h>
 #include <weir/log.h>
+#include <weir/log_file.h>
 #include <weir/stream.h>
 #include <weir/subscriber.h>
 

@@ -1,0 +1,122 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "crc32c.h"
+
+#include <string.h>
+
+/* The polynomial, its bits reversed. */
+#define POLYNOMIAL UINT32_C(0x82f63b78)
+
+static uint32_t load_le(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+/* Slicing by 8 (Kounavis and Berry, 2005). */
+static uint32_t update_by_table(const struct weir__crc32c *crc32c, uint32_t crc,
+                                const void *bytes, size_t len) {
+  const uint32_t(*table)[256] = crc32c->table;
+  const unsigned char *p = bytes;
+  uint32_t high;
+
+  crc = ~crc;
+  for (; len >= 8; len -= 8, p += 8) {
+    crc ^= load_le(p);
+    high = load_le(p + 4);
+    crc = table[7][crc & 0xff] ^ table[6][crc >> 8 & 0xff] ^
+          table[5][crc >> 16 & 0xff] ^ table[4][crc >> 24] ^
+          table[3][high & 0xff] ^ table[2][high >> 8 & 0xff] ^
+          table[1][high >> 16 & 0xff] ^ table[0][high >> 24];
+  }
+  for (; len != 0; --len, ++p) {
+    crc = table[0][(crc ^ *p) & 0xff] ^ crc >> 8;
+  }
+  return ~crc;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <nmmintrin.h>
+
+static uint64_t load_word(const unsigned char *p) {
+  uint64_t word;
+
+  memcpy(&word, p, sizeof word);
+  return word;
+}
+
+__attribute__((target("sse4.2"))) static uint32_t update_by_instruction(
+    const struct weir__crc32c *crc32c, uint32_t crc, const void *bytes,
+    size_t len) {
+  const unsigned char *p = bytes;
+  uint64_t sum = ~crc;
+
+  (void)crc32c;
+  sum &= UINT32_MAX;
+  for (; len >= 8; len -= 8, p += 8) {
+    sum = _mm_crc32_u64(sum, load_word(p));
+  }
+  for (; len != 0; --len, ++p) {
+    sum = _mm_crc32_u8((uint32_t)sum, *p);
+  }
+  return ~(uint32_t)sum;
+}
+
+static int has_instruction(void) {
+  return __builtin_cpu_supports("sse4.2");
+}
+
+#elif defined(__ARM_FEATURE_CRC32)
+
+#include <arm_acle.h>
+
+static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
+                                      uint32_t crc, const void *bytes,
+                                      size_t len) {
+  const unsigned char *p = bytes;
+  uint64_t word;
+
+  (void)crc32c;
+  crc = ~crc;
+  for (; len >= 8; len -= 8, p += 8) {
+    memcpy(&word, p, sizeof word);
+    crc = __crc32cd(crc, word);
+  }
+  for (; len != 0; --len, ++p) {
+    crc = __crc32cb(crc, *p);
+  }
+  return ~crc;
+}
+
+static int has_instruction(void) {
+  return 1;
+}
+
+#else
+
+#define update_by_instruction update_by_table
+
+static int has_instruction(void) {
+  return 0;
+}
+
+#endif
+
+void weir__crc32c_init(struct weir__crc32c *crc32c, int portable) {
+  uint32_t crc;
+  unsigned i;
+  int bit;
+
+  for (i = 0; i < 256; ++i) {
+    crc = i;
+    for (bit = 0; bit < 8; ++bit) {
+      crc = (crc & 1) != 0 ? crc >> 1 ^ POLYNOMIAL : crc >> 1;
+    }
+    crc32c->table[0][i] = crc;
+  }
+  for (i = 256; i < 8 * 256; ++i) {
+    crc = crc32c->table[i / 256 - 1][i % 256];
+    crc32c->table[i / 256][i % 256] = crc >> 8 ^ crc32c->table[0][crc & 0xff];
+  }
+  crc32c->update =
+      !portable && has_instruction() ? update_by_instruction : update_by_table;
+}

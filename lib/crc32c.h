@@ -1,0 +1,27 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__CRC32C_H
+#define WEIR__CRC32C_H
+
+/* CRC-32C (Castagnoli; RFC 3720, appendix B.4): by the processor's instruction
+ * where it has one, which is found out when a table is made, else by tables. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct weir__crc32c {
+  uint32_t (*update)(const struct weir__crc32c *crc32c, uint32_t crc,
+                     const void *bytes, size_t len);
+  uint32_t table[8][256];
+};
+
+/* portable: not the instruction, even if there is one. */
+void weir__crc32c_init(struct weir__crc32c *crc32c, int portable);
+
+/* Go on with a CRC; that of nothing is 0. */
+static inline uint32_t weir__crc32c(const struct weir__crc32c *crc32c,
+                                    uint32_t crc, const void *bytes,
+                                    size_t len) {
+  return crc32c->update(crc32c, crc, bytes, len);
+}
+
+#endif /* WEIR__CRC32C_H */

@@ -1,0 +1,247 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "file_format.h"
+
+#include <string.h>
+
+#include <weir/base.h>
+
+static const char head_magic[8] = {'w', 'e', 'i', 'r', 'l', 'o', 'g', '\n'};
+static const char trailer_magic[8] = {'w', 'e', 'i', 'r', 'e', 'n', 'd', '\n'};
+
+uint32_t weir__le32(const unsigned char *bytes) {
+  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
+         (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+void weir__put_le32(unsigned char *bytes, uint32_t number) {
+  bytes[0] = (unsigned char)(number & 0xff);
+  bytes[1] = (unsigned char)(number >> 8 & 0xff);
+  bytes[2] = (unsigned char)(number >> 16 & 0xff);
+  bytes[3] = (unsigned char)(number >> 24);
+}
+
+static uint64_t le64(const unsigned char *bytes) {
+  return (uint64_t)weir__le32(bytes) | (uint64_t)weir__le32(bytes + 4) << 32;
+}
+
+static void put_le64(unsigned char *bytes, uint64_t number) {
+  weir__put_le32(bytes, (uint32_t)(number & UINT32_MAX));
+  weir__put_le32(bytes + 4, (uint32_t)(number >> 32));
+}
+
+static uint16_t le16(const unsigned char *bytes) {
+  return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static void put_le16(unsigned char *bytes, uint16_t number) {
+  bytes[0] = (unsigned char)(number & 0xff);
+  bytes[1] = (unsigned char)(number >> 8);
+}
+
+void weir__head_write(const struct weir__crc32c *crc,
+                      const struct weir__head *head,
+                      unsigned char bytes[WEIR__HEAD_SIZE]) {
+  memset(bytes, 0, WEIR__HEAD_SIZE);
+  memcpy(bytes, head_magic, sizeof head_magic);
+  weir__put_le32(bytes + 8, head->version);
+  put_le64(bytes + 16, head->number);
+  put_le64(bytes + 24, head->salt);
+  put_le64(bytes + 32, head->made);
+  weir__put_le32(bytes + 12, weir__crc32c(crc, 0, bytes + 16, 48));
+}
+
+int weir__head_read(const struct weir__crc32c *crc,
+                    const unsigned char bytes[WEIR__HEAD_SIZE],
+                    struct weir__head *head) {
+  if (memcmp(bytes, head_magic, sizeof head_magic) != 0) {
+    return WEIR_EIO;
+  }
+  head->version = weir__le32(bytes + 8);
+  if (head->version != WEIR__FILE_VERSION) {
+    return WEIR_EFORMAT;
+  }
+  if (weir__le32(bytes + 12) != weir__crc32c(crc, 0, bytes + 16, 48)) {
+    return WEIR_EIO;
+  }
+  head->number = le64(bytes + 16);
+  head->salt = le64(bytes + 24);
+  head->made = le64(bytes + 32);
+  return WEIR_OK;
+}
+
+/* The checksum of a record's head: of its bytes behind this one, of where it
+ * stands, and of the segment's salt, so that what lies around from elsewhere,
+ * or was sent by somebody who wished that it did, is no record. */
+static uint32_t head_crc(const struct weir__crc32c *crc, uint64_t salt,
+                         uint64_t at, const unsigned char *bytes) {
+  unsigned char place[16];
+
+  put_le64(place, salt);
+  put_le64(place + 8, at);
+  return weir__crc32c(crc, weir__crc32c(crc, 0, place, sizeof place), bytes + 4,
+                      WEIR__RECORD_SIZE - 4);
+}
+
+void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
+                        uint64_t at, const struct weir__file_record *record,
+                        unsigned char *bytes) {
+  weir__put_le32(bytes + 4,
+                 weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE, record->size));
+  weir__put_le32(bytes + 8, record->size);
+  bytes[12] = record->kind;
+  bytes[13] = record->flags;
+  bytes[14] = 0;
+  bytes[15] = 0;
+  weir__put_le32(bytes + 16, record->left);
+  weir__put_le32(bytes + 20, 0);
+  put_le64(bytes + 24, record->generation);
+  put_le64(bytes + 32, record->epoch);
+  put_le64(bytes + 40, record->seq);
+  put_le64(bytes + 48, record->time);
+  put_le64(bytes + 56, record->synced);
+  weir__put_le32(bytes, head_crc(crc, salt, at, bytes));
+}
+
+bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
+                       uint64_t at, const unsigned char *bytes,
+                       struct weir__file_record *record) {
+  record->kind = bytes[12];
+  /* Most of what is none is told at a glance. */
+  if (record->kind < WEIR__RECORD_EVENT || record->kind > WEIR__RECORD_TRIM ||
+      weir__le32(bytes) != head_crc(crc, salt, at, bytes)) {
+    return false;
+  }
+  record->size = weir__le32(bytes + 8);
+  record->flags = bytes[13];
+  record->left = weir__le32(bytes + 16);
+  record->generation = le64(bytes + 24);
+  record->epoch = le64(bytes + 32);
+  record->seq = le64(bytes + 40);
+  record->time = le64(bytes + 48);
+  record->synced = le64(bytes + 56);
+  return true;
+}
+
+bool weir__record_is_whole(const struct weir__crc32c *crc,
+                           const unsigned char *bytes,
+                           const struct weir__file_record *record) {
+  return weir__le32(bytes + 4) ==
+         weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE, record->size);
+}
+
+size_t weir__state_size(const struct weir__file_state *state) {
+  return WEIR__STATE_SIZE + state->epoch_count * (size_t)16 + state->key_len +
+         state->meta_len;
+}
+
+void weir__epoch_write(const weir_epoch *epoch, unsigned char bytes[16]) {
+  put_le64(bytes, epoch->epoch);
+  put_le64(bytes + 8, epoch->last);
+}
+
+void weir__state_write(const struct weir__file_state *state,
+                       unsigned char *bytes) {
+  put_le16(bytes, state->key_len);
+  put_le16(bytes + 2, state->meta_len);
+  weir__put_le32(bytes + 4, state->epoch_count);
+  put_le64(bytes + 8, state->order);
+  put_le64(bytes + 16, state->trimmed);
+  put_le64(bytes + 24, state->last);
+  put_le64(bytes + 32, state->ended);
+  put_le64(bytes + 40, state->ended_at);
+  put_le64(bytes + 48, 0);
+  bytes += WEIR__STATE_SIZE;
+  memcpy(bytes, state->epochs, state->epoch_count * (size_t)16);
+  bytes += state->epoch_count * (size_t)16;
+  memcpy(bytes, state->key, state->key_len);
+  bytes += state->key_len;
+  if (state->meta_len != 0) {
+    memcpy(bytes, state->meta, state->meta_len);
+  }
+}
+
+bool weir__state_read(const unsigned char *bytes, size_t len,
+                      struct weir__file_state *state) {
+  if (len < WEIR__STATE_SIZE) {
+    return false;
+  }
+  state->key_len = le16(bytes);
+  state->meta_len = le16(bytes + 2);
+  state->epoch_count = weir__le32(bytes + 4);
+  state->order = le64(bytes + 8);
+  state->trimmed = le64(bytes + 16);
+  state->last = le64(bytes + 24);
+  state->ended = le64(bytes + 32);
+  state->ended_at = le64(bytes + 40);
+  if (state->epoch_count == 0 || state->epoch_count > WEIR__EPOCHS_MOST ||
+      weir__state_size(state) != len) {
+    return false;
+  }
+  state->epochs = bytes + WEIR__STATE_SIZE;
+  state->key = state->epochs + state->epoch_count * (size_t)16;
+  state->meta = (const unsigned char *)state->key + state->key_len;
+  return true;
+}
+
+void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
+                       weir_epoch *epoch) {
+  epoch->epoch = le64(state->epochs + i * (size_t)16);
+  epoch->last = le64(state->epochs + i * (size_t)16 + 8);
+}
+
+void weir__entry_write(const struct weir__entry_of_directory *entry,
+                       unsigned char bytes[WEIR__ENTRY_SIZE]) {
+  put_le64(bytes, entry->generation);
+  put_le64(bytes + 8, entry->first);
+  put_le64(bytes + 16, entry->last);
+  put_le64(bytes + 24, entry->previous);
+  put_le64(bytes + 32, entry->positions);
+  put_le64(bytes + 40, entry->state);
+  weir__put_le32(bytes + 48, entry->state_size);
+  weir__put_le32(bytes + 52, entry->crc);
+  put_le64(bytes + 56, 0);
+}
+
+void weir__entry_read(const unsigned char bytes[WEIR__ENTRY_SIZE],
+                      struct weir__entry_of_directory *entry) {
+  entry->generation = le64(bytes);
+  entry->first = le64(bytes + 8);
+  entry->last = le64(bytes + 16);
+  entry->previous = le64(bytes + 24);
+  entry->positions = le64(bytes + 32);
+  entry->state = le64(bytes + 40);
+  entry->state_size = weir__le32(bytes + 48);
+  entry->crc = weir__le32(bytes + 52);
+}
+
+void weir__trailer_write(const struct weir__crc32c *crc,
+                         const struct weir__trailer *trailer,
+                         unsigned char bytes[WEIR__TRAILER_SIZE]) {
+  memcpy(bytes, trailer_magic, sizeof trailer_magic);
+  put_le64(bytes + 16, trailer->salt);
+  put_le64(bytes + 24, trailer->directory);
+  put_le64(bytes + 32, trailer->entries);
+  put_le64(bytes + 40, trailer->data_end);
+  put_le64(bytes + 48, trailer->newest);
+  put_le64(bytes + 56, 0);
+  weir__put_le32(bytes + 12, trailer->crc);
+  weir__put_le32(bytes + 8,
+                 weir__crc32c(crc, 0, bytes + 12, WEIR__TRAILER_SIZE - 12));
+}
+
+bool weir__trailer_read(const struct weir__crc32c *crc,
+                        const unsigned char bytes[WEIR__TRAILER_SIZE],
+                        struct weir__trailer *trailer) {
+  if (memcmp(bytes, trailer_magic, sizeof trailer_magic) != 0 ||
+      weir__le32(bytes + 8) !=
+          weir__crc32c(crc, 0, bytes + 12, WEIR__TRAILER_SIZE - 12)) {
+    return false;
+  }
+  trailer->crc = weir__le32(bytes + 12);
+  trailer->salt = le64(bytes + 16);
+  trailer->directory = le64(bytes + 24);
+  trailer->entries = le64(bytes + 32);
+  trailer->data_end = le64(bytes + 40);
+  trailer->newest = le64(bytes + 48);
+  return true;
+}

@@ -1,0 +1,156 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__FILE_FORMAT_H
+#define WEIR__FILE_FORMAT_H
+
+/* The bytes of a log's files, as weir_log_file(5) has them; nothing here
+ * touches a file. Numbers have their least byte first, whatever the machine.
+ *
+ * A segment is a head, then records, each aligned to 8 bytes, then zeros. One
+ * that is closed has, instead of the zeros, an index: for every stream in it
+ * where its events are and how it stood, a directory of those, and a trailer at
+ * its very end. */
+
+#include <stdbool.h>
+
+#include <weir/cursor.h>
+
+#include "crc32c.h"
+
+#define WEIR__FILE_VERSION 1
+
+#define WEIR__HEAD_SIZE 64
+#define WEIR__RECORD_SIZE 64 /* of a record's own head */
+#define WEIR__ENTRY_SIZE 64  /* of the directory */
+#define WEIR__TRAILER_SIZE 64
+#define WEIR__STATE_SIZE 56 /* without epochs, key and meta */
+
+/* Where a record's payload may end at most: offsets are kept in units of 8. */
+#define WEIR__SEGMENT_MOST UINT64_C(0x400000000)
+
+/* Epochs that a stream remembers. */
+#define WEIR__EPOCHS_MOST 64
+
+struct weir__head {
+  uint32_t version;
+  uint64_t number; /* of the segment, from 1 */
+  uint64_t salt; /* 64 random bits: only they make a checksum come out right */
+  uint64_t made; /* ms since 1970 */
+};
+
+enum weir__record_kind {
+  WEIR__RECORD_EVENT = 1, /* payload: the frame */
+  WEIR__RECORD_STATE = 2, /* payload: a whole state; a stream begins with one */
+  WEIR__RECORD_TAKE = 3,  /* seq is the last of all epochs before */
+  WEIR__RECORD_TRIM = 4   /* events up to seq are gone */
+};
+
+struct weir__file_record {
+  uint32_t size; /* of the payload */
+  uint8_t kind;
+  uint8_t flags; /* WEIR_RECORD_... */
+  uint32_t left; /* records of the same batch that follow */
+  uint64_t generation;
+  uint64_t epoch;
+  uint64_t seq;
+  uint64_t time;   /* ms since 1970 */
+  uint64_t synced; /* of this segment, when the record was made */
+};
+
+/* A stream as a whole. Points to what is somebody else's. */
+struct weir__file_state {
+  const void *key;
+  const void *meta;
+  uint16_t key_len;
+  uint16_t meta_len;
+  uint32_t epoch_count;
+  const unsigned char *epochs; /* as they stand in the file */
+  uint64_t order; /* of generations: a later one has a greater number */
+  uint64_t trimmed;
+  uint64_t last;
+  uint64_t ended;
+  uint64_t ended_at; /* ms since 1970 */
+};
+
+struct weir__entry_of_directory {
+  uint64_t generation;
+  uint64_t first; /* number of the first event here; last + 1: there is none */
+  uint64_t last;
+  uint64_t previous;  /* segment with events before these; 0: none */
+  uint64_t positions; /* where the offsets are: 4 bytes each, in units of 8 */
+  uint64_t state;     /* where the state is */
+  uint32_t state_size;
+  uint32_t crc; /* of both */
+};
+
+struct weir__trailer {
+  uint64_t salt;
+  uint64_t directory; /* where it is */
+  uint64_t entries;
+  uint64_t data_end; /* where the records end */
+  uint64_t newest;   /* time of the newest record */
+  uint32_t crc;      /* of the directory */
+};
+
+static inline uint64_t weir__align8(uint64_t n) {
+  return (n + 7) & ~UINT64_C(7);
+}
+
+/* Bytes of a record with so much payload. */
+static inline uint64_t weir__record_length(uint32_t payload) {
+  return weir__align8(WEIR__RECORD_SIZE + (uint64_t)payload);
+}
+
+void weir__head_write(const struct weir__crc32c *crc,
+                      const struct weir__head *head,
+                      unsigned char bytes[WEIR__HEAD_SIZE]);
+
+/* WEIR_OK; WEIR_EFORMAT: another version; WEIR_EIO: it is damaged. */
+int weir__head_read(const struct weir__crc32c *crc,
+                    const unsigned char bytes[WEIR__HEAD_SIZE],
+                    struct weir__head *head);
+
+/* Write the head of a record that stands at this place, whose payload stands
+ * behind it already. */
+void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
+                        uint64_t at, const struct weir__file_record *record,
+                        unsigned char *bytes);
+
+/* Read a head. false: it is none. */
+bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
+                       uint64_t at, const unsigned char *bytes,
+                       struct weir__file_record *record);
+
+/* Whether the payload behind a head is what it says. */
+bool weir__record_is_whole(const struct weir__crc32c *crc,
+                           const unsigned char *bytes,
+                           const struct weir__file_record *record);
+
+/* Bytes of a state, and write it. */
+size_t weir__state_size(const struct weir__file_state *state);
+void weir__state_write(const struct weir__file_state *state,
+                       unsigned char *bytes);
+/* false: it is none. Points into the bytes. */
+bool weir__state_read(const unsigned char *bytes, size_t len,
+                      struct weir__file_state *state);
+
+/* Number i of the epochs of a state. */
+void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
+                       weir_epoch *epoch);
+void weir__epoch_write(const weir_epoch *epoch, unsigned char bytes[16]);
+
+void weir__entry_write(const struct weir__entry_of_directory *entry,
+                       unsigned char bytes[WEIR__ENTRY_SIZE]);
+void weir__entry_read(const unsigned char bytes[WEIR__ENTRY_SIZE],
+                      struct weir__entry_of_directory *entry);
+
+void weir__trailer_write(const struct weir__crc32c *crc,
+                         const struct weir__trailer *trailer,
+                         unsigned char bytes[WEIR__TRAILER_SIZE]);
+bool weir__trailer_read(const struct weir__crc32c *crc,
+                        const unsigned char bytes[WEIR__TRAILER_SIZE],
+                        struct weir__trailer *trailer);
+
+uint32_t weir__le32(const unsigned char *bytes);
+void weir__put_le32(unsigned char *bytes, uint32_t number);
+
+#endif /* WEIR__FILE_FORMAT_H */

@@ -1,0 +1,237 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* for O_CLOEXEC, flock, EDQUOT */
+
+#include "file_io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <weir/base.h>
+
+/* The file that is locked. It stays, empty. */
+#define LOCK "lock"
+
+#define MODE_DIRECTORY 0700
+#define MODE_FILE 0600
+
+static int result(int rv) {
+  return rv < 0 ? -errno : rv;
+}
+
+static void system_leave(void *user) {
+  struct weir__io_system *system = user;
+
+  if (system->lock >= 0) {
+    (void)close(system->lock);
+  }
+  if (system->directory >= 0) {
+    (void)close(system->directory);
+  }
+  system->lock = -1;
+  system->directory = -1;
+}
+
+static int system_enter(void *user, const char *path) {
+  struct weir__io_system *system = user;
+  int rv;
+
+  if (mkdir(path, MODE_DIRECTORY) != 0 && errno != EEXIST) {
+    return -errno;
+  }
+  system->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (system->directory < 0) {
+    return -errno;
+  }
+  system->lock =
+      openat(system->directory, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, MODE_FILE);
+  rv = system->lock < 0 ? -errno
+                        : result(flock(system->lock, LOCK_EX | LOCK_NB));
+  if (rv < 0) {
+    system_leave(system);
+  }
+  return rv;
+}
+
+static int system_list(void *user,
+                       int (*found)(void *arg, const char *name, bool regular),
+                       void *arg) {
+  const struct weir__io_system *system = user;
+  const struct dirent *entry;
+  struct stat status;
+  int copy = fcntl(system->directory, F_DUPFD_CLOEXEC, 0);
+  DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+  int rv = 0;
+
+  if (directory == NULL) {
+    rv = -errno;
+    if (copy >= 0) {
+      (void)close(copy);
+    }
+    return rv;
+  }
+  rewinddir(directory);
+  errno = 0;
+  entry = readdir(directory);
+  while (rv == 0 && entry != NULL) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+        strcmp(entry->d_name, LOCK) != 0) {
+      rv = fstatat(system->directory, entry->d_name, &status,
+                   AT_SYMLINK_NOFOLLOW) == 0
+               ? found(arg, entry->d_name, S_ISREG(status.st_mode))
+               : -errno;
+    }
+    errno = 0;
+    entry = readdir(directory);
+  }
+  if (rv == 0 && errno != 0) {
+    rv = -errno;
+  }
+  (void)closedir(directory);
+  return rv;
+}
+
+static int system_open(void *user, const char *name, bool make) {
+  const struct weir__io_system *system = user;
+
+  return result(
+      openat(system->directory, name,
+             O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT | O_EXCL : 0),
+             MODE_FILE));
+}
+
+static void system_close(void *user, int fd) {
+  (void)user;
+  (void)close(fd);
+}
+
+static int64_t system_size(void *user, int fd) {
+  struct stat status;
+
+  (void)user;
+  return fstat(fd, &status) == 0 ? (int64_t)status.st_size : -errno;
+}
+
+static int64_t system_read(void *user, int fd, void *dst, size_t len,
+                           uint64_t at) {
+  const ssize_t n = pread(fd, dst, len, (off_t)at);
+
+  (void)user;
+  return n < 0 ? -errno : n;
+}
+
+static int64_t system_write(void *user, int fd, const void *src, size_t len,
+                            uint64_t at) {
+  const ssize_t n = pwrite(fd, src, len, (off_t)at);
+
+  (void)user;
+  return n < 0 ? -errno : n;
+}
+
+static int system_truncate(void *user, int fd, uint64_t size) {
+  (void)user;
+  return result(ftruncate(fd, (off_t)size));
+}
+
+static int system_sync(void *user, int fd) {
+  (void)user;
+  return result(fdatasync(fd));
+}
+
+static int system_sync_names(void *user) {
+  const struct weir__io_system *system = user;
+
+  return result(fsync(system->directory));
+}
+
+static int system_rename(void *user, const char *from, const char *to) {
+  const struct weir__io_system *system = user;
+
+  return result(renameat(system->directory, from, system->directory, to));
+}
+
+static int system_remove(void *user, const char *name) {
+  const struct weir__io_system *system = user;
+
+  return result(unlinkat(system->directory, name, 0));
+}
+
+void weir__io_system_init(struct weir__io_system *system) {
+  static const struct weir__io table = {
+      NULL,          system_enter,    system_leave, system_list,
+      system_open,   system_close,    system_size,  system_read,
+      system_write,  system_truncate, system_sync,  system_sync_names,
+      system_rename, system_remove,
+  };
+
+  system->io = table;
+  system->io.user = system;
+  system->directory = -1;
+  system->lock = -1;
+}
+
+int weir__io_error(int64_t negative) {
+  switch (-negative) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return WEIR_EFULL;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return WEIR_EACCESS;
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return WEIR_ENOMEM;
+    case EWOULDBLOCK:
+      return WEIR_ELOCKED;
+    default:
+      return WEIR_EIO;
+  }
+}
+
+int weir__io_read(const struct weir__io *io, int fd, void *dst, size_t len,
+                  uint64_t at) {
+  unsigned char *p = dst;
+  int64_t n;
+
+  while (len != 0) {
+    n = io->read(io->user, fd, p, len, at);
+    if (n == -EINTR) {
+      continue;
+    }
+    if (n <= 0) {
+      return n == 0 ? WEIR_EIO : weir__io_error(n);
+    }
+    p += n;
+    at += (uint64_t)n;
+    len -= (size_t)n;
+  }
+  return WEIR_OK;
+}
+
+int weir__io_write(const struct weir__io *io, int fd, const void *src,
+                   size_t len, uint64_t at) {
+  const unsigned char *p = src;
+  int64_t n;
+
+  while (len != 0) {
+    n = io->write(io->user, fd, p, len, at);
+    if (n == -EINTR) {
+      continue;
+    }
+    if (n <= 0) {
+      return n == 0 ? WEIR_EIO : weir__io_error(n);
+    }
+    p += n;
+    at += (uint64_t)n;
+    len -= (size_t)n;
+  }
+  return WEIR_OK;
+}

@@ -1,0 +1,56 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__FILE_ROUND_H
+#define WEIR__FILE_ROUND_H
+
+/* Rounds: what blocks, collected on the hub's thread, done on any, and taken
+ * note of on the hub's again. A round has copies of all that it needs. And
+ * retention, which decides what goes. */
+
+#include "file_write.h"
+
+/* Segments that one round writes to or syncs, and that it removes. */
+#define WEIR__ROUND_MOST 8
+
+struct weir__task {
+  uint64_t number;
+  int fd;
+  unsigned char *bytes; /* to be written at `at`, in a buffer of `cap` */
+  size_t len;
+  size_t cap;
+  uint64_t at;
+  bool sync;
+  bool seal; /* the bytes are its index, and it ends behind them */
+  uint64_t directory;
+  uint64_t entries;
+  int result; /* of writing, or of syncing */
+  bool failed_sync;
+};
+
+struct weir__round {
+  struct weir__task tasks[WEIR__ROUND_MOST];
+  size_t task_count;
+  uint64_t removed[WEIR__ROUND_MOST]; /* numbers */
+  size_t remove_count;
+  struct weir__segment *spare; /* to be made */
+  uint64_t spare_size;
+  uint64_t made;
+  int spare_result;
+  bool has_run;
+};
+
+/* Whether there is something to do, and when: 0 now, WEIR_NEVER not. */
+uint64_t weir__round_due(struct weir_log_file *log);
+
+/* Collect it. WEIR_OK, WEIR_EAGAIN or WEIR_ENOMEM. */
+int weir__round_begin(struct weir_log_file *log);
+
+/* Do it. */
+void weir__round_run(struct weir_log_file *log);
+
+/* Take note. Frees the round. WEIR_OK, or what failed first. */
+int weir__round_end(struct weir_log_file *log);
+
+/* Apply the limits on what is kept: what may go is marked. */
+void weir__retain(struct weir_log_file *log);
+
+#endif /* WEIR__FILE_ROUND_H */

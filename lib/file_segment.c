@@ -1,0 +1,575 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "file_segment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Zeros are written in pieces of this size. */
+#define ZEROS 65536
+
+/* Closed segments whose files are open. */
+#define OPEN_MOST 64
+
+void weir__segment_name(uint64_t number, bool made,
+                        char name[WEIR__FILE_NAME]) {
+  (void)snprintf(name, WEIR__FILE_NAME, "weir-%016llx.log%s",
+                 (unsigned long long)number, made ? "" : ".new");
+}
+
+uint64_t weir__segment_number(const char *name, bool *made) {
+  char again[WEIR__FILE_NAME];
+  uint64_t number = 0;
+  size_t i;
+
+  if (strncmp(name, "weir-", 5) != 0) {
+    return 0;
+  }
+  for (i = 5; i < 21; ++i) {
+    if (name[i] >= '0' && name[i] <= '9') {
+      number = number << 4 | (uint64_t)(name[i] - '0');
+    } else if (name[i] >= 'a' && name[i] <= 'f') {
+      number = number << 4 | (uint64_t)(name[i] - 'a' + 10);
+    } else {
+      return 0;
+    }
+  }
+  *made = strcmp(name + 21, ".log") == 0;
+  weir__segment_name(number, *made, again);
+  return strcmp(name, again) == 0 ? number : 0;
+}
+
+struct weir__segment *weir__segment_new(struct weir_log_file *log,
+                                        uint64_t number) {
+  static const unsigned char secret[16] = {0};
+  struct weir__segment *segment = weir__file_alloc(log, sizeof *segment);
+
+  if (segment == NULL) {
+    return NULL;
+  }
+  memset(segment, 0, sizeof *segment);
+  weir__link_init(&segment->link);
+  segment->number = number;
+  segment->fd = -1;
+  segment->tail = WEIR__HEAD_SIZE;
+  segment->written = WEIR__HEAD_SIZE;
+  segment->synced = WEIR__HEAD_SIZE;
+  /* Generations are random, and nobody else's choice. */
+  weir__map_init(&segment->runs, &log->allocator, secret);
+  return segment;
+}
+
+static void free_run(struct weir_log_file *log, struct weir__run *run) {
+  weir__file_free(log, run->places, run->cap * sizeof run->places[0]);
+  weir__file_free(log, run, sizeof *run);
+}
+
+static void free_runs(struct weir_log_file *log,
+                      struct weir__segment *segment) {
+  struct weir__node *node;
+
+  for (node = weir__map_any(&segment->runs); node != NULL;
+       node = weir__map_any(&segment->runs)) {
+    weir__map_remove(&segment->runs, node);
+    free_run(log, weir__owner(node, struct weir__run, node));
+  }
+  weir__map_free(&segment->runs);
+}
+
+void weir__segment_free(struct weir_log_file *log,
+                        struct weir__segment *segment) {
+  weir__link_remove(&segment->link);
+  free_runs(log, segment);
+  if (segment->fd >= 0) {
+    log->io->close(log->io->user, segment->fd);
+  }
+  weir__file_free(log, segment->pending, segment->pending_cap);
+  weir__file_free(log, segment, sizeof *segment);
+}
+
+/* Zeros to the end: a file that grows costs more to sync, and one with holes
+ * too. */
+static int fill(const struct weir__io *io, int fd, uint64_t size) {
+  static const unsigned char zeros[ZEROS];
+  uint64_t at;
+  size_t n;
+  int rv = WEIR_OK;
+
+  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < size; at += n) {
+    n = size - at < ZEROS ? (size_t)(size - at) : ZEROS;
+    rv = weir__io_write(io, fd, zeros, n, at);
+  }
+  return rv;
+}
+
+int weir__segment_make(const struct weir__io *io,
+                       const struct weir__crc32c *crc, uint64_t number,
+                       uint64_t salt, uint64_t made, uint64_t size, int *fd) {
+  const struct weir__head head = {WEIR__FILE_VERSION, number, salt, made};
+  unsigned char bytes[WEIR__HEAD_SIZE];
+  char name[WEIR__FILE_NAME];
+  char temporary[WEIR__FILE_NAME];
+  int rv;
+
+  weir__segment_name(number, true, name);
+  weir__segment_name(number, false, temporary);
+  weir__head_write(crc, &head, bytes);
+  *fd = io->open(io->user, temporary, true);
+  if (*fd < 0) {
+    return weir__io_error(*fd);
+  }
+  rv = weir__io_write(io, *fd, bytes, sizeof bytes, 0);
+  if (rv == WEIR_OK) {
+    rv = fill(io, *fd, size);
+  }
+  if (rv == WEIR_OK) {
+    rv = io->sync(io->user, *fd);
+    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
+  }
+  if (rv == WEIR_OK) {
+    rv = io->rename(io->user, temporary, name);
+    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
+  }
+  if (rv == WEIR_OK) {
+    rv = io->sync_names(io->user);
+    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
+    if (rv != WEIR_OK) {
+      (void)io->remove(io->user, name);
+    }
+  } else {
+    (void)io->remove(io->user, temporary);
+  }
+  if (rv != WEIR_OK) {
+    io->close(io->user, *fd);
+    *fd = -1;
+  }
+  return rv;
+}
+
+/* Of those that are only read, few are open. */
+static void close_one(struct weir_log_file *log) {
+  struct weir__segment *segment;
+  struct weir__link *link;
+  unsigned open = 0;
+
+  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+    segment = weir__owner(link, struct weir__segment, link);
+    open += segment->sealed && segment->fd >= 0;
+    if (open == OPEN_MOST) {
+      log->io->close(log->io->user, segment->fd);
+      segment->fd = -1;
+      return;
+    }
+  }
+}
+
+int weir__segment_open(struct weir_log_file *log,
+                       struct weir__segment *segment) {
+  char name[WEIR__FILE_NAME];
+  int fd;
+
+  if (segment->fd >= 0) {
+    return WEIR_OK;
+  }
+  close_one(log);
+  weir__segment_name(segment->number, true, name);
+  fd = log->io->open(log->io->user, name, false);
+  if (fd < 0) {
+    return weir__io_error(fd);
+  }
+  segment->fd = fd;
+  return WEIR_OK;
+}
+
+struct weir__segment *weir__segment_find(const struct weir_log_file *log,
+                                         uint64_t number) {
+  struct weir__link *link;
+  struct weir__segment *segment;
+
+  /* The newest are asked for most. */
+  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+    segment = weir__owner(link, struct weir__segment, link);
+    if (segment->number <= number) {
+      return segment->number == number ? segment : NULL;
+    }
+  }
+  return NULL;
+}
+
+static struct weir__run *find_run(const struct weir__segment *segment,
+                                  uint64_t generation) {
+  struct weir__node *node =
+      weir__map_find(&segment->runs, &generation, sizeof generation);
+
+  return node == NULL ? NULL : weir__owner(node, struct weir__run, node);
+}
+
+static struct weir__run *make_run(struct weir_log_file *log,
+                                  struct weir__segment *segment,
+                                  struct weir__file_stream *stream) {
+  struct weir__run *run = weir__file_alloc(log, sizeof *run);
+
+  if (run == NULL) {
+    return NULL;
+  }
+  memset(run, 0, sizeof *run);
+  run->generation = stream->generation;
+  run->node.key = &run->generation;
+  run->node.key_len = sizeof run->generation;
+  run->previous = stream->newest;
+  run->first = stream->put + 1;
+  if (weir__map_insert(&segment->runs, &run->node) != WEIR_OK) {
+    weir__file_free(log, run, sizeof *run);
+    return NULL;
+  }
+  return run;
+}
+
+int weir__segment_enter(struct weir_log_file *log,
+                        struct weir__segment *segment,
+                        struct weir__file_stream *stream,
+                        struct weir__run **entered) {
+  struct weir__run *run = stream->run;
+
+  if (stream->run_segment != segment->number) {
+    run = find_run(segment, stream->generation);
+    if (run == NULL) {
+      run = make_run(log, segment, stream);
+    }
+    if (run == NULL) {
+      return WEIR_ENOMEM;
+    }
+    stream->run = run;
+    stream->run_segment = segment->number;
+    stream->newest = segment->number;
+  }
+  *entered = run;
+  return WEIR_OK;
+}
+
+static bool reserve_places(struct weir_log_file *log, struct weir__run *run,
+                           uint32_t count) {
+  uint32_t cap = run->cap == 0 ? 4 : run->cap;
+  uint32_t *places;
+
+  if (count <= run->cap) {
+    return true;
+  }
+  while (cap < count) {
+    if (cap > UINT32_MAX / 2) {
+      return false;
+    }
+    cap *= 2;
+  }
+  places = weir__file_alloc(log, cap * sizeof *places);
+  if (places == NULL) {
+    return false;
+  }
+  weir__copy(places, run->places, run->count * sizeof *places);
+  weir__file_free(log, run->places, run->cap * sizeof *places);
+  run->places = places;
+  run->cap = cap;
+  return true;
+}
+
+int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
+                       struct weir__file_stream *stream, uint64_t seq,
+                       uint64_t place) {
+  struct weir__run *run;
+  uint64_t count;
+
+  if (weir__segment_enter(log, segment, stream, &run) != WEIR_OK) {
+    return WEIR_ENOMEM;
+  }
+  if (run->count == 0) {
+    run->first = seq;
+  }
+  count = seq - run->first + 1;
+  if (count > UINT32_MAX || !reserve_places(log, run, (uint32_t)count)) {
+    return WEIR_ENOMEM;
+  }
+  /* Those in between are not there. */
+  while (run->count < count - 1) {
+    run->places[run->count++] = 0;
+  }
+  run->places[run->count++] = (uint32_t)(place / 8);
+  return WEIR_OK;
+}
+
+void weir__segment_forget(struct weir_log_file *log,
+                          struct weir__segment *segment,
+                          struct weir__file_stream *stream, uint64_t seq) {
+  struct weir__run *run = find_run(segment, stream->generation);
+
+  (void)log;
+  if (run != NULL && run->count != 0 && run->first + run->count - 1 > seq) {
+    run->count = seq < run->first ? 0 : (uint32_t)(seq - run->first + 1);
+  }
+}
+
+static uint64_t segment_end(const struct weir__segment *segment) {
+  return segment->directory + segment->entries * WEIR__ENTRY_SIZE;
+}
+
+static int read_entry(struct weir_log_file *log,
+                      const struct weir__segment *segment, uint64_t i,
+                      struct weir__entry_of_directory *entry) {
+  unsigned char bytes[WEIR__ENTRY_SIZE];
+  int rv = weir__io_read(log->io, segment->fd, bytes, sizeof bytes,
+                         segment->directory + i * WEIR__ENTRY_SIZE);
+
+  if (rv == WEIR_OK) {
+    weir__entry_read(bytes, entry);
+  }
+  return rv;
+}
+
+/* A binary search in the directory, which is sorted by generation. */
+static int find_entry(struct weir_log_file *log, struct weir__segment *segment,
+                      uint64_t generation,
+                      struct weir__entry_of_directory *entry, bool *found) {
+  uint64_t low = 0;
+  uint64_t high = segment->entries;
+  uint64_t middle;
+  int rv = weir__segment_open(log, segment);
+
+  *found = false;
+  while (rv == WEIR_OK && low < high && !*found) {
+    middle = low + (high - low) / 2;
+    rv = read_entry(log, segment, middle, entry);
+    if (rv == WEIR_OK && entry->generation == generation) {
+      *found = true;
+    } else if (entry->generation < generation) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return rv;
+}
+
+int weir__segment_entry(struct weir_log_file *log,
+                        struct weir__segment *segment, uint64_t generation,
+                        struct weir__entry_of_directory *entry, bool *found) {
+  const struct weir__run *run;
+  int rv;
+
+  *found = false;
+  if (segment->unreadable) {
+    return WEIR_OK;
+  }
+  if (segment->sealed) {
+    rv = find_entry(log, segment, generation, entry, found);
+    /* An entry that points elsewhere than into its segment is none. */
+    if (rv == WEIR_OK && *found &&
+        (entry->first == 0 || entry->last + 1 < entry->first ||
+         entry->last - entry->first >= UINT32_MAX ||
+         entry->positions > segment_end(segment) ||
+         (entry->last + 1 - entry->first) * 4 >
+             segment_end(segment) - entry->positions)) {
+      rv = WEIR_EIO;
+    }
+    return rv;
+  }
+  run = find_run(segment, generation);
+  if (run != NULL) {
+    memset(entry, 0, sizeof *entry);
+    entry->generation = generation;
+    entry->first = run->first;
+    entry->last = run->first + run->count - 1;
+    entry->previous = run->previous;
+    *found = true;
+  }
+  return WEIR_OK;
+}
+
+int weir__segment_places(struct weir_log_file *log,
+                         struct weir__segment *segment,
+                         const struct weir__entry_of_directory *entry,
+                         uint64_t first, uint32_t count, uint32_t *places) {
+  const uint64_t skip = first - entry->first;
+  const struct weir__run *run;
+  unsigned char bytes[64 * 4];
+  uint32_t n;
+  uint32_t i;
+  uint32_t done;
+  int rv;
+
+  if (!segment->sealed) {
+    run = find_run(segment, entry->generation);
+    memcpy(places, run->places + skip, count * sizeof *places);
+    return WEIR_OK;
+  }
+  for (done = 0; done < count; done += n) {
+    n = count - done < 64 ? count - done : 64;
+    rv = weir__io_read(log->io, segment->fd, bytes, n * (size_t)4,
+                       entry->positions + (skip + done) * 4);
+    if (rv != WEIR_OK) {
+      return rv;
+    }
+    for (i = 0; i < n; ++i) {
+      places[done + i] = weir__le32(bytes + i * (size_t)4);
+    }
+  }
+  return WEIR_OK;
+}
+
+/* The runs of a segment, to be sorted. */
+struct sorted {
+  struct weir__run **runs;
+  size_t count;
+};
+
+static void collect(void *user, struct weir__node *node) {
+  struct sorted *sorted = user;
+
+  sorted->runs[sorted->count++] = weir__owner(node, struct weir__run, node);
+}
+
+static int by_generation(const void *a, const void *b) {
+  struct weir__run *const *left = a;
+  struct weir__run *const *right = b;
+
+  return ((*left)->generation > (*right)->generation) -
+         ((*left)->generation < (*right)->generation);
+}
+
+/* Bytes that a run needs in an index besides its entry. */
+static size_t run_size(const struct weir__run *run,
+                       const struct weir__file_stream *stream) {
+  return (run->count * (size_t)4 + 7) / 8 * 8 +
+         (WEIR__STATE_SIZE + stream->epoch_count * (size_t)16 +
+          stream->key_len + stream->meta_len + 7) /
+             8 * 8;
+}
+
+/* Write what a run needs; the entry says where it stands. */
+static size_t write_run(const struct weir_log_file *log,
+                        const struct weir__run *run,
+                        const struct weir__file_stream *stream,
+                        unsigned char *bytes, uint64_t at,
+                        struct weir__entry_of_directory *entry) {
+  unsigned char epochs[WEIR__EPOCHS_MOST * 16];
+  struct weir__file_state state;
+  size_t size = 0;
+  uint32_t i;
+
+  memset(entry, 0, sizeof *entry);
+  entry->generation = run->generation;
+  entry->first = run->first;
+  entry->last = run->first + run->count - 1;
+  entry->previous = run->previous;
+  entry->positions = at;
+  for (i = 0; i < run->count; ++i, size += 4) {
+    weir__put_le32(bytes + size, run->places[i]);
+  }
+  size = (size + 7) / 8 * 8;
+  entry->state = at + size;
+  weir__file_state_of(stream, entry->last, epochs, &state);
+  weir__state_write(&state, bytes + size);
+  entry->state_size = (uint32_t)weir__state_size(&state);
+  size += entry->state_size;
+  entry->crc = weir__crc32c(&log->crc, 0, bytes, size);
+  return (size + 7) / 8 * 8;
+}
+
+/* Leave out what is not in the log any more, and sum up. */
+static size_t measure(const struct weir_log_file *log, struct sorted *sorted) {
+  const struct weir__file_stream *stream;
+  size_t size = 0;
+  size_t kept = 0;
+  size_t i;
+
+  for (i = 0; i < sorted->count; ++i) {
+    stream = weir__file_find(log, sorted->runs[i]->generation);
+    if (stream != NULL) {
+      size += run_size(sorted->runs[i], stream);
+      sorted->runs[kept++] = sorted->runs[i];
+    }
+  }
+  sorted->count = kept;
+  return size;
+}
+
+static void write_index(struct weir_log_file *log,
+                        const struct weir__segment *segment,
+                        const struct sorted *sorted, unsigned char *bytes,
+                        size_t directory) {
+  struct weir__entry_of_directory entry;
+  struct weir__trailer trailer;
+  size_t at = 0;
+  size_t i;
+
+  for (i = 0; i < sorted->count; ++i) {
+    at += write_run(log, sorted->runs[i],
+                    weir__file_find(log, sorted->runs[i]->generation),
+                    bytes + at, segment->tail + at, &entry);
+    weir__entry_write(&entry, bytes + directory + i * WEIR__ENTRY_SIZE);
+  }
+  memset(&trailer, 0, sizeof trailer);
+  trailer.salt = segment->salt;
+  trailer.directory = segment->tail + directory;
+  trailer.entries = sorted->count;
+  trailer.data_end = segment->tail;
+  trailer.newest = segment->newest;
+  trailer.crc = weir__crc32c(&log->crc, 0, bytes + directory,
+                             sorted->count * WEIR__ENTRY_SIZE);
+  weir__trailer_write(&log->crc, &trailer,
+                      bytes + directory + sorted->count * WEIR__ENTRY_SIZE);
+}
+
+int weir__segment_index(struct weir_log_file *log,
+                        struct weir__segment *segment, unsigned char **made,
+                        size_t *size, uint64_t *directory, uint64_t *entries) {
+  const size_t room = (segment->runs.count + 1) * sizeof(struct weir__run *);
+  struct sorted sorted = {weir__file_alloc(log, room), 0};
+  unsigned char *bytes = NULL;
+  size_t body;
+  size_t i;
+
+  if (sorted.runs == NULL) {
+    return WEIR_ENOMEM;
+  }
+  for (i = 0; i < segment->runs.buckets; ++i) {
+    weir__map_visit(&segment->runs, i, collect, &sorted);
+  }
+  body = measure(log, &sorted);
+  *size = body + sorted.count * WEIR__ENTRY_SIZE + WEIR__TRAILER_SIZE;
+  bytes = weir__file_alloc(log, *size);
+  if (bytes != NULL) {
+    memset(bytes, 0, *size);
+    qsort(sorted.runs, sorted.count, sizeof sorted.runs[0], by_generation);
+    write_index(log, segment, &sorted, bytes, body);
+    *directory = segment->tail + body;
+    *entries = sorted.count;
+  }
+  weir__file_free(log, sorted.runs, room);
+  *made = bytes;
+  return bytes != NULL ? WEIR_OK : WEIR_ENOMEM;
+}
+
+void weir__segment_sealed(struct weir_log_file *log,
+                          struct weir__segment *segment, uint64_t size,
+                          uint64_t directory, uint64_t entries) {
+  struct weir__file_stream *stream;
+  struct weir__node *node;
+
+  /* Nobody finds its runs here any more. */
+  for (node = weir__map_any(&segment->runs); node != NULL;
+       node = weir__map_any(&segment->runs)) {
+    struct weir__run *run = weir__owner(node, struct weir__run, node);
+
+    stream = weir__file_find(log, run->generation);
+    if (stream != NULL && stream->run_segment == segment->number) {
+      stream->run = NULL;
+      stream->run_segment = 0;
+    }
+    weir__map_remove(&segment->runs, node);
+    free_run(log, run);
+  }
+  weir__map_free(&segment->runs);
+  segment->sealed = true;
+  segment->full = false;
+  segment->size = size;
+  segment->directory = directory;
+  segment->entries = entries;
+}

@@ -1,0 +1,81 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__FILE_SEGMENT_H
+#define WEIR__FILE_SEGMENT_H
+
+/* Segments: their files, and where in them the events of a stream are. */
+
+#include "file_store.h"
+
+/* Bytes of a file's name, with the NUL. */
+#define WEIR__FILE_NAME 32
+
+/* weir-0000000000000001.log, or with .new behind it while it is being made. */
+void weir__segment_name(uint64_t number, bool made, char name[WEIR__FILE_NAME]);
+
+/* The number of such a name; 0: it is none. */
+uint64_t weir__segment_number(const char *name, bool *made);
+
+/* A segment in memory, in no list; its file is not touched. NULL without
+ * memory. */
+struct weir__segment *weir__segment_new(struct weir_log_file *log,
+                                        uint64_t number);
+void weir__segment_free(struct weir_log_file *log,
+                        struct weir__segment *segment);
+
+/* Make its file, of `size` zeros behind the head, under its name, and sync
+ * that: may be done on any thread. WEIR_OK or an error; no file is left then.
+ */
+int weir__segment_make(const struct weir__io *io,
+                       const struct weir__crc32c *crc, uint64_t number,
+                       uint64_t salt, uint64_t made, uint64_t size, int *fd);
+
+/* Open its file if it is not. WEIR_OK, or an error. */
+int weir__segment_open(struct weir_log_file *log,
+                       struct weir__segment *segment);
+
+/* The segment of this number; NULL: it is gone. */
+struct weir__segment *weir__segment_find(const struct weir_log_file *log,
+                                         uint64_t number);
+
+/* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK or
+ * WEIR_ENOMEM. */
+int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
+                       struct weir__file_stream *stream, uint64_t seq,
+                       uint64_t place);
+
+/* A stream has a record in this segment. WEIR_OK or WEIR_ENOMEM. */
+int weir__segment_enter(struct weir_log_file *log,
+                        struct weir__segment *segment,
+                        struct weir__file_stream *stream,
+                        struct weir__run **run);
+
+/* Forget the places of events beyond seq: they are void. */
+void weir__segment_forget(struct weir_log_file *log,
+                          struct weir__segment *segment,
+                          struct weir__file_stream *stream, uint64_t seq);
+
+/* Where the events of a stream are in a segment: false if nowhere. WEIR_EIO if
+ * its directory cannot be read. */
+int weir__segment_entry(struct weir_log_file *log,
+                        struct weir__segment *segment, uint64_t generation,
+                        struct weir__entry_of_directory *entry, bool *found);
+
+/* The places of events first to first + count - 1, which the entry has. WEIR_OK
+ * or an error. */
+int weir__segment_places(struct weir_log_file *log,
+                         struct weir__segment *segment,
+                         const struct weir__entry_of_directory *entry,
+                         uint64_t first, uint32_t count, uint32_t *places);
+
+/* The index of a segment to which nothing is added any more: what to write at
+ * its tail. The caller frees *bytes, of *size. */
+int weir__segment_index(struct weir_log_file *log,
+                        struct weir__segment *segment, unsigned char **bytes,
+                        size_t *size, uint64_t *directory, uint64_t *entries);
+
+/* It has its index now. */
+void weir__segment_sealed(struct weir_log_file *log,
+                          struct weir__segment *segment, uint64_t size,
+                          uint64_t directory, uint64_t entries);
+
+#endif /* WEIR__FILE_SEGMENT_H */

@@ -1,0 +1,186 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__FILE_STORE_H
+#define WEIR__FILE_STORE_H
+
+/* What the rooms of the file log share: the log, its segments, its streams, and
+ * what happens to a stream when a record is read or written. */
+
+#include <weir/log_file.h>
+
+#include "file_format.h"
+#include "file_io.h"
+#include "map.h"
+#include "util.h"
+
+struct weir__round;
+
+/* Where the events of one stream are in a segment that has no index yet. */
+struct weir__run {
+  struct weir__node node; /* in segment->runs, by generation */
+  uint64_t generation;
+  uint64_t previous; /* the segment with the events before; 0: none */
+  uint64_t first;    /* number of the first event */
+  uint32_t count;
+  uint32_t cap;
+  uint32_t *places; /* in units of 8 bytes; 0: lost */
+};
+
+struct weir__segment {
+  struct weir__link link; /* in log->segments, by number */
+  uint64_t number;
+  uint64_t salt;
+  int fd;            /* -1: not open */
+  uint64_t size;     /* of the file */
+  uint64_t tail;     /* where the records end, those that wait included */
+  uint64_t written;  /* up to here they are in the file */
+  uint64_t synced;   /* and up to here on the disk */
+  uint64_t newest;   /* time of the newest record */
+  uint64_t dirty_at; /* since when something is written and not synced; clock */
+  unsigned char *pending; /* records that wait to be written, at `written` */
+  size_t pending_len;
+  size_t pending_cap;
+  bool sealed;     /* has an index; nothing is added */
+  bool full;       /* nothing is added, and it wants an index */
+  bool distrusted; /* a sync has failed: it gets no index, and no more syncs */
+  bool unreadable; /* its head is gone */
+  bool carried;    /* of those that go: what has to stay is elsewhere */
+  uint64_t
+      carried_by; /* the segment and the place up to which that has to be */
+  uint64_t carried_to; /* synced before the file may go */
+  /* Until it has an index. */
+  struct weir__map runs;
+  /* From then on. */
+  uint64_t directory;
+  uint64_t entries;
+};
+
+/* One generation. */
+struct weir__file_stream {
+  struct weir__node node; /* in log->by_generation */
+  struct weir__node name; /* in log->by_key, if it is the newest of its key */
+  struct weir__link ended_link; /* in log->ended */
+  uint64_t generation;
+  uint64_t order;
+  uint64_t trimmed;
+  uint64_t last;        /* acknowledged */
+  uint64_t put;         /* appended */
+  uint64_t ended;       /* acknowledged */
+  uint64_t ended_at;    /* ms since 1970 */
+  uint64_t newest;      /* number of the segment with its newest record */
+  uint64_t run_segment; /* the segment that `run` is in; 0: none */
+  struct weir__run *run;
+  weir_epoch *epochs;
+  uint32_t epoch_count;
+  uint32_t epoch_cap;
+  uint32_t holds; /* handles */
+  bool is_named;  /* `name` is in the map */
+  bool purged;    /* in no map; goes with the last handle */
+  uint16_t key_len;
+  uint16_t meta_len;
+  unsigned char text[]; /* key, meta */
+};
+
+/* A call of weir's that waits for the disk. */
+struct weir__op {
+  struct weir__link link; /* in log->ops, oldest first */
+  weir_hub *hub;
+  uint64_t ticket;
+  struct weir__file_stream *stream;
+  uint64_t segment; /* what it has written is in there, */
+  uint64_t place;   /* before this */
+  int mode;         /* WEIR_LOG_CREATE, WEIR_LOG_TAKE; 0: an append */
+  uint64_t last;    /* append: the new last */
+  bool ends;
+  bool is_void; /* another epoch has begun before it was answered */
+};
+
+struct weir_log_file {
+  weir_log_file_options options;
+  weir_allocator allocator;
+  struct weir__io_system system;
+  const struct weir__io *io;
+  struct weir__crc32c crc;
+  struct weir__map by_key;
+  struct weir__map by_generation;
+  struct weir__link segments;   /* oldest first; the last one is active */
+  struct weir__segment *active; /* NULL: there is none to append to */
+  struct weir__segment *spare;  /* made beforehand; in no list */
+  uint64_t numbers;             /* of segments, given so far */
+  uint64_t orders;              /* of generations */
+  uint64_t chance;              /* for epochs that are never written */
+  uint64_t growth;              /* size of the next segment */
+  struct weir__link ended;      /* streams, the longest ended first */
+  struct weir__link ops;
+  uint64_t again_at; /* when what has failed is tried again; clock */
+  struct weir__round *round;
+  unsigned char *buffer; /* to read into */
+  size_t buffer_cap;
+  uint64_t buffer_segment; /* what is in it; 0: nothing */
+  uint64_t buffer_at;
+  size_t buffer_len;
+  int fault;            /* of what a directory was listed for */
+  unsigned char *batch; /* to make records in */
+  size_t batch_cap;
+  weir_log_file_info info;
+};
+
+/* --- Memory, time, words ---------------------------------------------------*/
+
+void *weir__file_alloc(struct weir_log_file *log, size_t size);
+void weir__file_free(struct weir_log_file *log, void *memory, size_t size);
+
+/* Room for so many bytes in a buffer that grows; its contents stay. */
+bool weir__file_reserve(struct weir_log_file *log, unsigned char **buffer,
+                        size_t *cap, size_t size);
+
+uint64_t weir__file_clock(const struct weir_log_file *log);
+uint64_t weir__file_wall(const struct weir_log_file *log);
+int weir__file_random(const struct weir_log_file *log, void *dst, size_t len);
+
+/* Tell the host in a sentence. */
+void weir__file_report(const struct weir_log_file *log, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/* --- Streams ---------------------------------------------------------------*/
+
+struct weir__file_stream *weir__file_find(const struct weir_log_file *log,
+                                          uint64_t generation);
+struct weir__file_stream *weir__file_find_key(const struct weir_log_file *log,
+                                              const void *key, size_t key_len);
+
+/* Keep a state that was read or is about to be written: a new stream, or what a
+ * known one is. WEIR_OK or WEIR_ENOMEM. */
+int weir__file_adopt(struct weir_log_file *log, uint64_t generation,
+                     const struct weir__file_state *state,
+                     struct weir__file_stream **stream);
+
+/* The state of a stream as far as its event `last`. The epochs are written to
+ * bytes, of 16 * epoch_count. */
+void weir__file_state_of(const struct weir__file_stream *stream, uint64_t last,
+                         unsigned char *epochs, struct weir__file_state *state);
+
+/* Its newest epoch is this, from event base + 1 on: what any earlier one had
+ * beyond base is void. WEIR_OK or WEIR_ENOMEM. */
+int weir__file_add_epoch(struct weir_log_file *log,
+                         struct weir__file_stream *stream, uint64_t epoch,
+                         uint64_t base);
+
+/* It has ended, or has not after all (seq 0). */
+void weir__file_set_ended(struct weir_log_file *log,
+                          struct weir__file_stream *stream, uint64_t seq,
+                          uint64_t when);
+
+/* Nobody can find it any more; it goes when nobody holds it. */
+void weir__file_purge(struct weir_log_file *log,
+                      struct weir__file_stream *stream);
+void weir__file_hold(struct weir__file_stream *stream);
+void weir__file_release(struct weir_log_file *log,
+                        struct weir__file_stream *stream);
+
+/* Free all of them. */
+void weir__file_free_streams(struct weir_log_file *log);
+
+#endif /* WEIR__FILE_STORE_H */

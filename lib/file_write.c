@@ -1,0 +1,292 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#include "file_write.h"
+
+/* The first segments are small, so that a log of little takes little; each is
+ * twice as large as the one before, up to the size that was asked for. */
+#define SEGMENT_LEAST (1024 * 1024)
+
+/* A batch on its way into a buffer. */
+struct batch {
+  struct weir_log_file *log;
+  const struct weir__append *append;
+  struct weir__segment *segment;
+  unsigned char *bytes;
+  uint64_t at; /* where the next record will stand */
+  uint64_t now;
+  bool introduce; /* the stream's state comes first */
+};
+
+uint64_t weir__file_next_size(const struct weir_log_file *log) {
+  return weir__min(weir__max(log->growth, SEGMENT_LEAST),
+                   log->options.segment_bytes);
+}
+
+/* The active segment is followed by another one. */
+static void push(struct weir_log_file *log, struct weir__segment *segment) {
+  weir__link_append(&log->segments, &segment->link);
+  log->active = segment;
+  log->growth = segment->size * 2;
+  log->info.segments += 1;
+  log->info.bytes += segment->size;
+}
+
+/* Make a segment here and now, because none has been made beforehand. */
+static int make_now(struct weir_log_file *log, uint64_t size) {
+  struct weir__segment *segment;
+  int rv;
+
+  segment = weir__segment_new(log, log->numbers + 1);
+  if (segment == NULL) {
+    return WEIR_ENOMEM;
+  }
+  rv = weir__file_random(log, &segment->salt, sizeof segment->salt);
+  if (rv == WEIR_OK) {
+    rv = weir__segment_make(log->io, &log->crc, segment->number, segment->salt,
+                            weir__file_wall(log), size, &segment->fd);
+  }
+  if (rv != WEIR_OK) {
+    log->info.failures += 1;
+    weir__segment_free(log, segment);
+    return rv;
+  }
+  segment->size = size;
+  log->numbers += 1;
+  push(log, segment);
+  return WEIR_OK;
+}
+
+int weir__file_activate(struct weir_log_file *log, uint64_t bytes) {
+  struct weir__segment *active = log->active;
+  struct weir__segment *spare = log->spare;
+  uint64_t size = weir__file_next_size(log);
+
+  if (active != NULL && bytes <= active->size - active->tail) {
+    return WEIR_OK;
+  }
+  if (bytes > WEIR__SEGMENT_MOST / 2) {
+    return WEIR_ETOOBIG;
+  }
+  if (active != NULL) {
+    active->full = true;
+    log->active = NULL;
+  }
+  if (spare != NULL && bytes <= spare->size - spare->tail) {
+    log->spare = NULL;
+    push(log, spare);
+    return WEIR_OK;
+  }
+  return make_now(log, weir__max(size, bytes + WEIR__HEAD_SIZE));
+}
+
+/* Whether this segment knows the stream already. */
+static bool is_introduced(const struct weir_log_file *log,
+                          const struct weir__file_stream *stream) {
+  return log->active != NULL && stream->newest == log->active->number;
+}
+
+static uint64_t state_length(const struct weir__file_stream *stream) {
+  return weir__record_length((uint32_t)(WEIR__STATE_SIZE +
+                                        stream->epoch_count * (size_t)16 +
+                                        stream->key_len + stream->meta_len));
+}
+
+/* Bytes of the records themselves; 0: there can be no such record. */
+static uint64_t measure(const struct weir__append *append) {
+  uint64_t sum = 0;
+  size_t i;
+
+  switch (append->kind) {
+    case WEIR__RECORD_EVENT:
+      for (i = 0; i < append->count; ++i) {
+        if (append->records[i].frame_len > UINT32_MAX / 2) {
+          return 0;
+        }
+        sum += weir__record_length((uint32_t)append->records[i].frame_len);
+      }
+      return sum;
+    case WEIR__RECORD_STATE:
+      return state_length(append->stream);
+    default:
+      return WEIR__RECORD_SIZE;
+  }
+}
+
+/* Put a record whose payload is in its place. */
+static void put_record(struct batch *batch, struct weir__file_record *record) {
+  const uint64_t length = weir__record_length(record->size);
+  const size_t used = WEIR__RECORD_SIZE + (size_t)record->size;
+
+  record->generation = batch->append->stream->generation;
+  record->time = batch->now;
+  record->synced = batch->segment->synced;
+  memset(batch->bytes + used, 0, (size_t)length - used);
+  weir__record_write(&batch->log->crc, batch->segment->salt, batch->at, record,
+                     batch->bytes);
+  batch->bytes += length;
+  batch->at += length;
+}
+
+static void put_state(struct batch *batch, uint32_t left) {
+  const struct weir__file_stream *stream = batch->append->stream;
+  unsigned char epochs[WEIR__EPOCHS_MOST * 16];
+  struct weir__file_record record = {0};
+  struct weir__file_state state;
+
+  weir__file_state_of(stream, stream->put, epochs, &state);
+  weir__state_write(&state, batch->bytes + WEIR__RECORD_SIZE);
+  record.kind = WEIR__RECORD_STATE;
+  record.size = (uint32_t)weir__state_size(&state);
+  record.left = left;
+  put_record(batch, &record);
+}
+
+static void put_event(struct batch *batch, size_t i) {
+  const weir_record *event = &batch->append->records[i];
+  struct weir__file_record record = {0};
+
+  memcpy(batch->bytes + WEIR__RECORD_SIZE, event->frame, event->frame_len);
+  record.kind = WEIR__RECORD_EVENT;
+  record.flags = (uint8_t)event->flags;
+  record.size = (uint32_t)event->frame_len;
+  record.left = (uint32_t)(batch->append->count - i - 1);
+  record.epoch = event->epoch;
+  record.seq = event->seq;
+  put_record(batch, &record);
+}
+
+static void put_all(struct batch *batch) {
+  const struct weir__append *append = batch->append;
+  struct weir__file_record record = {0};
+  size_t i;
+
+  if (append->kind == WEIR__RECORD_STATE) {
+    put_state(batch, 0);
+    return;
+  }
+  if (batch->introduce) {
+    put_state(batch, (uint32_t)append->count);
+  }
+  if (append->kind != WEIR__RECORD_EVENT) {
+    record.kind = (uint8_t)append->kind;
+    record.epoch = append->epoch;
+    record.seq = append->seq;
+    put_record(batch, &record);
+  }
+  for (i = 0; append->kind == WEIR__RECORD_EVENT && i < append->count; ++i) {
+    put_event(batch, i);
+  }
+}
+
+/* Note where the events will stand: before they do, since it needs memory. */
+static int note_all(struct weir_log_file *log, struct weir__segment *segment,
+                    const struct weir__append *append, uint64_t at) {
+  struct weir__file_stream *stream = append->stream;
+  struct weir__run *run;
+  size_t i;
+  int rv = weir__segment_enter(log, segment, stream, &run);
+
+  for (i = 0;
+       rv == WEIR_OK && append->kind == WEIR__RECORD_EVENT && i < append->count;
+       ++i) {
+    rv = weir__segment_note(log, segment, stream, append->records[i].seq, at);
+    at += weir__record_length((uint32_t)append->records[i].frame_len);
+  }
+  return rv;
+}
+
+/* The bytes are made: into the file, or into the queue. */
+static int deliver(struct weir_log_file *log, struct weir__segment *segment,
+                   const unsigned char *bytes, size_t size) {
+  int rv;
+
+  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+    segment->pending_len += size; /* where they were made */
+    return WEIR_OK;
+  }
+  rv = weir__io_write(log->io, segment->fd, bytes, size, segment->tail);
+  if (rv != WEIR_OK) {
+    log->info.failures += 1;
+    return rv;
+  }
+  if (segment->written == segment->synced) {
+    segment->dirty_at = weir__file_clock(log);
+  }
+  segment->written += size;
+  return WEIR_OK;
+}
+
+/* A buffer to make `size` bytes of records in. */
+static unsigned char *make_room(struct weir_log_file *log,
+                                struct weir__segment *segment, size_t size) {
+  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+    return weir__file_reserve(log, &segment->pending, &segment->pending_cap,
+                              segment->pending_len + size)
+               ? segment->pending + segment->pending_len
+               : NULL;
+  }
+  return weir__file_reserve(log, &log->batch, &log->batch_cap, size)
+             ? log->batch
+             : NULL;
+}
+
+int weir__file_append(struct weir_log_file *log,
+                      const struct weir__append *append) {
+  struct weir__file_stream *stream = append->stream;
+  const uint64_t newest = stream->newest;
+  const uint64_t own = measure(append);
+  struct weir__segment *segment;
+  struct batch batch;
+  uint64_t size;
+  int rv;
+
+  if (own == 0 || append->count > UINT32_MAX) {
+    return WEIR_ETOOBIG;
+  }
+  /* If it does not fit in here, it will be introduced in the next. */
+  rv = weir__file_activate(
+      log, own + (is_introduced(log, stream) ? 0 : state_length(stream)));
+  if (rv == WEIR_OK && !is_introduced(log, stream)) {
+    rv = weir__file_activate(log, own + state_length(stream));
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  segment = log->active;
+  memset(&batch, 0, sizeof batch);
+  batch.log = log;
+  batch.append = append;
+  batch.segment = segment;
+  batch.introduce =
+      append->kind != WEIR__RECORD_STATE && !is_introduced(log, stream);
+  size = own + (batch.introduce ? state_length(stream) : 0);
+  batch.bytes = make_room(log, segment, (size_t)size);
+  batch.at = segment->tail;
+  batch.now = weir__file_wall(log);
+  rv = batch.bytes == NULL
+           ? WEIR_ENOMEM
+           : note_all(log, segment, append, segment->tail + (size - own));
+  if (rv == WEIR_OK) {
+    unsigned char *bytes = batch.bytes;
+
+    put_all(&batch);
+    rv = deliver(log, segment, bytes, (size_t)size);
+  }
+  if (rv != WEIR_OK) {
+    weir__segment_forget(log, segment, stream, stream->put);
+    stream->newest = newest;
+    stream->run_segment = 0;
+    return rv;
+  }
+  segment->tail += size;
+  segment->newest = weir__max(segment->newest, batch.now);
+  log->info.written += size;
+  return WEIR_OK;
+}
+
+int weir__file_carry(struct weir_log_file *log,
+                     struct weir__file_stream *stream) {
+  const struct weir__append append = {stream, WEIR__RECORD_STATE, NULL, 0, 0,
+                                      0};
+
+  return weir__file_append(log, &append);
+}

@@ -1,0 +1,35 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef WEIR__FILE_WRITE_H
+#define WEIR__FILE_WRITE_H
+
+/* Records into segments. Everything is appended to the active one; when that is
+ * full, to the next. */
+
+#include "file_segment.h"
+
+/* What is appended at once: all of it or nothing. */
+struct weir__append {
+  struct weir__file_stream *stream;
+  enum weir__record_kind kind;
+  const weir_record *records; /* of events */
+  size_t count;
+  uint64_t epoch; /* of a take */
+  uint64_t seq;   /* of a take or a trim */
+};
+
+/* Append. WEIR_OK: it stands in the active segment, in the file or (with
+ * WEIR_SYNC_ALWAYS) waiting for the next round; else nothing has happened. */
+int weir__file_append(struct weir_log_file *log,
+                      const struct weir__append *append);
+
+/* Have an active segment with room for so many bytes more. */
+int weir__file_activate(struct weir_log_file *log, uint64_t bytes);
+
+/* The size of the segment that comes next. */
+uint64_t weir__file_next_size(const struct weir_log_file *log);
+
+/* Append a stream's whole state, so that the segment it was in may go. */
+int weir__file_carry(struct weir_log_file *log,
+                     struct weir__file_stream *stream);
+
+#endif /* WEIR__FILE_WRITE_H */
