@@ -43,6 +43,7 @@ int weir__core_new(const weir_hub_options *options, size_t size,
   weir__link_init(&made->work);
   weir__link_init(&made->holding);
   weir__link_init(&made->pages);
+  weir__link_init(&made->generations);
   weir__map_init(&made->calls, &made->allocator, secret);
   weir__link_init(&made->doomed);
   made->info.size = sizeof made->info;

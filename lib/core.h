@@ -100,9 +100,10 @@ struct weir__core {
   struct weir__link ready;   /* sources with a notice, oldest first */
   struct weir__link work;    /* of struct weir__work */
   struct weir__link holding; /* readers that hold bytes, by progress */
-  struct weir__link pages;  /* that may be evicted, least recently used first */
-  struct weir__map calls;   /* to storage, under way, by ticket */
-  struct weir__link doomed; /* handles to be destroyed */
+  struct weir__link pages; /* that may be evicted, least recently used first */
+  struct weir__link generations; /* all there are, known to a key or not */
+  struct weir__map calls;        /* to storage, under way, by ticket */
+  struct weir__link doomed;      /* handles to be destroyed */
   uint64_t tickets;
   weir_hub_info info;
 };

@@ -89,6 +89,7 @@ int weir__generation_new(struct weir__core *core, const void *key,
     weir__core_free(core, generation, sizeof *generation + key_len);
     return WEIR_ENOMEM;
   }
+  weir__link_append(&core->generations, &generation->all);
   weir__core_hold(core);
   *made = generation;
   return WEIR_OK;
@@ -128,6 +129,7 @@ void weir__generation_destroy(struct weir__generation *generation) {
   struct weir__backing *backing = generation->backing;
 
   weir__generation_forget(generation);
+  weir__link_remove(&generation->all);
   weir__replay_abandon(&generation->history);
   if (backing != NULL) {
     weir__link_remove(&backing->work.link);

@@ -53,6 +53,7 @@ struct weir__backing {
 
 struct weir__generation {
   struct weir__node node; /* by key */
+  struct weir__link all;  /* in core->generations */
   struct weir__core *core;
   size_t refs; /* registry, handles, subscribers, a successor */
   struct weir__generation *previous; /* of the same key, while remembered */

@@ -119,17 +119,22 @@ static void empty(struct weir__generation *generation) {
 }
 
 void weir__registry_free(struct weir__registry *registry) {
+  struct weir__link *generations = &registry->core->generations;
   struct weir__generation *generation;
   struct weir__node *node;
 
+  /* Also those that only their handles know still. */
+  while (!weir__link_alone(generations)) {
+    generation = weir__owner(generations->next, struct weir__generation, all);
+    weir__link_remove(&generation->all);
+    weir__generation_hold(generation);
+    empty(generation);
+    weir__generation_release(generation);
+  }
   for (node = weir__map_any(&registry->streams); node != NULL;
        node = weir__map_any(&registry->streams)) {
     generation = weir__owner(node, struct weir__generation, node);
     weir__map_remove(&registry->streams, node);
-    empty(generation);
-    if (generation->previous != NULL) {
-      empty(generation->previous);
-    }
     weir__generation_forget(generation);
     weir__generation_release(generation);
   }

@@ -954,6 +954,37 @@ START_TEST(handles_outlive_their_hub) {
 }
 END_TEST
 
+/* Also those of generations that the hub had forgotten: replaced twice, or
+ * ended and lingered out. */
+START_TEST(handles_of_what_was_forgotten_outlive_the_hub) {
+  weir_attach_options attach = kit_attach_options("a", "s");
+  weir_stream *stream = kit_open(&kit, "a");
+  weir_stream *newer[2] = {NULL, NULL};
+  weir_subscriber *subscriber;
+
+  attach.stall = 0;
+  attach.client = "c";
+  attach.client_len = 1;
+  subscriber = kit_attach_with(&kit, &attach);
+  if (_i == 0) {
+    ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &newer[0]), WEIR_OK);
+    ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &newer[1]), WEIR_OK);
+  } else {
+    end(stream);
+    kit_pass(&kit, 600000);
+    ck_assert_uint_eq(hub_info().streams, 0);
+  }
+  ck_assert_uint_eq(hub_info().subscribers, 1);
+  free_hub();
+  expect_gone(stream, subscriber);
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+  weir_stream_release(newer[0]);
+  weir_stream_release(newer[1]);
+  ck_assert_uint_eq(kit.memory.live, 0);
+}
+END_TEST
+
 /* What a client was told last can still be taken; then there is nothing. */
 START_TEST(a_closing_frame_outlives_the_hub) {
   weir_stream *stream = kit_open(&kit, "a");
@@ -1112,6 +1143,8 @@ static TCase *frees(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, handles_outlive_their_hub, 0, 4);
+  tcase_add_loop_test(tcase, handles_of_what_was_forgotten_outlive_the_hub, 0,
+                      2);
   tcase_add_test(tcase, a_closing_frame_outlives_the_hub);
   tcase_add_test(tcase, a_hub_that_has_gone_wakes_nobody);
   tcase_add_test(tcase,
