@@ -174,7 +174,7 @@ static bool is_cursor_name(const unsigned char *name, size_t len) {
 /* The first parameter of a known name whose value is not empty. */
 static int pick_query(const unsigned char *p, size_t len, unsigned char *dst,
                       size_t *dst_len) {
-  const unsigned char *end = p + len;
+  const unsigned char *end = len == 0 ? p : p + len;
   const unsigned char *stop;
   const unsigned char *equals;
   int rv = WEIR_EABSENT;

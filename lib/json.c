@@ -171,16 +171,21 @@ static bool value(struct input *in, int nesting) {
 bool weir__is_json(const void *text, size_t len) {
   struct input in;
 
+  if (len == 0) {
+    return false;
+  }
   in.p = text;
   in.end = in.p + len;
-  return len != 0 && value(&in, 0) && in.p == in.end;
+  return value(&in, 0) && in.p == in.end;
 }
 
 bool weir__is_json_members(const void *text, size_t len) {
   struct input in;
 
+  if (len == 0) {
+    return false;
+  }
   in.p = text;
   in.end = in.p + len;
-  return len != 0 && weir__is_field(text, len) && members(&in, 1) &&
-         in.p == in.end;
+  return weir__is_field(text, len) && members(&in, 1) && in.p == in.end;
 }

@@ -65,7 +65,7 @@ static size_t put_line(struct weir__out *out, const unsigned char *text,
 
 void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
   const unsigned char *p = data;
-  const unsigned char *end = p + len;
+  const unsigned char *end = len == 0 ? p : p + len;
 
   while (p < end) {
     p += put_line(out, p, (size_t)(end - p));
