@@ -149,7 +149,9 @@ static int parse(int format, const char *text, size_t len,
   if (end == NULL) {
     end = (char *)kit_fence(ROOM) + ROOM;
   }
-  ck_assert_uint_le(len, ROOM);
+  if (len > ROOM) {
+    ck_abort_msg("too long");
+  }
   memcpy(end - len, text, len);
   return weir_cursor_parse(format, end - len, len, cursor);
 }
@@ -281,20 +283,17 @@ static bool check_canonical(int format, const char *text, size_t len) {
   size_t again_len;
   int rv = parse(format, text, len, &cursor);
 
-  if (len == 0) {
-    ck_assert_int_eq(rv, WEIR_EABSENT);
-    return false;
-  }
   if (rv != WEIR_OK) {
-    ck_assert_int_eq(rv, WEIR_EMALFORMED);
+    if (rv != (len == 0 ? WEIR_EABSENT : WEIR_EMALFORMED)) {
+      ck_abort_msg("%.*s: %s", (int)len, text, weir_strerror(rv));
+    }
     return false;
   }
-  ck_assert_int_eq(
-      weir_cursor_format(&cursor, format, again, sizeof again, &again_len),
-      WEIR_OK);
-  ck_assert_msg(again_len == len && memcmp(again, text, len) == 0,
-                "%.*s parses, but is written %.*s", (int)len, text,
-                (int)again_len, again);
+  if (weir_cursor_format(&cursor, format, again, sizeof again, &again_len) !=
+          WEIR_OK ||
+      again_len != len || memcmp(again, text, len) != 0) {
+    ck_abort_msg("%.*s parses, but is written otherwise", (int)len, text);
+  }
   return true;
 }
 
@@ -1448,11 +1447,8 @@ END_TEST
 /* An id of 16 KiB, controls, or letters beyond Latin: malformed. */
 START_TEST(f07_what_no_client_returns_is_malformed) {
   static char huge[16384];
-  static const char *const texts[] = {"b-1\x7f",
-                                      "\x01"
-                                      "b-1",
-                                      "b-\xc4\x80", "\xf0\x9f\x98\x80-1",
-                                      "b\t-1"};
+  static const char *const texts[] = {"b-1\x7f", "\x01-1", "b-\xc4\x80",
+                                      "\xf0\x9f\x98\x80-1", "b\t-1"};
   weir_cursor cursor;
   size_t i;
 

@@ -300,7 +300,7 @@ END_TEST
 /* Nodes that hash alike share a bucket and run over. Equal hashes are had by
  * trying: 32 bits, of which the lower ones choose the bucket. */
 START_TEST(nodes_that_collide_are_all_found) {
-  enum { WANTED = 40, BITS = 12 };
+  enum { WANTED = 40, BITS = 9 };
   static struct item some[WANTED];
   struct kit_memory memory;
   struct weir__map map;
