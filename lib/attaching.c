@@ -225,6 +225,7 @@ static int find_to_read(struct weir__registry *registry,
                         struct weir__generation **found) {
   struct weir__generation *generation =
       weir__registry_find(registry, options->key, options->key_len);
+  int rv = WEIR_OK;
 
   *found = generation;
   if (registry->core->log.open == NULL) {
@@ -236,9 +237,13 @@ static int find_to_read(struct weir__registry *registry,
   if (generation->phase == WEIR__KNOWN && generation->ended &&
       generation->history.follow) {
     /* Whoever wrote it may have begun another. */
-    return weir__registry_succeed(registry, generation, found);
+    rv = weir__generation_new(registry->core, options->key, options->key_len,
+                              found);
+    if (rv == WEIR_OK) {
+      weir__registry_succeed(registry, generation, *found);
+    }
   }
-  return WEIR_OK;
+  return rv;
 }
 
 /* Let a subscriber wait until storage has said what there is; it may do so at

@@ -8,28 +8,41 @@
 /* The open of a producer begins a generation: in this one, of which storage
  * knows nothing. */
 static void found(struct weir_stream *producer,
-                  struct weir__generation *generation, uint64_t after) {
-  int rv = weir__tend_begin(generation, producer->settings, after);
-
-  producer->founder = rv == WEIR_OK;
-  if (rv != WEIR_OK) {
-    weir__producer_refuse(producer, rv);
-  }
+                  struct weir__generation *generation, uint64_t after,
+                  uint64_t epoch) {
+  producer->founder = true;
+  weir__tend_begin(generation, producer->settings, after, epoch);
 }
 
-/* It begins the next generation of the key. */
+/* It begins the next generation of the key; the last one, if it is live, ends
+ * with this reason. What can fail comes first, so that whoever was there is
+ * left alone if it does. */
 static void found_next(struct weir__registry *registry,
                        struct weir_stream *producer,
-                       struct weir__generation *generation) {
+                       struct weir__generation *generation,
+                       const char *reason) {
+  struct weir__core *core = registry->core;
   struct weir__generation *next = NULL;
-  int rv = weir__registry_succeed(registry, generation, &next);
+  uint64_t epoch = 0;
+  int rv = weir__core_epoch(core, &epoch);
 
+  if (rv == WEIR_OK) {
+    rv = weir__generation_new(core, generation->key, generation->node.key_len,
+                              &next);
+  }
+  if (rv == WEIR_OK && reason != NULL) {
+    rv = weir__tend_cancel(generation, reason);
+    if (rv != WEIR_OK) {
+      weir__generation_release(next);
+    }
+  }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);
     return;
   }
+  weir__registry_succeed(registry, generation, next);
   weir__producer_join(producer, next);
-  found(producer, next, weir__generation_name(generation));
+  found(producer, next, weir__generation_name(generation), epoch);
   weir__tend_advance(next);
 }
 
@@ -55,22 +68,54 @@ static void join(struct weir_stream *producer,
   }
 }
 
+/* There is no generation under the key, or nobody knows. */
+static void decide_void(struct weir_stream *producer,
+                        struct weir__generation *generation) {
+  uint64_t epoch = 0;
+  int rv = generation->fault;
+
+  if (rv == WEIR_OK &&
+      (producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_LOOK)) != 0) {
+    rv = WEIR_ENOENT;
+  }
+  if (rv == WEIR_OK) {
+    rv = weir__core_epoch(generation->core, &epoch);
+  }
+  if (rv == WEIR_OK) {
+    found(producer, generation, 0, epoch);
+  } else {
+    weir__producer_refuse(producer, rv);
+  }
+}
+
+/* There is one, which this producer has not begun. */
+static void decide_known(struct weir__registry *registry,
+                         struct weir_stream *producer,
+                         struct weir__generation *generation) {
+  if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
+    weir__producer_accept(producer, true);
+  } else if (generation->ending) {
+    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
+      weir__producer_refuse(producer, WEIR_EENDED);
+    } else {
+      found_next(registry, producer, generation, NULL);
+    }
+  } else if (producer->on_duplicate == WEIR_REJECT) {
+    weir__producer_refuse(producer, WEIR_EEXISTS);
+  } else if (producer->on_duplicate == WEIR_REPLACE) {
+    found_next(registry, producer, generation, "replaced_by_new_stream");
+  } else {
+    join(producer, generation);
+  }
+}
+
 /* Decide the open of a producer, if that is possible now. */
 static void decide_open(struct weir__registry *registry,
                         struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
-  int rv;
 
   if (generation->phase == WEIR__VOID) {
-    if (generation->fault != WEIR_OK) {
-      weir__producer_refuse(producer, generation->fault);
-      return;
-    }
-    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_LOOK)) != 0) {
-      weir__producer_refuse(producer, WEIR_ENOENT);
-      return;
-    }
-    found(producer, generation, 0);
+    decide_void(producer, generation);
   }
   if (generation->phase == WEIR__CREATING && !producer->founder &&
       producer->on_duplicate == WEIR_REJECT) {
@@ -81,25 +126,8 @@ static void decide_open(struct weir__registry *registry,
   }
   if (producer->founder) {
     weir__producer_accept(producer, false);
-  } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
-    weir__producer_accept(producer, true);
-  } else if (generation->ending) {
-    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
-      weir__producer_refuse(producer, WEIR_EENDED);
-    } else {
-      found_next(registry, producer, generation);
-    }
-  } else if (producer->on_duplicate == WEIR_REJECT) {
-    weir__producer_refuse(producer, WEIR_EEXISTS);
-  } else if (producer->on_duplicate == WEIR_REPLACE) {
-    rv = weir__tend_cancel(generation, "replaced_by_new_stream");
-    if (rv == WEIR_OK) {
-      found_next(registry, producer, generation);
-    } else {
-      weir__producer_refuse(producer, rv);
-    }
   } else {
-    join(producer, generation);
+    decide_known(registry, producer, generation);
   }
 }
 

@@ -60,26 +60,20 @@ int weir__registry_add(struct weir__registry *registry, const void *key,
 }
 
 /* A new generation in the place of one, which is remembered. */
-int weir__registry_succeed(struct weir__registry *registry,
-                           struct weir__generation *old,
-                           struct weir__generation **added) {
+void weir__registry_succeed(struct weir__registry *registry,
+                            struct weir__generation *old,
+                            struct weir__generation *added) {
   struct weir__generation *older = old->previous;
-  int rv =
-      weir__generation_new(registry->core, old->key, old->node.key_len, added);
 
-  if (rv != WEIR_OK) {
-    return rv;
-  }
-  weir__map_replace(&registry->streams, &old->node, &(*added)->node);
-  (*added)->registered = true;
+  weir__map_replace(&registry->streams, &old->node, &added->node);
+  added->registered = true;
   /* The registry's hold on the old one is its successor's now. */
-  (*added)->previous = old;
+  added->previous = old;
   if (older != NULL) {
     old->previous = NULL;
     weir__generation_forget(older);
     weir__generation_release(older);
   }
-  return WEIR_OK;
 }
 
 void weir__registry_forget(struct weir__registry *registry,

@@ -39,11 +39,11 @@ struct weir__generation *weir__registry_find(
 int weir__registry_add(struct weir__registry *registry, const void *key,
                        size_t key_len, struct weir__generation **added);
 
-/* A new one in the place of one that is known, which is remembered. WEIR_OK or
- * WEIR_ENOMEM. */
-int weir__registry_succeed(struct weir__registry *registry,
-                           struct weir__generation *old,
-                           struct weir__generation **added);
+/* Put a new one, which is taken over, in the place of one that is known, which
+ * is remembered. */
+void weir__registry_succeed(struct weir__registry *registry,
+                            struct weir__generation *old,
+                            struct weir__generation *added);
 
 /* Nobody will miss the generation: let it go. */
 void weir__registry_forget(struct weir__registry *registry,

@@ -14,15 +14,10 @@ static struct weir__generation *of_history(struct weir__history *history) {
   return weir__owner(history, struct weir__generation, history);
 }
 
-int weir__tend_begin(struct weir__generation *generation,
-                     struct weir__settings *settings, uint64_t after) {
-  struct weir__core *core = generation->core;
-  uint64_t epoch;
-
-  if (weir__core_epoch(core, &epoch) != WEIR_OK) {
-    return WEIR_EENTROPY;
-  }
-  weir__settings_release(core, generation->settings);
+void weir__tend_begin(struct weir__generation *generation,
+                      struct weir__settings *settings, uint64_t after,
+                      uint64_t epoch) {
+  weir__settings_release(generation->core, generation->settings);
   generation->settings = settings;
   settings->refs += 1;
   generation->fault = WEIR_OK;
@@ -31,13 +26,12 @@ int weir__tend_begin(struct weir__generation *generation,
     generation->backing->storage.shared = settings->shared;
     weir__storage_ask(&generation->backing->storage, WEIR_LOG_CREATE, after,
                       epoch);
-    return WEIR_OK;
+    return;
   }
   /* There is room for one epoch without memory. */
   (void)weir__history_add_epoch(&generation->history, epoch);
   generation->phase = WEIR__KNOWN;
   weir__generation_open(generation);
-  return WEIR_OK;
 }
 
 bool weir__tend_is_taking(const struct weir__generation *generation) {

@@ -7,11 +7,12 @@
 
 #include "publish.h"
 
-/* Begin it: it is VOID. WEIR_OK or WEIR_EENTROPY. Without a log it is KNOWN
- * then; else CREATING. `after` is the newest that storage has of the key, 0 for
+/* Begin it, with its first epoch: it is VOID. Without a log it is KNOWN then;
+ * else CREATING. `after` is the newest that storage has of the key, 0 for
  * none. */
-int weir__tend_begin(struct weir__generation *generation,
-                     struct weir__settings *settings, uint64_t after);
+void weir__tend_begin(struct weir__generation *generation,
+                      struct weir__settings *settings, uint64_t after,
+                      uint64_t epoch);
 
 /* Ask storage to make this hub its writer. WEIR_OK or WEIR_EENTROPY. */
 int weir__tend_take(struct weir__generation *generation);

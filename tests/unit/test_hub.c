@@ -184,6 +184,48 @@ START_TEST(without_random_bits_there_is_no_hub) {
 }
 END_TEST
 
+/* Nothing that fails for want of random bits leaves a trace. */
+START_TEST(without_random_bits_no_generation_begins) {
+  weir_open_options options = kit_open_options("a", "new");
+  weir_stream *old = NULL;
+  weir_stream *stream = NULL;
+  char cursor[WEIR_CURSOR_MAX];
+  int left = 3;
+
+  weir_hub_free(kit.hub);
+  kit.options.entropy = broken_entropy;
+  kit.options.entropy_user = &left;
+  kit_hub(&kit);
+  if (_i != 0) {
+    ck_assert_int_eq(open_as("a", "old", WEIR_JOIN, 0, &old), WEIR_OK);
+    kit_publish(old, "x", "y");
+    strcpy(cursor, kit_cursor(old, 2));
+  }
+  if (_i == 2) {
+    end(old);
+    kit_expect_notices(&kit, "old ended 2");
+  }
+  left = 0;
+  options.on_duplicate = WEIR_REPLACE;
+  ck_assert_int_eq(weir_hub_open(kit.hub, &options, &stream), WEIR_EENTROPY);
+  ck_assert_ptr_null(stream);
+  kit_expect_notices(&kit, "");
+  if (_i == 0) {
+    ck_assert_uint_eq(hub_info().streams, 0);
+  } else {
+    ck_assert_int_eq(info_of(old).status,
+                     _i == 1 ? WEIR_STREAM_LIVE : WEIR_STREAM_ENDED);
+    ck_assert_int_eq(verdict_of("a", NULL), WEIR_FRESH);
+    ck_assert_int_eq(verdict_of("a", cursor),
+                     _i == 1 ? WEIR_AHEAD : WEIR_FINISHED);
+  }
+  left = 1;
+  ck_assert_int_eq(weir_hub_open(kit.hub, &options, &stream), WEIR_OK);
+  weir_stream_release(stream);
+  weir_stream_release(old);
+}
+END_TEST
+
 /* --- Keys ----------------------------------------------------------------- */
 
 START_TEST(keys_are_text_of_1_to_255_bytes) {
@@ -1093,6 +1135,7 @@ static TCase *hubs(void) {
   tcase_add_test(tcase, a_hub_has_defaults);
   tcase_add_loop_test(tcase, options_that_cannot_be_are_refused, 0, 13);
   tcase_add_loop_test(tcase, without_random_bits_there_is_no_hub, 0, 2);
+  tcase_add_loop_test(tcase, without_random_bits_no_generation_begins, 0, 3);
   tcase_add_loop_test(tcase, keys_are_text_of_1_to_255_bytes, 0, 12);
   tcase_add_test(tcase, keys_have_a_limit);
   return tcase;
