@@ -311,7 +311,10 @@ static int apply(struct scan *scan, const struct weir__file_record *record,
       if (weir__segment_enter(log, scan->segment, stream, &run) != WEIR_OK) {
         return WEIR_ENOMEM;
       }
-      return weir__file_add_epoch(log, stream, record->epoch, stream->last);
+      return stream->epochs[stream->epoch_count - 1].epoch == record->epoch
+                 ? WEIR_OK
+                 : weir__file_add_epoch(log, stream, record->epoch,
+                                        stream->last);
     default:
       stream->trimmed =
           weir__max(stream->trimmed, weir__min(record->seq, stream->last));
@@ -703,6 +706,7 @@ static void settle(void *user, struct weir__node *node) {
       weir__owner(node, struct weir__file_stream, node);
   uint32_t i;
 
+  weir__file_confirm(log, stream);
   for (i = 0; i < stream->epoch_count; ++i) {
     stream->epochs[i].last = weir__min(stream->epochs[i].last, stream->last);
   }

@@ -18,13 +18,15 @@ static bool is_dirty(const struct weir__segment *segment) {
          (segment->pending_len != 0 || segment->written > segment->synced);
 }
 
-/* When a dirty segment is to be synced. */
+/* When a dirty segment is to be synced. Somebody who waits for it waits under
+ * every policy. */
 static uint64_t sync_time(const struct weir_log_file *log,
                           const struct weir__segment *segment) {
   if (!is_dirty(segment)) {
     return NEVER;
   }
-  if (log->options.sync == WEIR_SYNC_ALWAYS || segment->full) {
+  if (log->options.sync == WEIR_SYNC_ALWAYS || segment->full ||
+      segment->wanted > segment->synced) {
     return 0;
   }
   return log->options.sync == WEIR_SYNC_NEVER
@@ -46,17 +48,6 @@ static bool may_go(const struct weir_log_file *log,
   }
   by = weir__segment_find(log, segment->carried_by);
   return by != NULL && by->synced >= segment->carried_to;
-}
-
-/* What it waits for is to be synced, whatever the policy. */
-static bool is_waited_for(const struct weir_log_file *log,
-                          const struct weir__segment *segment) {
-  const struct weir__segment *first =
-      weir__link_alone(&log->segments) ? NULL : segment_of(log->segments.next);
-
-  return first != NULL && first->carried &&
-         first->carried_by == segment->number &&
-         segment->synced < first->carried_to;
 }
 
 static bool wants_spare(const struct weir_log_file *log) {
@@ -150,6 +141,9 @@ static void carry(struct weir_log_file *log, struct weir__segment *segment) {
                                      : see_to_runs(log, segment);
   segment->carried_by = log->active == NULL ? 0 : log->active->number;
   segment->carried_to = log->active == NULL ? 0 : log->active->tail;
+  if (log->active != NULL) {
+    log->active->wanted = log->active->tail;
+  }
 }
 
 /* Streams that ended long ago. */
@@ -240,9 +234,6 @@ uint64_t weir__round_due(struct weir_log_file *log) {
     }
     due = weir__min(due, sync_time(log, segment));
     if (segment->full && !segment->distrusted && !segment->unreadable) {
-      due = 0;
-    }
-    if (is_waited_for(log, segment)) {
       due = 0;
     }
   }

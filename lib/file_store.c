@@ -132,6 +132,8 @@ static int name_stream(struct weir_log_file *log,
     weir__map_replace(&log->by_key, &other->name, &stream->name);
     other->is_named = false;
     stream->is_named = true;
+    stream->hides = other;
+    weir__file_hold(other);
   }
   return WEIR_OK;
 }
@@ -260,17 +262,33 @@ int weir__file_add_epoch(struct weir_log_file *log,
   return WEIR_OK;
 }
 
+void weir__file_confirm(struct weir_log_file *log,
+                        struct weir__file_stream *stream) {
+  struct weir__file_stream *hidden = stream->hides;
+
+  if (hidden != NULL) {
+    stream->hides = NULL;
+    weir__file_release(log, hidden);
+  }
+}
+
 void weir__file_purge(struct weir_log_file *log,
                       struct weir__file_stream *stream) {
+  struct weir__file_stream *hidden = stream->hides;
+
   if (stream->purged) {
     return;
   }
   stream->purged = true;
   weir__map_remove(&log->by_generation, &stream->node);
-  if (stream->is_named) {
+  if (stream->is_named && hidden != NULL && !hidden->purged) {
+    weir__map_replace(&log->by_key, &stream->name, &hidden->name);
+    hidden->is_named = true;
+  } else if (stream->is_named) {
     weir__map_remove(&log->by_key, &stream->name);
-    stream->is_named = false;
   }
+  stream->is_named = false;
+  weir__file_confirm(log, stream);
   weir__link_remove(&stream->ended_link);
   stream->trimmed = stream->last;
   log->info.streams -= 1;

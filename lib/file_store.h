@@ -72,9 +72,10 @@ struct weir__file_stream {
   weir_epoch *epochs;
   uint32_t epoch_count;
   uint32_t epoch_cap;
-  uint32_t holds; /* handles */
-  bool is_named;  /* `name` is in the map */
-  bool purged;    /* in no map; goes with the last handle */
+  uint32_t holds; /* handles, calls under way, and who hides it */
+  struct weir__file_stream *hides; /* until it is sure to stay */
+  bool is_named;                   /* `name` is in the map */
+  bool purged;                     /* in no map; goes with the last handle */
   uint16_t key_len;
   uint16_t meta_len;
   unsigned char text[]; /* key, meta */
@@ -173,7 +174,12 @@ void weir__file_set_ended(struct weir_log_file *log,
                           struct weir__file_stream *stream, uint64_t seq,
                           uint64_t when);
 
-/* Nobody can find it any more; it goes when nobody holds it. */
+/* It is on the disk: what it hides stays hidden. */
+void weir__file_confirm(struct weir_log_file *log,
+                        struct weir__file_stream *stream);
+
+/* Nobody can find it any more, and what it hides unless that is confirmed is
+ * found again; it goes when nobody holds it. */
 void weir__file_purge(struct weir_log_file *log,
                       struct weir__file_stream *stream);
 void weir__file_hold(struct weir__file_stream *stream);

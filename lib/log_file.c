@@ -120,6 +120,7 @@ static void settle_append(struct weir_log_file *log, struct weir__op *op) {
 /* It is on the disk. */
 static void succeed(struct weir_log_file *log, struct weir__op *op) {
   if (op->mode != 0) {
+    weir__file_confirm(log, op->stream);
     answer_open(op->stream, op->hub, op->ticket);
   } else if (op->is_void) {
     (void)refuse(op->hub, op->ticket, WEIR_EFENCED);
@@ -151,14 +152,16 @@ static void fail(struct weir_log_file *log, struct weir__op *op, int error) {
 }
 
 /* The call has been carried out as far as that needs no disk: answer now, or
- * when there is one. */
+ * when the disk has it. A new epoch waits for that under every policy: were it
+ * lost with events that clients have seen, their cursors would say nothing. */
 static void finish(struct weir_log_file *log, struct weir__op *op) {
-  if (log->options.sync != WEIR_SYNC_ALWAYS) {
+  if (log->options.sync != WEIR_SYNC_ALWAYS && op->mode != WEIR_LOG_TAKE) {
     succeed(log, op);
     return;
   }
   op->segment = log->active->number;
   op->place = log->active->tail;
+  log->active->wanted = op->place;
   weir__link_append(&log->ops, &op->link);
 }
 
@@ -251,9 +254,12 @@ static int take(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
   }
   append.seq = stream->last;
   op = make_op(log, hub, ticket, stream);
-  rv = op == NULL ? WEIR_ENOMEM : weir__file_append(log, &append);
+  rv = op == NULL
+           ? WEIR_ENOMEM
+           : weir__file_add_epoch(log, stream, request->epoch, stream->last);
   if (rv == WEIR_OK) {
-    rv = weir__file_add_epoch(log, stream, request->epoch, stream->last);
+    rv = weir__file_append(log, &append);
+    stream->epoch_count -= rv != WEIR_OK;
   }
   if (rv != WEIR_OK) {
     if (op != NULL) {
