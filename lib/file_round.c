@@ -323,8 +323,7 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
     if (segment->sealed || segment->distrusted || segment->unreadable) {
       continue;
     }
-    if (is_dirty(segment) &&
-        (sync_time(log, segment) <= now || is_waited_for(log, segment))) {
+    if (sync_time(log, segment) <= now) {
       add_sync(log, round, segment);
     } else if (segment->full && !is_dirty(segment)) {
       rv = add_seal(log, round, segment);

@@ -34,6 +34,7 @@ struct weir__segment {
   uint64_t tail;     /* where the records end, those that wait included */
   uint64_t written;  /* up to here they are in the file */
   uint64_t synced;   /* and up to here on the disk */
+  uint64_t wanted;   /* up to here somebody waits for it to be */
   uint64_t newest;   /* time of the newest record */
   uint64_t dirty_at; /* since when something is written and not synced; clock */
   unsigned char *pending; /* records that wait to be written, at `written` */
