@@ -114,14 +114,16 @@ static int admit(struct weir__registry *registry,
     *verdict = WEIR_FINISHED;
     return WEIR_OK;
   }
-  if (limit != 0 && generation->reader_count >= limit) {
-    return WEIR_ECROWD;
-  }
   rv = weir__clients_admit(&registry->clients, generation, client_of(claim),
                            claim->client_len, claim->on_duplicate, &client,
                            &replace);
   if (rv != WEIR_OK) {
     return rv;
+  }
+  /* Who takes the place of another needs none. */
+  if (!replace && limit != 0 && generation->reader_count >= limit) {
+    weir__clients_drop(&registry->clients, client);
+    return WEIR_ECROWD;
   }
   trace_attach(generation, claim, &resolution, subscriber->user);
   *verdict = resolution.verdict;

@@ -673,6 +673,27 @@ START_TEST(subscribers_of_a_stream_have_a_limit) {
 }
 END_TEST
 
+/* Who takes the place of his own older connection needs no other. */
+START_TEST(at_the_limit_a_client_may_still_replace_itself) {
+  weir_subscriber *subscribers[3];
+  weir_subscriber *newer;
+  int i;
+
+  kit.options.max_stream_subscribers = 2;
+  again();
+  subscribers[0] = attach("0", "c", WEIR_CLIENT_REPLACE);
+  subscribers[1] = attach("1", "d", WEIR_CLIENT_REPLACE);
+  ck_assert_int_eq(attach_as("2", "e", WEIR_CLIENT_REPLACE, &subscribers[2]),
+                   WEIR_ECROWD);
+  ck_assert_int_eq(attach_as("n", "c", WEIR_CLIENT_REPLACE, &newer), WEIR_OK);
+  ck_assert_uint_eq(hub_info().subscribers, 2);
+  for (i = 0; i < 2; ++i) {
+    weir_subscriber_release(subscribers[i]);
+  }
+  weir_subscriber_release(newer);
+}
+END_TEST
+
 static TCase *claims(void) {
   TCase *tcase = tcase_create("claims");
 
@@ -715,6 +736,7 @@ static TCase *limits(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, subscribers_have_a_limit);
   tcase_add_test(tcase, subscribers_of_a_stream_have_a_limit);
+  tcase_add_test(tcase, at_the_limit_a_client_may_still_replace_itself);
   return tcase;
 }
 
