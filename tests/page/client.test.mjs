@@ -657,6 +657,20 @@ test('R82 a quiet stream is no failure, a silent connection is', async () => {
   assert.deepEqual(client.end, { kind: 'gave_up', failures: 5, cause: 'silence' });
 });
 
+test('R82 nor is that so for a client that never thinks a line dead', async () => {
+  const world = new World();
+  const client = world.client({ deadMs: 0 }).connect();
+
+  for (let i = 0; i < 5; ++i) {
+    await world.server.accept(ready(0));
+    await world.server.cut();
+    if (i < 4) {
+      await comeBack(world);
+    }
+  }
+  assert.equal(client.end.kind, 'gave_up');
+});
+
 test('R82 it waits as long as told, twice as long each time, with some chance', async () => {
   const world = new World();
   const client = world.client().connect();

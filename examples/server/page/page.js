@@ -96,6 +96,7 @@ class App {
     this.wire = new Wire(spot('wire'));
     this.client = null;
     this.closing = '';
+    this.asked = null; /* how far the server was when this connection began */
     this.wait = null;
     this.beatAt = 0;
     this.idle = 0; /* the watchdog's limit, where this tab knows it */
@@ -196,6 +197,7 @@ class App {
     } else if (status === 'paused') {
       this.story.lose(now(), 'this page hung up');
       this.wire.note('cut', 'this page hung up');
+      this.view.signal('');
       this.say('Offline. The answer goes on without this page. Come back when you like.');
     }
     this.follow();
@@ -214,7 +216,8 @@ class App {
     this.story.accept(ready);
     this.markLateStart(link);
     this.changed();
-    const info = await this.ask('GET', `${this.base}/info`);
+    this.asked = this.ask('GET', `${this.base}/info`);
+    const info = await this.asked;
 
     this.story.knowHead(link, info ? info.last : link.first - 1);
     this.readers(info);
@@ -260,6 +263,7 @@ class App {
     const how = ending(wait.cause, this.closing);
 
     this.wait = wait;
+    this.view.signal('');
     this.story.lose(now(), how);
     this.wire.note('cut', how);
     this.say(sayWaiting(wait, this.client.cursor, this.closing));
@@ -522,10 +526,11 @@ class App {
     };
   }
 
-  report(end) {
+  async report(end) {
     const key = params.get('report');
 
     if (key && end.kind !== 'refused') {
+      await this.asked; /* so that what was replayed is counted */
       this.ask(
         'POST',
         `/streams/${encodeURIComponent(key)}/events?type=transcript`,
@@ -573,7 +578,10 @@ class App {
   offer(client, end) {
     const replaced = end && end.reason === 'replaced_by_new_stream';
 
-    if (client && client.status === 'waiting') {
+    if (!client || (end && end.kind === 'refused')) {
+      this.next = () => this.toggle(); /* where the big button is out of sight */
+      this.view.next('Start');
+    } else if (client.status === 'waiting') {
       this.next = () => client.resume();
       this.view.next('Ask now');
     } else if (end && end.kind === 'gave_up') {

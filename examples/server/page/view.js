@@ -190,8 +190,10 @@ export class View {
 
   draw(parts, cursor) {
     const story = this.story;
+    const follow = stay(this.text.box);
 
     this.text.draw(parts, story.version);
+    follow();
     this.river.draw(parts, story.version);
     put('cursor', cursor ? shorten(cursor) : 'none');
     spot('cursor').title = cursor;
@@ -211,7 +213,7 @@ export class View {
 
   drawLinks() {
     const links = this.story.links.slice(-LINKS);
-    const follow = isAtEnd(this.links);
+    const follow = stay(this.links.closest('.scroll'));
 
     links.forEach((link, i) => {
       const row = this.links.rows[i] || this.links.appendChild(rowOf(BLANK));
@@ -230,7 +232,7 @@ export class View {
       this.version === story.version
         ? Math.min(story.written - this.written, rows.length)
         : rows.length;
-    const follow = isAtEnd(this.events);
+    const follow = stay(this.events.closest('.scroll'));
 
     if (this.version !== story.version) {
       this.events.textContent = '';
@@ -276,8 +278,7 @@ export class View {
 
 /* Whoever has scrolled up to read is left alone; the others see what is new.
  * Ask before drawing, follow after. */
-function isAtEnd(body) {
-  const box = body.closest('.scroll');
+function stay(box) {
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
 
   return () => {

@@ -114,6 +114,9 @@ const DEFAULTS = {
  * at once would displace the successor, and so on for ever. */
 const REPLACED_MS = 60000;
 
+/* A connection that was heard from for so long had nothing wrong with it. */
+const STOOD_MS = 30000;
+
 const RETRY_LEAST = 500;
 const RETRY_MOST = 86400000;
 
@@ -408,8 +411,7 @@ export class Client {
    * was heard from for so long that the stream is merely quiet. */
   _judge(link) {
     const stood =
-      link.readyAt !== 0 &&
-      this.heardAt - link.readyAt >= this.options.deadMs;
+      link.readyAt !== 0 && this.heardAt - link.readyAt >= STOOD_MS;
     const asked = link.readyAt !== 0 && link.closing !== '';
 
     if (stood) {
