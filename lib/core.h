@@ -55,6 +55,8 @@ struct weir__floors {
   /* A history's state has changed by what storage said; or, rewound, is about
    * to: events that were known are no more. */
   void (*changed)(struct weir__history *history, bool rewound);
+  /* A read has failed, or brought what cannot be believed. */
+  void (*failed)(struct weir__history *history, int error);
   /* How a generation hears of its storage, and does what is to be done there.
    */
   const struct weir__storage_owner *owner;

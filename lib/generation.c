@@ -188,8 +188,8 @@ void weir__generation_scheme(const struct weir__generation *generation,
   scheme->lines = options->max_event_lines;
 }
 
-static void trace(struct weir__generation *generation, uint32_t kind,
-                  int error) {
+void weir__generation_trace(struct weir__generation *generation, uint32_t kind,
+                            int error) {
   weir_trace what = {0};
 
   what.kind = kind;
@@ -296,7 +296,7 @@ void weir__generation_ended(struct weir__generation *generation) {
   }
   weir__generation_schedule(generation);
   generation->core->info.ends += 1;
-  trace(generation, WEIR_TRACE_END, WEIR_OK);
+  weir__generation_trace(generation, WEIR_TRACE_END, WEIR_OK);
 }
 
 void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
@@ -347,7 +347,7 @@ void weir__generation_open(struct weir__generation *generation) {
   if (generation->reader_count == 0) {
     weir__generation_watch(generation, WEIR__AT_ABANDONED, WEIR__ABANDONED);
   }
-  trace(generation, WEIR_TRACE_OPEN, WEIR_OK);
+  weir__generation_trace(generation, WEIR_TRACE_OPEN, WEIR_OK);
 }
 
 struct failure {
@@ -397,7 +397,7 @@ void weir__generation_break(struct weir__generation *generation, int error) {
       weir__later(generation->core->now, generation->backing->retry);
   weir__generation_schedule(generation);
   weir__generation_say(generation, WEIR__SAY_ENDED, error);
-  trace(generation, WEIR_TRACE_LOG, error);
+  weir__generation_trace(generation, WEIR_TRACE_LOG, error);
   weir__core_ready_all(generation->core, &generation->history.waiters);
 }
 

@@ -74,6 +74,7 @@ struct weir__generation {
   bool unknown;    /* or did not say whether it stored */
   bool wrote;      /* this hub has been its writer */
   bool fenced;     /* somebody else writes it now */
+  bool gone;       /* storage does not have it any more */
   struct weir__history history;
   uint64_t events;
   uint64_t signalled;
@@ -121,6 +122,7 @@ struct weir_stream {
   bool silent;  /* it is being decided inside the call that opened */
   bool joined;
   bool founder;  /* the generation is being begun for it */
+  uint8_t tries; /* to begin one */
   bool asked;    /* it has had this hub ask to take over */
   bool released; /* by the host; it lives on for its final */
   int32_t on_duplicate;
@@ -184,6 +186,10 @@ void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
 
 /* Its end is committed. */
 void weir__generation_ended(struct weir__generation *generation);
+
+/* Tell of something that happened to it: WEIR_TRACE_... */
+void weir__generation_trace(struct weir__generation *generation, uint32_t kind,
+                            int error);
 
 /* Storage has refused an event: it has failed, and the end is not logged. */
 void weir__generation_break(struct weir__generation *generation, int error);

@@ -82,10 +82,11 @@ static void floor_settle(struct weir__generation *generation) {
   struct weir__registry *registry = &hub_of(generation->core)->registry;
 
   weir__generation_hold(generation);
-  weir__attaching_settle(registry, generation);
+  /* Opens first: what one of them begins is there for who attaches. */
   weir__opening_settle(registry, generation);
+  weir__attaching_settle(registry, generation);
   if (generation->registered) {
-    if (generation->phase == WEIR__VOID) {
+    if (generation->phase == WEIR__VOID || generation->gone) {
       weir__registry_forget(registry, generation);
     } else {
       weir__generation_reconsider(generation);
@@ -122,6 +123,7 @@ static const struct weir__floors floors = {
     .take = floor_take,
     .evict = weir__history_evict,
     .changed = weir__tend_changed,
+    .failed = weir__tend_failed,
     .owner = &weir__tend_owner,
     .work = weir__tend_work,
     .settle = floor_settle,
@@ -142,7 +144,8 @@ static int load_log(const weir_log *callers, weir_log *log) {
   }
   if (weir__load(log, sizeof *log, callers) != WEIR_OK || log->open == NULL ||
       log->append == NULL || log->read == NULL || log->trim == NULL ||
-      log->close == NULL || (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0) {
+      log->close == NULL ||
+      (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0) {
     return WEIR_EINVAL;
   }
   return WEIR_OK;

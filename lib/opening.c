@@ -5,13 +5,24 @@
   (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_SHARED | \
    WEIR_OPEN_ENVELOPE | WEIR_OPEN_LOOK)
 
+/* How often an open tries to begin a generation when storage says each time
+ * that there is another, which it then does not have or which has to go. */
+#define TRIES 8
+
 /* The open of a producer begins a generation: in this one, of which storage
  * knows nothing. */
 static void found(struct weir_stream *producer,
                   struct weir__generation *generation, uint64_t after,
                   uint64_t epoch) {
   producer->founder = true;
+  producer->tries = (uint8_t)(producer->tries + 1);
   weir__tend_begin(generation, producer->settings, after, epoch);
+}
+
+/* What a new generation is named with, if the producer may begin one. */
+static int draw_epoch(const struct weir_stream *producer, uint64_t *epoch) {
+  return producer->tries >= TRIES ? WEIR_ELOG
+                                  : weir__core_epoch(producer->core, epoch);
 }
 
 /* It begins the next generation of the key; the last one, if it is live, ends
@@ -23,8 +34,10 @@ static void found_next(struct weir__registry *registry,
                        const char *reason) {
   struct weir__core *core = registry->core;
   struct weir__generation *next = NULL;
+  const uint64_t after =
+      generation->gone ? 0 : weir__generation_name(generation);
   uint64_t epoch = 0;
-  int rv = weir__core_epoch(core, &epoch);
+  int rv = draw_epoch(producer, &epoch);
 
   if (rv == WEIR_OK) {
     rv = weir__generation_new(core, generation->key, generation->node.key_len,
@@ -42,7 +55,7 @@ static void found_next(struct weir__registry *registry,
   }
   weir__registry_succeed(registry, generation, next);
   weir__producer_join(producer, next);
-  found(producer, next, weir__generation_name(generation), epoch);
+  found(producer, next, after, epoch);
   weir__tend_advance(next);
 }
 
@@ -79,7 +92,7 @@ static void decide_void(struct weir_stream *producer,
     rv = WEIR_ENOENT;
   }
   if (rv == WEIR_OK) {
-    rv = weir__core_epoch(generation->core, &epoch);
+    rv = draw_epoch(producer, &epoch);
   }
   if (rv == WEIR_OK) {
     found(producer, generation, 0, epoch);
@@ -92,7 +105,13 @@ static void decide_void(struct weir_stream *producer,
 static void decide_known(struct weir__registry *registry,
                          struct weir_stream *producer,
                          struct weir__generation *generation) {
-  if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
+  if (generation->gone) {
+    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_LOOK)) != 0) {
+      weir__producer_refuse(producer, WEIR_ENOENT);
+    } else {
+      found_next(registry, producer, generation, NULL);
+    }
+  } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
     weir__producer_accept(producer, true);
   } else if (generation->ending) {
     if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
@@ -114,6 +133,11 @@ static void decide_open(struct weir__registry *registry,
                         struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
 
+  if (generation->phase == WEIR__ASKED) {
+    /* Storage knows more than this hub: from the beginning. */
+    producer->founder = false;
+    producer->asked = false;
+  }
   if (generation->phase == WEIR__VOID) {
     decide_void(producer, generation);
   }

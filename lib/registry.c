@@ -78,10 +78,17 @@ void weir__registry_succeed(struct weir__registry *registry,
 
 void weir__registry_forget(struct weir__registry *registry,
                            struct weir__generation *generation) {
+  struct weir__generation *previous = generation->previous;
   struct weir__generation *newest =
       weir__registry_find(registry, generation->key, generation->node.key_len);
 
-  if (newest == generation) {
+  if (newest == generation && generation->phase == WEIR__VOID &&
+      generation->fault != WEIR_OK && previous != NULL) {
+    /* As far as anybody knows nothing came of it: the one before it is the
+     * newest, as before. */
+    generation->previous = NULL;
+    weir__map_replace(&registry->streams, &generation->node, &previous->node);
+  } else if (newest == generation) {
     weir__map_remove(&registry->streams, &generation->node);
   } else {
     /* What times fire for is in the registry, or remembered by what is. */
@@ -141,8 +148,12 @@ void weir__registry_hint(struct weir__registry *registry, const void *key,
   struct weir__generation *generation =
       weir__registry_find(registry, key, key_len);
 
+  /* A hint of more than this hub has written itself says that it is no longer
+   * the writer. */
   if (generation != NULL && generation->phase == WEIR__KNOWN &&
-      generation->history.follow && !generation->ended &&
+      generation->backing != NULL && !generation->ended &&
+      (generation->history.follow ||
+       weir__generation_pending(generation) == 0) &&
       generation->reader_count != 0 && last > generation->history.committed) {
     (void)weir__tend_look(generation);
     weir__tend_advance(generation);

@@ -215,6 +215,9 @@ static int at_head(struct weir_subscriber *subscriber) {
     weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_EDONE;
   }
+  if (generation->gone) {
+    return WEIR_ENOENT;
+  }
   if (generation->broken) {
     if (generation->failure == NULL) {
       weir__reader_abort_for(subscriber, WEIR_ENOMEM);

@@ -283,6 +283,12 @@ static void opened(struct weir__storage *storage, int mode, int result,
     }
     generation->fault =
         result == WEIR_ENOENT && mode == WEIR_LOG_LOOKUP ? WEIR_OK : result;
+    if (generation->fault != WEIR_OK) {
+      weir__generation_trace(generation, WEIR_TRACE_LOG, result);
+    }
+    if (result == WEIR_ENOENT && mode == WEIR_LOG_TAKE) {
+      generation->gone = true;
+    }
     if (owes_end(generation)) {
       weir__generation_retry(generation);
     }
@@ -334,19 +340,39 @@ static void refused(struct weir__storage *storage, int result) {
   (void)weir__tend_look(generation);
 }
 
-/* The look at the head has come to an end. Without an answer those who wait
- * there do not know what they miss. */
-static void looked(struct weir__storage *storage, int result) {
-  struct weir__generation *generation = generation_of(storage);
+/* Those who wait at the head do not know what they miss. */
+static void deny_waiters(struct weir__generation *generation, int error) {
   struct weir__core *core = generation->core;
   struct weir__link *waiters = &generation->history.waiters;
 
-  generation->backing->unseen = result == WEIR_LOG_YES ? WEIR_OK : result;
+  while (!weir__link_alone(waiters)) {
+    core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
+                       error);
+  }
+}
+
+void weir__tend_failed(struct weir__history *history, int error) {
+  struct weir__generation *generation = of_history(history);
+
+  weir__generation_trace(generation, WEIR_TRACE_LOG, error);
+  if (error == WEIR_ENOENT && history->follow) {
+    /* Retention has taken it. Let it be looked up anew. */
+    generation->gone = true;
+    deny_waiters(generation, error);
+    weir__generation_touch(generation);
+  }
+}
+
+/* The look at the head has come to an end. */
+static void looked(struct weir__storage *storage, int result) {
+  struct weir__generation *generation = generation_of(storage);
+
+  generation->backing->unseen = result == WEIR_LOG_YES  ? WEIR_OK
+                                : result == WEIR_ENOENT ? WEIR_ELOG
+                                                        : result;
   if (result != WEIR_LOG_YES) {
-    while (!weir__link_alone(waiters)) {
-      core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
-                         result);
-    }
+    deny_waiters(generation, result);
+    weir__tend_failed(&generation->history, result);
   }
   look_later(generation);
   weir__generation_touch(generation);

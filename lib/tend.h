@@ -51,5 +51,6 @@ void weir__tend_expired(struct weir__timer *timer);
 extern const struct weir__storage_owner weir__tend_owner;
 void weir__tend_work(struct weir__work *work);
 void weir__tend_changed(struct weir__history *history, bool rewound);
+void weir__tend_failed(struct weir__history *history, int error);
 
 #endif /* WEIR__TEND_H */

@@ -53,7 +53,8 @@ static struct testlog_stream *find(const struct testlog *log, const void *key,
   struct testlog_stream *stream = log->newest;
 
   for (; stream != NULL; stream = stream->older) {
-    if (stream->key_len == key_len && memcmp(stream->key, key, key_len) == 0 &&
+    if (!stream->gone && stream->key_len == key_len &&
+        memcmp(stream->key, key, key_len) == 0 &&
         (name == 0 || stream->epochs[0].epoch == name)) {
       return stream;
     }
@@ -174,6 +175,10 @@ void testlog_retain(struct testlog *log, const char *key, uint64_t through) {
   trim(must_find(log, key), through);
 }
 
+void testlog_forget(struct testlog *log, const char *key) {
+  must_find(log, key)->gone = true;
+}
+
 void testlog_write(struct testlog *log, const char *key, const char *type,
                    const char *data) {
   struct testlog_stream *stream = must_find(log, key);
@@ -278,9 +283,10 @@ static void perform(struct testlog *log, struct testlog_call *call) {
     return;
   }
   call->result = call->kind == TESTLOG_OPEN     ? open_stream(log, call)
+                 : call->stream->gone           ? WEIR_ENOENT
                  : call->kind == TESTLOG_APPEND ? append(log, call)
                                                 : WEIR_LOG_YES;
-  if (call->kind == TESTLOG_TRIM) {
+  if (call->kind == TESTLOG_TRIM && call->result == WEIR_LOG_YES) {
     trim(call->stream, call->after);
   }
   if (call->stream != NULL) {
@@ -355,7 +361,8 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
 
   weir_answer_init(&answer, sizeof answer);
   answer.result = call->result;
-  if (call->stream != NULL && call->what != TESTLOG_REFUSE) {
+  if (call->stream != NULL && !call->stream->gone &&
+      call->what != TESTLOG_REFUSE) {
     if (log->current) {
       take_state(call);
     }

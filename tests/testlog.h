@@ -46,6 +46,7 @@ struct testlog_stream {
   char *key;
   size_t key_len;
   bool shared;
+  bool gone;
   char *meta;
   size_t meta_len;
   weir_epoch epochs[TESTLOG_EPOCHS];
@@ -139,7 +140,7 @@ struct testlog {
   struct testlog_stream *newest;
   struct testlog_call *waiting; /* oldest first */
   struct testlog_handle *open;
-  struct testlog_plan plans[8];
+  struct testlog_plan plans[16];
   size_t plan_count;
   weir_hub *again_hub; /* the last answer, for testlog_repeat */
   uint64_t again_ticket;
@@ -151,7 +152,8 @@ void testlog_init(struct testlog *log);
 /* Free it, and see that every handle was closed and every call answered. */
 void testlog_end(struct testlog *log);
 
-/* Let the nth call of a kind from now on, from 1, go wrong: at most 8 plans. */
+/* Let the nth call of a kind from now on, from 1, go wrong: at most 16 plans.
+ */
 void testlog_fail(struct testlog *log, int kind, size_t nth, int what,
                   int value);
 
@@ -193,6 +195,10 @@ void testlog_drop(struct testlog *log, const char *key, uint64_t seq);
 
 /* Retention: events up to `through` are gone. */
 void testlog_retain(struct testlog *log, const char *key, uint64_t through);
+
+/* Retention: nothing is left of the newest generation of a key. Calls on it are
+ * answered with WEIR_ENOENT from then on. */
+void testlog_forget(struct testlog *log, const char *key);
 
 /* Another process appends, as the newest epoch. */
 void testlog_write(struct testlog *log, const char *key, const char *type,

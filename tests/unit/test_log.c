@@ -600,7 +600,7 @@ START_TEST(log_that_is_no_table) {
       log->close = NULL;
       break;
     case 5:
-      log->flags = 0x2;
+      log->flags = 0x80000000u;
       break;
     default:
       log->size = sizeof log->size;

@@ -808,7 +808,7 @@ static TCase *refusals(void) {
   tcase_add_loop_test(tcase, an_append_is_confirmed_by_its_state, 0,
                       WRONG_STATES);
   tcase_add_test(tcase, an_end_is_confirmed_by_its_state);
-  tcase_add_loop_test(tcase, opens_are_confirmed_by_their_state, 0, 12);
+  tcase_add_loop_test(tcase, opens_are_confirmed_by_their_state, 0, 24);
   return tcase;
 }
 
