@@ -91,6 +91,7 @@ static const struct row rows[] = {
     {weir__put_json, TEXT("\0"), "\"\\u0000\""},
     {weir__put_json, TEXT("\b\f\v\x1f"), "\"\\u0008\\u000c\\u000b\\u001f\""},
     {weir__put_json, TEXT("\x7f"), "\"\x7f\""},
+    {weir__put_json, TEXT(" a b"), "\" a b\""},
     {weir__put_json, TEXT("/"), "\"/\""},
     {weir__put_json, TEXT("a\"b\\c\nd"), "\"a\\\"b\\\\c\\nd\""},
     {weir__put_json, TEXT("\xc3\xa4\xf0\x9f\x98\x80"),

@@ -567,6 +567,17 @@ START_TEST(random_choices_come_back) {
 }
 END_TEST
 
+static bool are_sound(const struct weir__settings *settings) {
+  size_t i;
+
+  for (i = 0; i < WEIR__WATCHDOGS; ++i) {
+    if (settings->action[i] > WEIR_ACTION_FAIL) {
+      return false;
+    }
+  }
+  return settings->prefix_len <= WEIR__PREFIX_MOST;
+}
+
 /* Read it: either it is refused, or it is what this library writes. */
 static void check_read(struct weir__core *core, const unsigned char *meta,
                        size_t len) {
@@ -575,8 +586,10 @@ static void check_read(struct weir__core *core, const unsigned char *meta,
   const int rv = weir__settings_read(core, meta, len, NULL, &settings);
 
   if (rv == WEIR_OK) {
-    if (settings->prefix_len > WEIR__PREFIX_MOST ||
-        weir__settings_write(settings, again) != len ||
+    if (!are_sound(settings)) {
+      ck_abort_msg("it is read, and nobody can have chosen it");
+    }
+    if (weir__settings_write(settings, again) != len ||
         memcmp(again, meta, len) != 0) {
       ck_abort_msg("it is read, and written otherwise");
     }
