@@ -14,6 +14,22 @@
 
 #define BACKLOG 4096
 
+/* Bytes that the kernel takes and has not sent yet. What a slow client has not
+ * got stays in pages, where all readers share it, and each of its sips is seen
+ * as the progress that it is. */
+#define UNSENT_MOST 131072
+
+/* Frames are small, and nobody wants to wait for the next. */
+static void tune(int fd) {
+  const int yes = 1;
+#ifdef TCP_NOTSENT_LOWAT
+  const int most = UNSENT_MOST;
+
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+#endif
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+}
+
 /* Split ADDR:PORT at the last colon; [::1]:80 loses its brackets. */
 static int split(const char *address, char *host, size_t host_cap,
                  const char **port) {
@@ -112,7 +128,6 @@ void listen_say(int fd) {
 }
 
 int listen_accept(int fd) {
-  const int yes = 1;
   int accepted = accept(fd, NULL, NULL);
 
   if (accepted < 0) {
@@ -121,8 +136,7 @@ int listen_accept(int fd) {
                ? -2
                : -1;
   }
-  /* Frames are small, and nobody wants to wait for the next. */
-  (void)setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  tune(accepted);
   if (prepare(accepted) != 0) {
     (void)close(accepted);
     return -1;

@@ -526,9 +526,9 @@ class Server:
         match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n",
                              self.line)
         if match is None:
+            said = self.said()
             self.kill()
-            raise AssertionError("%s: %r %s" % (
-                command[0], self.line, self.said()))
+            raise AssertionError("%s: %r %s" % (command[0], self.line, said))
         self.address = ("127.0.0.1", int(match.group(1)))
 
     def __enter__(self):
@@ -573,6 +573,7 @@ class Server:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.errors.close()
 
     def let_go(self):
         """Close what the tests have left open."""
