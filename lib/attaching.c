@@ -92,6 +92,7 @@ static int admit(struct weir__registry *registry,
                  struct weir_subscriber *subscriber, int *verdict) {
   struct weir__core *core = registry->core;
   const uint64_t limit = core->options.max_stream_subscribers;
+  struct weir__page *greeting;
   struct weir__client *client;
   weir_resolution resolution;
   bool replace;
@@ -125,14 +126,15 @@ static int admit(struct weir__registry *registry,
     weir__clients_drop(&registry->clients, client);
     return WEIR_ECROWD;
   }
-  trace_attach(generation, claim, &resolution, subscriber->user);
-  *verdict = resolution.verdict;
-  rv = weir__reader_begin(subscriber, generation, &resolution, claim->text,
-                          claim->text_len, claim->retry);
+  rv = weir__reader_greet(generation, &resolution, claim->text, claim->text_len,
+                          claim->retry, &greeting);
   if (rv != WEIR_OK) {
     weir__clients_drop(&registry->clients, client);
     return rv;
   }
+  trace_attach(generation, claim, &resolution, subscriber->user);
+  *verdict = resolution.verdict;
+  weir__reader_begin(subscriber, generation, &resolution, greeting);
   weir__clients_add(&registry->clients, client, subscriber, replace);
   core->info.attaches += 1;
   return WEIR_OK;

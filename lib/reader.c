@@ -233,13 +233,11 @@ static void put_greeting(struct weir__out *out, const void *what) {
                   resolution->verdict);
 }
 
-int weir__reader_begin(struct weir_subscriber *subscriber,
-                       struct weir__generation *generation,
+int weir__reader_greet(struct weir__generation *generation,
                        const weir_resolution *resolution, const void *requested,
-                       size_t requested_len, uint32_t retry) {
-  struct weir__core *core = subscriber->core;
+                       size_t requested_len, uint32_t retry,
+                       struct weir__page **made) {
   struct greeting greeting;
-  struct weir__page *page;
   int rv;
 
   weir__generation_scheme(generation, &greeting.scheme);
@@ -247,10 +245,19 @@ int weir__reader_begin(struct weir_subscriber *subscriber,
   greeting.requested = requested;
   greeting.requested_len = requested_len;
   greeting.retry = retry;
-  rv = weir__page_frame(core, put_greeting, &greeting, &page);
-  if (rv != WEIR_OK) {
-    return rv;
+  rv = weir__page_frame(generation->core, put_greeting, &greeting, made);
+  if (rv == WEIR_OK) {
+    (*made)->greeting = true;
   }
+  return rv;
+}
+
+void weir__reader_begin(struct weir_subscriber *subscriber,
+                        struct weir__generation *generation,
+                        const weir_resolution *resolution,
+                        struct weir__page *greeting) {
+  struct weir__core *core = subscriber->core;
+
   if (subscriber->generation == NULL) {
     subscriber->generation = generation;
     weir__generation_hold(generation);
@@ -260,8 +267,7 @@ int weir__reader_begin(struct weir_subscriber *subscriber,
   weir__link_remove(&subscriber->sibling);
   weir__link_append(&generation->subscribers, &subscriber->sibling);
   subscriber->todo.own = NULL;
-  page->greeting = true;
-  weir__reader_add_own(subscriber, page);
+  weir__reader_add_own(subscriber, greeting);
   subscriber->standing = WEIR__READING;
   subscriber->verdict = (uint8_t)resolution->verdict;
   subscriber->seq = resolution->position.seq;
@@ -274,7 +280,6 @@ int weir__reader_begin(struct weir_subscriber *subscriber,
   weir__reader_set_beat(subscriber);
   weir__reader_set_patience(subscriber);
   weir__reader_ready(subscriber);
-  return WEIR_OK;
 }
 
 void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,

@@ -97,12 +97,19 @@ void weir__reader_wait(struct weir_subscriber *subscriber,
                        struct weir__generation *generation,
                        struct weir__claim *claim);
 
-/* Begin to read, at the position of a verdict. WEIR_OK, WEIR_ENOMEM or
- * WEIR_EMEMORY: nothing has happened. */
-int weir__reader_begin(struct weir_subscriber *subscriber,
-                       struct weir__generation *generation,
+/* Make the first frames of a connection, as a verdict has them; requested is
+ * the text of the client's cursor. WEIR_OK, WEIR_ENOMEM or WEIR_EMEMORY. */
+int weir__reader_greet(struct weir__generation *generation,
                        const weir_resolution *resolution, const void *requested,
-                       size_t requested_len, uint32_t retry);
+                       size_t requested_len, uint32_t retry,
+                       struct weir__page **greeting);
+
+/* Begin to read, at the position of the verdict. Takes over the greeting, and
+ * frees the claim of one that waited. */
+void weir__reader_begin(struct weir_subscriber *subscriber,
+                        struct weir__generation *generation,
+                        const weir_resolution *resolution,
+                        struct weir__page *greeting);
 
 /* There is nothing to read for it: a verdict, or an error. */
 void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,

@@ -694,6 +694,37 @@ START_TEST(at_the_limit_a_client_may_still_replace_itself) {
 }
 END_TEST
 
+static void count_traces(void *user, const weir_trace *trace) {
+  unsigned *count = user;
+
+  *count += trace->kind == WEIR_TRACE_ATTACH;
+}
+
+START_TEST(an_attach_that_fails_is_no_attach) {
+  weir_subscriber *subscriber;
+  unsigned count = 0;
+  size_t n;
+  int rv;
+
+  kit.options.trace = count_traces;
+  kit.options.trace_user = &count;
+  again();
+  for (n = 1, rv = WEIR_ENOMEM; rv == WEIR_ENOMEM; ++n) {
+    ck_assert_uint_eq(count, 0);
+    ck_assert_uint_eq(hub_info().attaches, 0);
+    ck_assert_uint_eq(hub_info().verdicts[WEIR_FRESH], 0);
+    kit.memory.fail_at = kit.memory.calls + n;
+    rv = attach_as("s", "c", WEIR_CLIENT_REPLACE, &subscriber);
+  }
+  ck_assert_uint_gt(n, 3);
+  ck_assert_int_eq(rv, WEIR_OK);
+  ck_assert_uint_eq(count, 1);
+  ck_assert_uint_eq(hub_info().attaches, 1);
+  ck_assert_uint_eq(hub_info().verdicts[WEIR_FRESH], 1);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 static TCase *claims(void) {
   TCase *tcase = tcase_create("claims");
 
@@ -736,6 +767,7 @@ static TCase *limits(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, subscribers_have_a_limit);
   tcase_add_test(tcase, subscribers_of_a_stream_have_a_limit);
+  tcase_add_test(tcase, an_attach_that_fails_is_no_attach);
   tcase_add_test(tcase, at_the_limit_a_client_may_still_replace_itself);
   return tcase;
 }
