@@ -351,6 +351,36 @@ START_TEST(nodes_that_collide_are_all_found) {
 }
 END_TEST
 
+/* Two keys of one hash, found by trying 220,000. */
+START_TEST(keys_of_one_hash_are_told_apart) {
+  static const unsigned char keys[2][4] = {{0x9e, 0x51, 0x01, 0x00},
+                                           {0x2f, 0xa5, 0x01, 0x00}};
+  struct kit_memory memory;
+  struct weir__map map;
+  struct item some[2];
+  int i;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, secret);
+  for (i = 0; i < 2; ++i) {
+    set_key(&some[i], 0);
+    some[i].node.key = keys[i];
+    some[i].node.key_len = 4;
+    ck_assert_ptr_null(weir__map_find(&map, keys[i], 4));
+    ck_assert_int_eq(weir__map_insert(&map, &some[i].node), WEIR_OK);
+    ck_assert_uint_eq(some[i].node.hash, 0x1cfdabb9);
+  }
+  for (i = 0; i < 2; ++i) {
+    ck_assert_ptr_eq(weir__map_find(&map, keys[i], 4), &some[i].node);
+  }
+  weir__map_remove(&map, &some[0].node);
+  ck_assert_ptr_null(weir__map_find(&map, keys[0], 4));
+  ck_assert_ptr_eq(weir__map_find(&map, keys[1], 4), &some[1].node);
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
 START_TEST(any_takes_it_apart) {
   struct kit_memory memory;
   struct weir__map map;
@@ -590,6 +620,7 @@ int main(void) {
   tcase_add_test(many, grows_and_shrinks);
   tcase_add_test(many, free_leaves_an_empty_map);
   tcase_add_test(many, nodes_that_collide_are_all_found);
+  tcase_add_test(many, keys_of_one_hash_are_told_apart);
   tcase_add_test(many, any_takes_it_apart);
   tcase_add_loop_test(many, visit_sees_each_once_while_nothing_changes, 0, 11);
   tcase_add_loop_test(many, visit_sees_those_that_stay, 0, 4);

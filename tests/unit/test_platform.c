@@ -78,6 +78,15 @@ START_TEST(entropy_fills_every_byte) {
 }
 END_TEST
 
+/* getentropy gives no more than 256 bytes at once: that is said. */
+START_TEST(entropy_that_cannot_be_had_is_an_error) {
+  unsigned char dst[257];
+
+  ck_assert_int_eq(weir__platform_entropy(NULL, dst, sizeof dst),
+                   WEIR_EENTROPY);
+}
+END_TEST
+
 START_TEST(entropy_differs) {
   uint64_t drawn[1000];
   size_t i;
@@ -133,6 +142,7 @@ int main(void) {
   tcase_add_test(tcase, clock_never_steps_back);
   tcase_add_test(tcase, clock_counts_milliseconds);
   tcase_add_test(tcase, entropy_fills_every_byte);
+  tcase_add_test(tcase, entropy_that_cannot_be_had_is_an_error);
   tcase_add_test(tcase, entropy_differs);
   tcase_add_test(tcase, f22_forked_process_draws_other_bits);
   return kit_main("platform", &tcase, 1);
