@@ -140,15 +140,30 @@ static int admit(struct weir__registry *registry,
   return WEIR_OK;
 }
 
+/* Count what a limit or a policy refused. */
+static void count_refusal(struct weir__core *core, int error) {
+  static const int refusals[] = {
+      WEIR_EEXISTS,      WEIR_EMALFORMED, WEIR_EDRAINING, WEIR_ESTREAMS,
+      WEIR_ESUBSCRIBERS, WEIR_ECROWD,     WEIR_ECLIENT,   WEIR_EMEMORY};
+  size_t i;
+
+  for (i = 0; i < sizeof refusals / sizeof refusals[0]; ++i) {
+    core->info.refused += error == refusals[i];
+  }
+}
+
 /* Decide the attach of a subscriber that waits. */
 static void decide_attach(struct weir__registry *registry,
                           struct weir_subscriber *subscriber) {
+  const bool inside = subscriber->todo.claim->inside;
   int verdict = WEIR_PENDING;
   int rv = admit(registry, subscriber->generation, subscriber->todo.claim,
                  subscriber, &verdict);
 
   if (rv != WEIR_OK) {
-    registry->core->info.refused += 1;
+    if (!inside) {
+      count_refusal(registry->core, rv);
+    }
     weir__reader_refuse(subscriber, WEIR_PENDING, rv);
   } else if (verdict == WEIR_FINISHED || verdict == WEIR_UNKNOWN) {
     weir__reader_refuse(subscriber, verdict, WEIR_OK);
@@ -262,9 +277,11 @@ static int wait_for_storage(struct weir_subscriber *subscriber,
     return WEIR_ENOMEM;
   }
   memcpy(kept, claim, size);
+  kept->inside = true;
   weir__reader_wait(subscriber, generation, kept);
   weir__tend_advance(generation);
   if (subscriber->standing == WEIR__UNDECIDED) {
+    kept->inside = false;
     *verdict = WEIR_PENDING;
     return WEIR_OK;
   }
@@ -286,9 +303,9 @@ static int receive(struct weir__registry *registry,
              : wait_for_storage(subscriber, generation, claim, verdict);
 }
 
-int weir__attaching_attach(struct weir__registry *registry,
-                           const weir_attach_options *options,
-                           struct weir_subscriber **attached, int *verdict) {
+static int attach(struct weir__registry *registry,
+                  const weir_attach_options *options,
+                  struct weir_subscriber **attached, int *verdict) {
   struct weir__core *core = registry->core;
   const uint64_t limit = core->options.max_subscribers;
   struct weir__generation *generation;
@@ -334,5 +351,14 @@ int weir__attaching_attach(struct weir__registry *registry,
     *attached = subscriber;
     *verdict = judged;
   }
+  return rv;
+}
+
+int weir__attaching_attach(struct weir__registry *registry,
+                           const weir_attach_options *options,
+                           struct weir_subscriber **attached, int *verdict) {
+  int rv = attach(registry, options, attached, verdict);
+
+  count_refusal(registry->core, rv);
   return rv;
 }

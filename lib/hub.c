@@ -395,11 +395,7 @@ int weir_hub_attach(weir_hub *hub, const weir_attach_options *callers,
     return rv;
   }
   weir__core_tick(core);
-  rv = weir__attaching_attach(&hub->registry, &options, subscriber, verdict);
-  if (rv != WEIR_OK && rv != WEIR_EINVAL && rv != WEIR_EUTF8) {
-    core->info.refused += 1;
-  }
-  return rv;
+  return weir__attaching_attach(&hub->registry, &options, subscriber, verdict);
 }
 
 int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,

@@ -37,6 +37,7 @@ struct weir__claim {
   uint32_t retry;
   uint32_t look; /* storage has been asked how far it is: weir__tend_look */
   bool looked;
+  bool inside; /* the attach that asked has not returned yet */
   uint16_t text_len;
   uint16_t client_len;
   char text[]; /* of the cursor, then the client key */

@@ -2,7 +2,7 @@
 
 /* Who may attach: what is asked for, client keys and their policies, limits. */
 
-#include "../kit.h"
+#include "../bench.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -700,6 +700,45 @@ static void count_traces(void *user, const weir_trace *trace) {
   *count += trace->kind == WEIR_TRACE_ATTACH;
 }
 
+/* Whether storage has been looked at in between, at once or later. */
+START_TEST(a_refusal_counts_once) {
+  weir_open_options open = kit_open_options("a", NULL);
+  weir_attach_options options = kit_attach_options("a", "s");
+  static struct bench bench;
+  weir_subscriber *first;
+  weir_subscriber *second = NULL;
+  weir_request request;
+  weir_stream *shared;
+  int verdict = WEIR_PENDING;
+  int rv;
+
+  bench_init(&bench);
+  bench_hub(&bench);
+  open.flags = WEIR_OPEN_SHARED;
+  shared = kit_open_with(&bench.a, &open);
+  options.client = "c";
+  options.client_len = 1;
+  options.on_duplicate = WEIR_CLIENT_REJECT;
+  first = kit_attach_with(&bench.a, &options);
+  bench_rest(&bench);
+  /* A cursor that seems to be ahead: first storage is asked. */
+  weir_request_init(&request, sizeof request);
+  request.header = "b-77";
+  request.header_len = 4;
+  options.request = &request;
+  bench.log.later = _i != 0;
+  rv = weir_hub_attach(bench.a.hub, &options, &second, &verdict);
+  ck_assert_int_eq(rv, _i != 0 ? WEIR_OK : WEIR_EEXISTS);
+  bench_rest(&bench);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).refused, 1);
+  weir_subscriber_release(second);
+  weir_subscriber_release(first);
+  weir_stream_release(shared);
+  bench.log.later = false;
+  bench_end(&bench);
+}
+END_TEST
+
 START_TEST(an_attach_that_fails_is_no_attach) {
   weir_subscriber *subscriber;
   unsigned count = 0;
@@ -768,6 +807,7 @@ static TCase *limits(void) {
   tcase_add_test(tcase, subscribers_have_a_limit);
   tcase_add_test(tcase, subscribers_of_a_stream_have_a_limit);
   tcase_add_test(tcase, an_attach_that_fails_is_no_attach);
+  tcase_add_loop_test(tcase, a_refusal_counts_once, 0, 2);
   tcase_add_test(tcase, at_the_limit_a_client_may_still_replace_itself);
   return tcase;
 }
