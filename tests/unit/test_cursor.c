@@ -407,8 +407,7 @@ START_TEST(random_cursors_come_back) {
 }
 END_TEST
 
-/* --- Where it stands in a request ------------------------------------------
- */
+/* --- Where it stands in a request ----------------------------------------- */
 
 /* Rows of: header, query, path; what comes of it, and the text. */
 static const struct pick {
@@ -757,6 +756,14 @@ static void fill_previous(weir_state *state, weir_epoch *epoch) {
   { 1, {6}, 2, false }
 #define ONE_ENDED \
   { 1, {6}, 2, true }
+/* Ended, and only the end is left; and not even that; and ended by an epoch to
+ * which another was added in vain. */
+#define ONE_END \
+  { 1, {6}, 5, true }
+#define ONE_GONE \
+  { 1, {6}, 6, true }
+#define TAKEN_OVER \
+  { 2, {6, 6}, 0, true }
 #define EMPTY \
   { 1, {0}, 0, false }
 #define THREE \
@@ -787,22 +794,10 @@ static const struct verdict {
     /* ... from the head of an ended stream: its end */
     {ONE_ENDED, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E1, 2}},
     {ONE_ENDED, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 5}},
-    {{1, {6}, 5, true},
-     WEIR_EABSENT,
-     {0, 0},
-     WEIR_FROM_HEAD,
-     WEIR_FRESH,
-     0,
-     {E1, 5}},
+    {ONE_END, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 5}},
     /* ... and if that is gone too, there is nothing to come for */
-    {{1, {6}, 6, true},
-     WEIR_EABSENT,
-     {0, 0},
-     WEIR_FROM_HEAD,
-     WEIR_FINISHED,
-     0,
-     {E1, 6}},
-    {{1, {6}, 6, true},
+    {ONE_GONE, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FINISHED, 0, {E1, 6}},
+    {ONE_GONE,
      WEIR_EABSENT,
      {0, 0},
      WEIR_FROM_START,
@@ -830,13 +825,7 @@ static const struct verdict {
     {THREE, WEIR_OK, {E3, 1}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 2}},
     {LATE, WEIR_OK, {E1, 3}, WEIR_FROM_START, WEIR_EVICTED, 1, {E2, 4}},
     {ONE, WEIR_OK, {0, 1}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 2}},
-    {{1, {6}, 6, true},
-     WEIR_OK,
-     {E1, 5},
-     WEIR_FROM_START,
-     WEIR_EVICTED,
-     1,
-     {E1, 6}},
+    {ONE_GONE, WEIR_OK, {E1, 5}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 6}},
     /* ahead: beyond the last of the newest epoch; from the first */
     {ONE, WEIR_OK, {E1, 7}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 2}},
     {ONE, WEIR_OK, {E1, SEQ_MAX}, WEIR_FROM_HEAD, WEIR_AHEAD, 1, {E1, 2}},
@@ -873,13 +862,7 @@ static const struct verdict {
     /* ... but without an epoch it is taken to be of this one */
     {ONE, WEIR_OK, {0, 4}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 4}},
     /* ... and an end that an older epoch gave has been seen by its name */
-    {{2, {6, 6}, 0, true},
-     WEIR_OK,
-     {E1, 6},
-     WEIR_FROM_START,
-     WEIR_FINISHED,
-     0,
-     {E1, 6}},
+    {TAKEN_OVER, WEIR_OK, {E1, 6}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 6}},
 };
 
 START_TEST(resolve_golden) {
@@ -938,8 +921,7 @@ START_TEST(resolve_without_a_stream) {
 END_TEST
 
 /* --- The oracle: it knows who gave which number, and what a client that names
- * an epoch has seen of them. ------------------------------------------------
- */
+ * an epoch has seen of them. ----------------------------------------------- */
 
 enum { MOST_SEQ = 6, ASKED = MOST_SEQ + 3 };
 

@@ -584,8 +584,7 @@ END_TEST
 /* --- Structs of other sizes ----------------------------------------------- */
 
 /* An older caller's struct, at exactly its size, means what a full one means
- * that has zeros behind it; a newer one's is one of ours if its tail is zero.
- */
+ * that has zeros behind it; a newer one's is taken if its tail is zero. */
 START_TEST(frame_of_any_size) {
   const size_t most = sizeof(weir_frame) + 16;
   weir_frame full;
@@ -848,8 +847,7 @@ START_TEST(r15_comment_dispatches_nothing) {
 }
 END_TEST
 
-/* CR, LF and NUL anywhere in an id or a type, also when bytes are let through.
- */
+/* CR, LF, NUL anywhere in an id or a type, also when bytes are let through. */
 START_TEST(r17_line_ends_and_nul_are_refused_in_fields) {
   static const char forbidden[] = {'\r', '\n', '\0'};
   char text[20];

@@ -11,8 +11,7 @@
 
 #include "page.h"
 
-/* --- Surroundings: a core whose upper floors only take notes ---------------
- */
+/* --- Surroundings: a core whose upper floors only take notes -------------- */
 
 static struct weir__page *evicted;
 static unsigned evictions;

@@ -92,8 +92,7 @@ START_TEST(field_has_no_cr_lf_nul) {
 END_TEST
 
 /* --- UTF-8, by another road: decode, then see whether that is a character and
- * whether it could have been shorter (RFC 3629, section 3). -----------------
- */
+ * whether it could have been shorter (RFC 3629, section 3). ---------------- */
 
 static size_t decode(const unsigned char *p, size_t len) {
   static const uint32_t least[] = {0, 1, 0x80, 0x800, 0x10000};
