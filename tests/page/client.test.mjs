@@ -613,6 +613,19 @@ onBoth('R82 five failures in a row and the client gives up', async (transport) =
   assert.equal(client.content, text(1, 1));
 });
 
+onBoth('R82 whoever tries again by hand has five attempts again', async (transport) => {
+  const world = new World();
+  const client = world.client({ transport, maxFailures: 2 }).connect();
+
+  await world.server.cut();
+  await comeBack(world);
+  await world.server.cut();
+  assert.equal(client.end.kind, 'gave_up');
+  client.resume();
+  await world.server.cut();
+  assert.equal(client.status, 'waiting');
+});
+
 onBoth('R82 the first event forgives what was before, ready does not', async (transport) => {
   const world = new World();
   const client = world.client({ transport }).connect();
@@ -690,6 +703,8 @@ test('R82 it waits as long as told, twice as long each time, with some chance', 
     [1200, 2400, 5999, 9600]
   );
   assert.equal(client.returnAt, world.clock.time + 9600);
+  await comeBack(world);
+  assert.equal(client.returnAt, 0);
 });
 
 test('R82 a browser knows no backoff, so only the first return is its own', async () => {
@@ -792,6 +807,7 @@ onBoth('R83 the end closes, and is final', async (transport) => {
   assert.deepEqual(client.end, { kind: 'done', reason: 'complete' });
   assert.equal(client.cursor, id(3));
   await world.server.finish();
+  assert.equal(world.window.listeners.size, 0);
   client.resume();
   client.connect();
   client.pause();
@@ -1074,6 +1090,17 @@ test('R86 a transport that is closed while it is being opened is closed', () => 
   assert.equal(closed, 1);
 });
 
+test('R86 nobody waits for the reason of an EventSource that was closed', async () => {
+  const world = new World();
+  const client = world.client({ transport: 'eventsource' }).connect();
+
+  await world.server.refuse(503);
+  assert.equal(world.network.open, 1, 'asking why');
+  client.close();
+  assert.equal(world.network.open, 0);
+  assert.equal(world.server.abandoned, true);
+});
+
 test('R86 the body of a refusal is not left lying on the connection', async () => {
   const world = new World();
 
@@ -1180,6 +1207,37 @@ test('a drop right after a gap neither loses nor repeats', async () => {
   assert.equal(world.server.cursor, id(9));
   await world.server.accept(ready(9, 'resumed') + tokens(10, 11));
   assert.equal(client.content, ' 1 2 10 11');
+});
+
+test('nor does one after a gap into another generation', async () => {
+  const world = new World();
+  const client = world.client({ snapshot: {
+    stream: 's', generation: 'xyz', cursor: 'xyz-9', content: 'something else',
+  } }).connect();
+
+  await world.server.accept(
+    gap(id(0), { verdict: 'foreign', requested: 'xyz-9', first: 1, last: 2 })
+  );
+  await world.server.cut();
+  await comeBack(world);
+  assert.equal(world.server.cursor, id(0));
+  await world.server.accept(ready(0, 'resumed') + tokens(1, 2));
+  assert.equal(client.content, text(1, 2));
+  assert.equal(world.network.requests.length, 2);
+});
+
+test('who starts over waits for a first event anew', async () => {
+  const world = new World();
+
+  world.client({ deadMs: 0, snapshot: {
+    stream: 's', generation: 'xyz', cursor: 'xyz-9', content: 'something else',
+  } }).connect();
+  await world.server.accept(
+    gap(id(0), { verdict: 'foreign', requested: 'xyz-9', first: 1, last: 0 }) +
+    ready(0, 'foreign')
+  );
+  await world.clock.pass(35000);
+  assert.equal(world.all('late').length, 1);
 });
 
 test('a gap handler that throws has not applied the gap', async () => {

@@ -25,6 +25,8 @@
  *   window.weirPage.transcript()  all of it as one object
  */
 
+import { Acts } from './acts.js';
+import { Clocks } from './clocks.js';
 import {
   Story,
   ending,
@@ -32,7 +34,6 @@ import {
   sayEnd,
   sayReplayed,
   sayRestored,
-  sayStalled,
   sayWaiting,
   seqOf,
 } from './story.js';
@@ -42,14 +43,8 @@ import { Wire } from './wire.js';
 
 const params = new URLSearchParams(location.search);
 
-/* What the server's defaults and the client's are, for the clocks. */
-const HEARTBEAT = 12000;
-const DEAD = 30000;
-const IDLE = { answer: 55000, fail: 55000, stall: 10000 };
-
 const now = () => performance.now();
 const spot = (name) => document.querySelector(`[data-test="${name}"]`);
-const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
 /* Five letters nobody will confuse. */
 function draw(prefix) {
@@ -94,13 +89,14 @@ class App {
     this.story = new Story();
     this.view = new View(this.story);
     this.wire = new Wire(spot('wire'));
+    this.acts = new Acts(this);
+    this.clocks = new Clocks(this);
     this.client = null;
     this.closing = '';
     this.asked = null; /* how far the server was when this connection began */
     this.wait = null;
     this.beatAt = 0;
     this.idle = 0; /* the watchdog's limit, where this tab knows it */
-    this.warned = false; /* that it is about to bite */
     this.drawing = false;
     this.saving = null;
     this.next = null;
@@ -108,6 +104,11 @@ class App {
 
   get base() {
     return `/streams/${encodeURIComponent(this.key)}`;
+  }
+
+  /* Between two tokens. */
+  get interval() {
+    return params.get('interval') || spot('speed').value;
   }
 
   get content() {
@@ -168,10 +169,9 @@ class App {
       link: this.story.link.number,
     });
     this.story.add(event);
-    this.warned = false;
     if (this.cuts.length !== 0 && event.seq >= this.cuts[0]) {
       this.cuts.shift();
-      this.cut();
+      this.acts.cut();
     }
     return parts;
   }
@@ -290,46 +290,6 @@ class App {
     this.report(end);
   }
 
-  /* -- what one can do -- */
-
-  async start(script, duplicate) {
-    const query = new URLSearchParams({
-      script,
-      on_duplicate: duplicate,
-      interval: params.get('interval') || spot('speed').value,
-    });
-    const reply = await this.ask('POST', `/demo/${encodeURIComponent(this.key)}?${query}`, '');
-
-    if (!reply) {
-      return;
-    }
-    this.idle = IDLE[script];
-    await this.lastWords(reply.generation);
-    if (!this.running || this.client.generation !== reply.generation) {
-      this.fresh();
-    }
-  }
-
-  /* The answer that was replaced says so itself: hear it out, but not for
-   * ever. */
-  lastWords(generation) {
-    const client = this.client;
-
-    if (!client || client.status !== 'live' || client.generation === generation) {
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const look = setInterval(() => client.end && done(), 20);
-      const limit = setTimeout(() => done(), 800);
-
-      function done() {
-        clearInterval(look);
-        clearTimeout(limit);
-        resolve();
-      }
-    });
-  }
-
   /** Read an answer from its beginning. */
   fresh() {
     this.story.forget();
@@ -345,97 +305,6 @@ class App {
       query.set('transport', this.transport);
     }
     history.replaceState(null, '', `/?${query}`);
-  }
-
-  async toggle() {
-    if (this.running) {
-      await this.ask('DELETE', this.base);
-    } else {
-      await this.start('answer', 'join');
-    }
-  }
-
-  async cut() {
-    const reply = await this.ask(
-      'POST',
-      `/demo/${encodeURIComponent(this.key)}/cut?client=${encodeURIComponent(this.name)}`,
-      ''
-    );
-
-    if (reply && reply.cut === 0) {
-      this.say('There is no connection to cut right now.');
-    }
-  }
-
-  offline() {
-    if (!this.running) {
-      this.say('Nothing is being read right now. Start an answer first.');
-    } else if (this.client.status === 'paused') {
-      this.client.resume();
-    } else {
-      this.client.pause();
-    }
-  }
-
-  comeBack() {
-    if (!this.client || !this.client.end || !this.client.cursor) {
-      this.say('The answer has not ended yet. Wait for its end, or stop it.');
-      return;
-    }
-    this.begin(Object.assign(this.client.snapshot(), { end: null }));
-  }
-
-  async reload() {
-    this.save();
-    location.reload();
-  }
-
-  /** Ask with a cursor that is not this page's own. */
-  forge(kind) {
-    const snapshot = this.client ? this.client.snapshot() : null;
-
-    if (!snapshot || !snapshot.cursor) {
-      this.say('There is no cursor yet. Start an answer first.');
-      return;
-    }
-    const epoch = snapshot.cursor.replace(/\d+$/, '');
-    const seq = seqOf(snapshot.cursor);
-    const back = Math.max(0, seq - 10);
-    const cursors = {
-      back: `${epoch}${back}`,
-      ahead: `${epoch}${seq + 1000}`,
-      foreign: 'weir-7',
-      malformed: 'not.a.cursor',
-    };
-
-    this.story.version += 1;
-    if (kind === 'back') {
-      snapshot.content = snapshot.content.filter((part) => part.seq <= back);
-    }
-    this.begin(
-      kind === 'none'
-        ? null
-        : Object.assign(snapshot, { cursor: cursors[kind], end: null })
-    );
-  }
-
-  /** Be the producer. */
-  async produce(what, words) {
-    if (!this.running) {
-      if (!(await this.ask('PUT', this.base, ''))) {
-        return;
-      }
-      this.idle = 0;
-      this.fresh();
-    }
-    const targets = {
-      event: ['events?type=token', words],
-      signal: ['signals?type=status', JSON.stringify({ state: words.trim() })],
-      end: ['end?reason=complete', ''],
-      fail: ['fail?code=by_hand', 'Somebody pressed Fail.'],
-    };
-
-    await this.ask('POST', `${this.base}/${targets[what][0]}`, targets[what][1]);
   }
 
   switchTo(transport) {
@@ -579,7 +448,7 @@ class App {
     const replaced = end && end.reason === 'replaced_by_new_stream';
 
     if (!client || (end && end.kind === 'refused')) {
-      this.next = () => this.toggle(); /* where the big button is out of sight */
+      this.next = () => this.acts.toggle(); /* where the big button is out of sight */
       this.view.next('Start');
     } else if (client.status === 'waiting') {
       this.next = () => client.resume();
@@ -597,56 +466,32 @@ class App {
 
   tick() {
     const client = this.client;
-    const live = client !== null && client.status === 'live';
-    const quiet = live ? now() - client.heardAt : 0;
-    const since = live ? now() - (client.eventAt || this.story.link.since) : 0;
+    const held = this.wire.waiting;
 
-    this.view.clock('beat', live ? sayDue(quiet, now() - this.beatAt, this.beatAt) : '\u2013', quiet / HEARTBEAT);
-    this.view.clock('heard', live ? seconds(quiet) : '\u2013', quiet / DEAD);
-    this.view.clock('idle', live ? sayIdle(since, this.idle) : '\u2013', this.idle ? since / this.idle : 0);
-    this.view.clock('retry', this.sayRetry(client), this.retryPart(client));
-    if (this.idle && since > this.idle / 3 && !this.warned) {
-      this.warned = true;
-      this.say(sayStalled(this.idle));
-    }
+    this.clocks.draw(now());
     spot('failures').textContent = client ? String(client.failures) : '0';
-    spot('wire-hold').textContent = this.wire.waiting ? ` (${this.wire.waiting})` : '';
-  }
-
-  sayRetry(client) {
-    if (client && client.status === 'waiting' && client.returnAt) {
-      return `asks in ${seconds(Math.max(0, client.returnAt - now()))}`;
-    }
-    if (this.transport === 'eventsource') {
-      return 'the browser keeps it';
-    }
-    return client && client.counts.connections ? seconds(client.retry) : '\u2013';
-  }
-
-  retryPart(client) {
-    return client && client.returnAt && this.wait
-      ? (client.returnAt - now()) / this.wait.delay
-      : 0;
+    spot('wire-hold').textContent = held ? ` (${held})` : '';
   }
 
   /* -- wiring -- */
 
   wireUp() {
-    const acts = {
-      start: () => this.toggle(),
-      cut: () => this.cut(),
-      offline: () => this.offline(),
-      replace: () => this.start('answer', 'replace'),
-      fail: () => this.start('fail', 'replace'),
-      stall: () => this.start('stall', 'replace'),
-      return: () => this.comeBack(),
-      reload: () => this.reload(),
+    const acts = this.acts;
+    const doing = {
+      start: () => acts.toggle(),
+      cut: () => acts.cut(),
+      offline: () => acts.offline(),
+      replace: () => acts.start('answer', 'replace'),
+      fail: () => acts.start('fail', 'replace'),
+      stall: () => acts.start('stall', 'replace'),
+      return: () => acts.comeBack(),
+      reload: () => acts.reload(),
       next: () => this.next && this.next(),
       hold: (button) => this.hold(button),
     };
 
     document.querySelectorAll('button[data-act]').forEach((button) => {
-      button.addEventListener('click', () => acts[button.dataset.act](button));
+      button.addEventListener('click', () => doing[button.dataset.act](button));
     });
     document.querySelectorAll('[name="transport"]').forEach((radio) => {
       radio.checked = radio.value === this.transport;
@@ -665,9 +510,9 @@ class App {
       form.addEventListener('submit', (event) => {
         event.preventDefault();
         if (form.dataset.form === 'cursor') {
-          this.forge(form.elements.forge.value);
+          this.acts.forge(form.elements.forge.value);
         } else {
-          this.produce(event.submitter ? event.submitter.value : 'event', form.elements.words.value);
+          this.acts.produce(event.submitter ? event.submitter.value : 'event', form.elements.words.value);
         }
       });
     });
@@ -714,7 +559,7 @@ class App {
     if (await this.ask('GET', `${this.base}/info`)) {
       this.begin(null);
     } else {
-      await this.start(params.get('script') || 'answer', 'join');
+      await this.acts.start(params.get('script') || 'answer', 'join');
     }
   }
 }
@@ -727,16 +572,6 @@ function sayShort(end) {
   };
 
   return texts[end.kind] || `${end.kind}: ${end.reason || end.code}`;
-}
-
-function sayDue(quiet, ago, ever) {
-  const due = Math.max(0, HEARTBEAT - quiet);
-
-  return due > 10500 && ever && ago < 2000 ? 'just now' : `due in ${seconds(due)}`;
-}
-
-function sayIdle(since, limit) {
-  return limit ? `${seconds(since)} of ${limit / 1000} s` : seconds(since);
 }
 
 window.weirPage = new App();

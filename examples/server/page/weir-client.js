@@ -3,7 +3,8 @@
  * Copyright (c) 2026 The weir authors. See LICENSE.
  *
  * No dependency, no build step; ES modules in the syntax of ES2019. Take this
- * file and weir-transport.js, and weir-streams.js for several streams.
+ * file with weir-line.js and weir-transport.js; weir-streams.js for several
+ * streams.
  *
  *   import { connect } from './weir-client.js';
  *
@@ -94,7 +95,8 @@
  * client for a key, however often it is opened.
  */
 
-import { Decoder, viaEventSource, viaFetch } from './weir-transport.js';
+import { Line, Timers, surroundings } from './weir-line.js';
+import { Decoder } from './weir-transport.js';
 
 export { Decoder };
 
@@ -110,21 +112,8 @@ const DEFAULTS = {
   backoffMs: 30000,
 };
 
-/* What a client waits that was replaced and not told for how long. Coming back
- * at once would displace the successor, and so on for ever. */
-const REPLACED_MS = 60000;
-
-/* A connection that was heard from for so long had nothing wrong with it. */
-const STOOD_MS = 30000;
-
-const RETRY_LEAST = 500;
-const RETRY_MOST = 86400000;
-
 /* Verdicts after which the old content still stands. */
 const KEEPS = ['evicted', 'rewound'];
-
-/* Refusals that pass: the stream may well be there a moment later. */
-const PASSING = [408, 425, 429];
 
 const OWN_FRAMES = {
   ready: '_ready',
@@ -142,32 +131,6 @@ export function parseCursor(text) {
   const seq = match ? Number(match[2]) : NaN;
 
   return Number.isSafeInteger(seq) ? { epoch: match[1] || '', seq } : null;
-}
-
-/** What a client needs of the world; tests bring another. */
-export function surroundings() {
-  return {
-    fetch: typeof fetch === 'function' ? (u, o) => fetch(u, o) : null,
-    EventSource: typeof EventSource === 'function' ? EventSource : null,
-    AbortController,
-    setTimeout: (f, ms) => setTimeout(f, ms),
-    clearTimeout: (timer) => clearTimeout(timer),
-    now: () => performance.now(), /* never steps back */
-    random: Math.random,
-    /* Where `online` is heard. */
-    network: typeof window === 'undefined' ? null : window,
-    online: () => typeof navigator === 'undefined' || navigator.onLine !== false,
-  };
-}
-
-function transportOf(options, env) {
-  if (typeof options.transport === 'function') {
-    return options.transport;
-  }
-  if (options.transport === 'eventsource' || !env.fetch) {
-    return viaEventSource;
-  }
-  return viaFetch;
 }
 
 function parseObject(text) {
@@ -194,11 +157,7 @@ export class Client {
     this.end = saved.end || null;
     this.status = this.end ? 'ended' : 'idle';
     this.verdict = '';
-    this.failures = 0;
-    this.retry = this.options.retryMs;
-    this.heardAt = 0; /* any byte */
     this.eventAt = 0; /* an event of the application */
-    this.returnAt = 0; /* 0: not waiting, or the browser decides */
     this.counts = {
       attempts: 0,
       connections: 0,
@@ -211,17 +170,36 @@ export class Client {
       gaps: 0,
       bytes: 0,
     };
-    this._channel = null;
-    this._timers = {};
+    this._line = new Line(this._owner());
+    this._timers = new Timers(this.env);
     this._awaits = this.cursor === ''; /* the first event of its generation */
     this._dirty = false;
-    this._online = () => this._cameOnline();
+  }
+
+  /** Connections in a row that brought no event. */
+  get failures() {
+    return this._line.failures;
+  }
+
+  /** What the server says that one should wait; ms. */
+  get retry() {
+    return this._line.retry;
+  }
+
+  /** When anything was heard last, by env.now(). */
+  get heardAt() {
+    return this._line.heardAt;
+  }
+
+  /** When it will ask again; 0 if it does not wait, or the browser decides. */
+  get returnAt() {
+    return this._line.returnAt;
   }
 
   /** Begin. Whatever is called how often, there is never a second request. */
   connect() {
     if (this.status === 'idle') {
-      this._dial();
+      this._line.dial();
     }
     return this;
   }
@@ -235,9 +213,9 @@ export class Client {
   /** Hang up and keep everything, until resume(). */
   pause() {
     if (this.status !== 'ended' && this.status !== 'closed') {
-      this._awaits = this._awaits || 'late' in this._timers;
-      this._stop('late');
-      this._hangUp();
+      this._awaits = this._awaits || this._timers.has('late');
+      this._timers.stop('late');
+      this._line.hangUp();
       this._set('paused');
     }
   }
@@ -253,15 +231,15 @@ export class Client {
       this.status = 'idle';
     }
     if (['idle', 'waiting', 'paused'].includes(this.status)) {
-      this.failures = 0;
-      this._dial();
+      this._line.failures = 0;
+      this._line.dial();
     }
   }
 
   /** For good: nothing is left running, and no handler is called any more. */
   close() {
-    this._hangUp();
-    this._retire();
+    this._line.retire();
+    this._timers.stopAll();
     this._dirty = false;
     this.status = 'closed';
   }
@@ -285,215 +263,37 @@ export class Client {
     }
   }
 
-  /* -- connecting -- */
-
-  _dial() {
-    const transport = transportOf(this.options, this.env);
-    const channel = { handle: null, link: this._newLink() };
-
-    this._hangUp();
-    this._channel = channel;
-    this._listen();
-    this._watch();
-    this.counts.attempts += 1;
-    this._set('connecting');
-    if (this._channel !== channel) {
-      return; /* a handler has changed its mind */
-    }
-    try {
-      channel.handle = transport(this.env, this._request(), this._sink(channel));
-    } catch (error) {
-      this._closed(channel.link, { error });
-    }
-    if (this._channel !== channel && channel.handle) {
-      channel.handle.close();
-    }
-  }
-
-  _newLink() {
-    return {
-      number: this.counts.attempts + 1,
-      openAt: 0,
-      readyAt: 0,
-      generation: '', /* once `ready` or `gap` has said it */
-      gap: false,
-      events: 0,
-      closing: '',
-      told: 0, /* the `retry:` of the frame that is being read */
-    };
-  }
-
-  _request() {
-    const options = this.options;
-    const own = Object.keys(OWN_FRAMES).map((name) => options.prefix + name);
+  /* What the connection needs of this client, and tells it. */
+  _owner() {
+    const client = this;
 
     return {
-      url: options.url,
-      cursor: this.cursor,
-      query: [
-        ['client', options.client],
-        ['from', options.from === 'head' ? 'head' : ''],
-      ],
-      headers: options.headers,
-      credentials: options.credentials,
-      withCredentials: Boolean(options.withCredentials),
-      types: Array.from(new Set(own.concat('message', options.types))),
+      options: this.options,
+      env: this.env,
+      counts: this.counts,
+      get cursor() {
+        return client.cursor;
+      },
+      types: () => this._types(),
+      isWaiting: () => this.status === 'waiting',
+      status: (status) => this._set(status),
+      wait: (about) => this._call('onWait', about),
+      wire: (line) => this._call('onLine', line, this),
+      comment: () => this._beat('comment'),
+      frame: (link, frame) => this._frame(link, frame),
+      finish: (end) => this._finish(end),
     };
   }
 
-  /* What a transport may call. Of one that was hung up nothing is heard. */
-  _sink(channel) {
-    const guard = (method) => (value) => {
-      if (this._channel === channel) {
-        this[method](channel.link, value);
-      }
-    };
-
-    return {
-      open: guard('_opened'),
-      heard: guard('_heard'),
-      line: guard('_line'),
-      comment: guard('_comment'),
-      retry: guard('_retry'),
-      frame: guard('_frame'),
-      closed: guard('_closed'),
-    };
-  }
-
-  _hangUp() {
-    const channel = this._channel;
-
-    this._channel = null;
-    this._stop('watch');
-    this._stop('return');
-    this.returnAt = 0;
-    if (channel && channel.handle) {
-      channel.handle.close();
-    }
-  }
-
-  _opened(link) {
-    link.openAt = this.env.now();
-    this.heardAt = link.openAt;
-    this.counts.connections += 1;
-    this._set('connecting'); /* it was waiting where the browser came back */
-  }
-
-  /* -- losing a connection -- */
-
-  _closed(link, why) {
-    const status = why.status || 0;
-
-    if (status === 204) {
-      this._finish({ kind: 'finished', status });
-    } else if (why.mistyped) {
-      this._finish({ kind: 'refused', status });
-    } else if (status >= 400 && status < 500 && !PASSING.includes(status)) {
-      this._finish({ kind: 'refused', status });
-    } else {
-      this._lost(link, status > 200 ? `status ${status}` : 'dropped', why);
-    }
-  }
-
-  _lost(link, cause, why) {
-    this._judge(link);
-    if (this.failures >= this.options.maxFailures && this.env.online()) {
-      this._finish({ kind: 'gave_up', failures: this.failures, cause });
-    } else if (this._revives(why)) {
-      this._leaveToBrowser(link, cause);
-    } else {
-      this._hangUp();
-      this._wait(link, cause);
-    }
-  }
-
-  /* A connection has failed that brought no event, unless it was asked to go or
-   * was heard from for so long that the stream is merely quiet. */
-  _judge(link) {
-    const stood =
-      link.readyAt !== 0 && this.heardAt - link.readyAt >= STOOD_MS;
-    const asked = link.readyAt !== 0 && link.closing !== '';
-
-    if (stood) {
-      this.failures = 0;
-    } else if (link.events === 0 && !asked) {
-      this.failures += 1;
-    }
-  }
-
-  /* Only the browser knows the `retry:` of an EventSource, so the first return
-   * is left to it, if it will ask for what this client asks for. It knows no
-   * backoff, so later ones are not. */
-  _revives(why) {
-    return (
-      why !== undefined &&
-      why.revives === true &&
-      this.failures === 0 &&
-      why.at === this.cursor
+  _types() {
+    const own = Object.keys(OWN_FRAMES).map(
+      (name) => this.options.prefix + name
     );
-  }
 
-  _leaveToBrowser(link, cause) {
-    this._channel.link = this._newLink();
-    this.counts.attempts += 1;
-    this.heardAt = this.env.now();
-    if (link.closing === 'replaced') {
-      this._stop('watch'); /* a minute of silence is what was asked for */
-    } else {
-      this._watch();
-    }
-    this._set('waiting');
-    this._call('onWait', { cause, delay: 0, failures: 0 });
-  }
-
-  _wait(link, cause) {
-    const delay = this._delay(link);
-
-    this.returnAt = this.env.now() + delay;
-    this._start('return', delay, () => this._dial());
-    this._set('waiting');
-    this._call('onWait', { cause, delay, failures: this.failures });
-  }
-
-  /* Never sooner than told; twice as long after each failure; a quarter of
-   * chance on top, so that not all come back in the same moment. */
-  _delay(link) {
-    const told = link.closing === 'replaced' ? link.told : this.retry;
-    const grown = told * Math.pow(2, this.failures);
-    const delay = Math.max(told, Math.min(grown, this.options.backoffMs));
-
-    return Math.round(delay * (1 + this.env.random() / 4));
-  }
-
-  _cameOnline() {
-    if (this.status === 'waiting') {
-      this.failures = 0;
-      this._dial();
-    }
+    return Array.from(new Set(own.concat('message', this.options.types)));
   }
 
   /* -- what a connection brings -- */
-
-  _heard(link, bytes) {
-    this.heardAt = this.env.now();
-    this.counts.bytes += bytes;
-  }
-
-  _line(link, line) {
-    this._call('onLine', line, this);
-  }
-
-  _comment() {
-    this.counts.beats += 1;
-    this._call('onBeat', 'comment');
-  }
-
-  _retry(link, ms) {
-    const retry = Math.min(Math.max(ms, RETRY_LEAST), RETRY_MOST);
-
-    link.told = retry;
-    this.retry = retry;
-  }
 
   _frame(link, frame) {
     const prefix = this.options.prefix;
@@ -509,9 +309,6 @@ export class Client {
       this._content(link, frame);
     } else {
       this._own(link, frame, own);
-    }
-    if (link.closing === '') {
-      link.told = 0;
     }
   }
 
@@ -538,14 +335,14 @@ export class Client {
     if (link.readyAt !== 0) {
       return;
     }
-    if (this.generation && this.generation !== body.generation && !link.gap) {
+    if (this.generation && this.generation !== body.generation) {
       /* Another run under this key, whose numbers say nothing about ours: a
        * plain decimal cursor cannot tell the server. */
       this._startOver();
       return;
     }
     this._identify(link, body);
-    link.readyAt = this.env.now();
+    this._line.ready(link);
     this.verdict = body.verdict;
     if (this.cursor === '') {
       this.cursor = frame.id;
@@ -593,7 +390,6 @@ export class Client {
         return;
       }
     }
-    link.gap = true;
     this.counts.gaps += 1;
     this._identify(link, body);
     this._awaits = !KEEPS.includes(gap.verdict);
@@ -635,7 +431,7 @@ export class Client {
     }
     if (at.seq > last.seq + 1 && this._isDense()) {
       this.counts.holes += 1;
-      this._lost(link, 'hole');
+      this._line.lose(link, 'hole');
       return false;
     }
     return true;
@@ -643,7 +439,7 @@ export class Client {
 
   _isDense() {
     return this.options.dense === undefined
-      ? transportOf(this.options, this.env) !== viaEventSource
+      ? this._line.hearsAll()
       : this.options.dense;
   }
 
@@ -686,12 +482,11 @@ export class Client {
   }
 
   _progress(link) {
-    link.events += 1;
+    this._line.progress(link);
     this.counts.events += 1;
-    this.failures = 0;
     this.eventAt = this.env.now();
     this._awaits = false;
-    this._stop('late');
+    this._timers.stop('late');
   }
 
   /* A handler threw: the event is not applied, so it is asked for again. One
@@ -699,7 +494,7 @@ export class Client {
   _stumble(link, error, where) {
     this._fault(error, where);
     if (!this._gone(link)) {
-      this._lost(link, where);
+      this._line.lose(link, where);
     }
   }
 
@@ -707,7 +502,7 @@ export class Client {
     this._commit(this._initial(), '');
     this.generation = '';
     this._awaits = true;
-    this._dial();
+    this._line.dial();
   }
 
   _done(link, frame, body) {
@@ -734,51 +529,18 @@ export class Client {
     this._finish(end);
   }
 
-  /* The server closes after this, and says in `retry:` when to come back. */
   _closing(link, frame, body) {
-    link.closing = String(body.reason);
-    link.told = link.told || REPLACED_MS;
+    this._line.closing(link, String(body.reason));
     this._call('onClosing', { reason: link.closing, connection: link.number });
   }
 
   _ping() {
+    this._beat('ping');
+  }
+
+  _beat(kind) {
     this.counts.beats += 1;
-    this._call('onBeat', 'ping');
-  }
-
-  /* -- timers -- */
-
-  _start(name, ms, then) {
-    this._stop(name);
-    this._timers[name] = this.env.setTimeout(() => {
-      delete this._timers[name];
-      then();
-    }, ms);
-  }
-
-  _stop(name) {
-    if (name in this._timers) {
-      this.env.clearTimeout(this._timers[name]);
-      delete this._timers[name];
-    }
-  }
-
-  /* Hearing something is a store; the timer looks at it when it fires. */
-  _watch() {
-    this.heardAt = this.env.now();
-    if (this.options.deadMs) {
-      this._start('watch', this.options.deadMs, () => this._look());
-    }
-  }
-
-  _look() {
-    const left = this.heardAt + this.options.deadMs - this.env.now();
-
-    if (left > 0) {
-      this._start('watch', left, () => this._look());
-    } else if (this._channel) {
-      this._lost(this._channel.link, 'silence');
-    }
+    this._call('onBeat', kind);
   }
 
   /* Once per generation, and it goes on over reconnections: so does the wait
@@ -786,7 +548,9 @@ export class Client {
   _expectFirst() {
     if (this.options.lateMs && this._awaits) {
       this._awaits = false;
-      this._start('late', this.options.lateMs, () => this._call('onLate'));
+      this._timers.start('late', this.options.lateMs, () =>
+        this._call('onLate')
+      );
     }
   }
 
@@ -795,24 +559,11 @@ export class Client {
   _finish(end) {
     this.end = end;
     this._dirty = true; /* what `schedule` holds back, and the end itself */
-    this._hangUp();
-    this._retire();
+    this._line.retire();
+    this._timers.stopAll();
     this.flush();
     if (this._set('ended')) {
       this._call('onEnd', end);
-    }
-  }
-
-  _retire() {
-    Object.keys(this._timers).forEach((name) => this._stop(name));
-    if (this.env.network) {
-      this.env.network.removeEventListener('online', this._online);
-    }
-  }
-
-  _listen() {
-    if (this.env.network) {
-      this.env.network.addEventListener('online', this._online);
     }
   }
 
@@ -820,7 +571,7 @@ export class Client {
 
   /* Handlers may do anything, also close this client. */
   _gone(link) {
-    return this._channel === null || this._channel.link !== link;
+    return !this._line.isOn(link);
   }
 
   _initial() {

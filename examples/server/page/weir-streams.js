@@ -1,9 +1,10 @@
 /*
- * weir-streams.js: the streams of a page, one client for each. SPDX-License-Identifier: MIT
+ * weir-streams.js: the streams of a page. SPDX-License-Identifier: MIT
  * Copyright (c) 2026 The weir authors. See LICENSE.
  */
 
-import { Client, surroundings } from './weir-client.js';
+import { Client } from './weir-client.js';
+import { surroundings } from './weir-line.js';
 
 /**
  * The streams of a page, one client for each key.
