@@ -253,7 +253,6 @@ static void fire(struct weir__core *core) {
 static void turn(weir_hub *hub) {
   struct weir__core *core = &hub->core;
 
-  core->woken = false;
   weir__core_tick(core);
   weir__core_destroy_doomed(core);
   fire(core);
@@ -307,6 +306,7 @@ int weir_hub_run(weir_hub *hub) {
     return rv != WEIR_OK ? rv : WEIR_EBUSY;
   }
   core->running = true;
+  core->woken = false;
   turn(hub);
   if (core->options.notify != NULL) {
     dispatch(core);
@@ -334,6 +334,8 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
   if (!core->running &&
       (core->taken % NOTICES_PER_TURN == 0 || !weir__core_waits(core) ||
        weir__link_alone(&core->ready))) {
+    /* The host is here, and need not be told of what it is about to take. */
+    core->woken = true;
     turn(hub);
   }
   if (!take_notice(core, &core->ready, &notice)) {

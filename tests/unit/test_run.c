@@ -246,6 +246,31 @@ START_TEST(everything_that_makes_work_wakes) {
 }
 END_TEST
 
+/* Time does not wake: the host knows it from the timeout. */
+START_TEST(time_wakes_nobody) {
+  weir_stream *stream = kit_open(&kit, "a");
+  weir_subscriber *subscriber = attach("a", "s", 1000);
+  int i;
+
+  kit_expect_notices(&kit, "");
+  kit.wakes = 0;
+  for (i = 0; i < 10; ++i) {
+    kit.now += 1000;
+    ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+    if (_i == 0) {
+      kit_pass(&kit, 0);
+    }
+    kit_expect_notices(&kit, "s readable");
+    kit_expect_frames(subscriber, WEIR_EAGAIN, ":");
+  }
+  ck_assert_uint_eq(kit.wakes, 0);
+  kit_publish(stream, "x", "y");
+  ck_assert_uint_eq(kit.wakes, 1);
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Telling -------------------------------------------------------------- */
 
 START_TEST(without_a_callback_notices_wait) {
@@ -492,6 +517,7 @@ static TCase *wakes(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, wake_is_called_once_until_the_host_has_come, 0, 2);
   tcase_add_loop_test(tcase, everything_that_makes_work_wakes, 0, 9);
+  tcase_add_loop_test(tcase, time_wakes_nobody, 0, 2);
   return tcase;
 }
 
