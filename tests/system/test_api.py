@@ -935,7 +935,7 @@ class Finished(kit.Case):
 
 
 class Linger(kit.Case):
-    options = ("--linger", "300ms")
+    options = ("--linger", "700ms")
 
     def test_a_stream_stays_for_a_while_and_goes(self):
         self.server.publish(self.key, b"a")
