@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "listen.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -30,13 +32,22 @@ static void tune(int fd) {
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
+/* Whether it is a number that a port can have. getaddrinfo takes larger ones,
+ * and means others by them. */
+static bool is_port(const char *text) {
+  const struct slice port = {text, strlen(text)};
+  uint64_t number;
+
+  return parse_number(port, &number) && number <= 65535;
+}
+
 /* Split ADDR:PORT at the last colon; [::1]:80 loses its brackets. */
 static int split(const char *address, char *host, size_t host_cap,
                  const char **port) {
   const char *colon = strrchr(address, ':');
   size_t len;
 
-  if (colon == NULL) {
+  if (colon == NULL || !is_port(colon + 1)) {
     return -1;
   }
   len = (size_t)(colon - address);

@@ -555,6 +555,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError("the server does not end")
+        self.let_go()
         rest = self.process.stdout.read()
         self.process.stdout.close()
         said = self.said()
