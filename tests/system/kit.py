@@ -249,17 +249,17 @@ class Decoder:
         self._has_id = False
         self._type = ""
         self._data = []
-        self._line = b""        # what has come of a line
+        self._line = bytearray()  # what has come of a line
         self._after_cr = False  # a LF now belongs to the CR before it
         self._begun = False     # the BOM, if there was one, is gone
 
     def feed(self, data):
         events = []
         if not self._begun:
-            data = self._line + data
-            self._line = b""
+            data = bytes(self._line) + data
+            self._line.clear()
             if b"\xef\xbb\xbf".startswith(data[:3]) and len(data) < 3:
-                self._line = data
+                self._line += data
                 return events
             self._begun = True
             if data.startswith(b"\xef\xbb\xbf"):
@@ -269,16 +269,17 @@ class Decoder:
             if data.startswith(b"\n"):
                 data = data[1:]
         self._after_cr = data.endswith(b"\r") or (self._after_cr and not data)
-        lines = re.split(b"\r\n|\n|\r", self._line + data)
-        self._line = lines.pop()
-        for line in lines:
-            self._take(line, events)
+        lines = re.split(b"\r\n|\n|\r", data)
+        self._line += lines[0]
+        for line in lines[1:]:
+            self._take(bytes(self._line), events)
+            self._line[:] = line
         return events
 
     @property
     def is_between(self):
         """Whether it stands between frames, as it should at an end."""
-        return (self._line == b"" and self._data == [] and self._type == ""
+        return (not self._line and self._data == [] and self._type == ""
                 and not self._has_id)
 
     def _take(self, line, events):
@@ -368,7 +369,7 @@ class Reader:
         self.response = self.conn.head()
         self.decoder = Decoder(last_id)
         self.events = []
-        self.raw = b""
+        self.raw = bytearray()
         self.ended = False
 
     def read(self):

@@ -128,6 +128,7 @@ class Replacement(kit.Case, Closing):
 class Limits(kit.Case, Closing):
     """Each limit, at it and one beyond."""
 
+    weight = 4
     options = None
 
     def test_streams(self):
@@ -237,6 +238,7 @@ class Limits(kit.Case, Closing):
 
 
 class Memory(kit.Case, Closing):
+    weight = 5
     options = None
 
     def test_pressure_drives_out_the_oldest(self):
@@ -478,6 +480,7 @@ class Stall(kit.Case):
 
 
 class Sips(kit.Case):
+    weight = 9
     options = ("--stall", "2s", "--max-event", "8M")
 
     def test_who_takes_a_little_has_not_stalled(self):

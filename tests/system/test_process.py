@@ -129,6 +129,7 @@ class CommandLine(kit.Case):
 
 
 class Drain(kit.Case):
+    weight = 4
     options = None
 
     def test_ends_at_once_when_nobody_is_there(self):

@@ -10,6 +10,7 @@ from kit import path
 
 
 class Watchdogs(kit.Case):
+    weight = 4
     options = None
 
     def last(self, server, key):
@@ -172,6 +173,7 @@ class Lifetime(kit.Case):
 
 
 class SlowSenders(kit.Case):
+    weight = 4
     options = ("--request-timeout", "300ms", "--keep-alive", "300ms")
 
     def late(self, data):
@@ -244,6 +246,7 @@ class SlowSenders(kit.Case):
 
 
 class Steady(kit.Case):
+    weight = 3
     options = ("--request-timeout", "2s")
 
     def test_what_goes_on_coming_is_let_come(self):
