@@ -414,16 +414,18 @@ static void look_done(void *owner, int result, const weir_answer *answer,
 
 static void trim_done(void *owner, int result, const weir_answer *answer,
                       struct weir__handle *handle) {
-  struct weir__history *history = ((struct weir__storage *)owner)->history;
+  struct weir__storage *storage = owner;
   struct weir__report report;
 
   (void)handle;
   if (result == WEIR_LOG_YES) {
-    result = weir__intake_check(history, answer, &report);
+    result = weir__intake_check(storage->history, answer, &report);
     if (result == WEIR_OK) {
-      weir__intake_adopt(history, &report);
+      weir__intake_adopt(storage->history, &report);
+      result = WEIR_LOG_YES;
     }
   }
+  storage->owner->trimmed(storage, result);
 }
 
 /* Not while an append is under way that its epoch would fence: what becomes of

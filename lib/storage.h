@@ -23,8 +23,9 @@ struct weir__storage_owner {
   void (*stored)(struct weir__storage *storage, uint64_t count, uint64_t first);
   /* It is not, or nobody knows. */
   void (*refused)(struct weir__storage *storage, int result);
-  /* The look at the head has come to an end. */
+  /* The look at the head has come to an end, or the trim. */
   void (*looked)(struct weir__storage *storage, int result);
+  void (*trimmed)(struct weir__storage *storage, int result);
 };
 
 struct weir__storage {

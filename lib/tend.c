@@ -378,12 +378,23 @@ static void looked(struct weir__storage *storage, int result) {
   weir__generation_touch(generation);
 }
 
+static void trimmed(struct weir__storage *storage, int result) {
+  struct weir__generation *generation = generation_of(storage);
+
+  if (result != WEIR_LOG_YES) {
+    weir__generation_trace(generation, WEIR_TRACE_LOG, result);
+  }
+  if (weir__storage_wants(storage)) {
+    weir__generation_touch(generation);
+  }
+}
+
 static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
   weir__generation_scheme(generation_of(storage), scheme);
 }
 
-const struct weir__storage_owner weir__tend_owner = {scheme, opened, stored,
-                                                     refused, looked};
+const struct weir__storage_owner weir__tend_owner = {scheme,  opened, stored,
+                                                     refused, looked, trimmed};
 
 void weir__tend_changed(struct weir__history *history, bool rewound) {
   struct weir__generation *generation = of_history(history);
