@@ -6,6 +6,10 @@
 #define BLOCK 64
 #define BLOCK_BYTES WEIR__PAGE_MOST
 
+/* Answers of storage that answers at once, one after the other for one reader,
+ * before it is told that memory is short. */
+#define TRIES 4
+
 /* A block that storage has been asked for: events lo+1 to hi. */
 struct fetch {
   struct weir__link link;
@@ -63,6 +67,9 @@ static void fetch_done(void *owner, int result, const weir_answer *answer,
     core->floors->deny(
         weir__owner(fetch->waiters.next, struct weir__source, link), rv);
   }
+  if (rv != WEIR_OK) {
+    core->floors->failed(history, rv);
+  }
   free_fetch(fetch);
 }
 
@@ -93,8 +100,10 @@ static void choose_block(const struct weir__history *history, uint64_t after,
   *hi = weir__is_sparse(history) ? history->committed : *lo + BLOCK;
   *lo = weir__max(*lo, history->trimmed);
   *hi = weir__min(*hi, history->committed);
-  if (i > 0) {
-    *lo = weir__max(*lo, history->pages[i - 1]->last);
+  if (i > 0 && history->pages[i - 1]->last > *lo) {
+    /* The block was too much for one answer; what this reader does not want,
+     * it does not pay for. */
+    *lo = after;
   }
   if (i < history->page_count) {
     *hi = weir__min(*hi, history->pages[i]->after);
@@ -170,10 +179,11 @@ int weir__replay_find(struct weir__history *history,
   uint32_t i;
   int rv = WEIR_OK;
 
-  /* Each answer brings one event at least, so a block is here in time; unless
-   * memory is so short that what comes drives out what came. */
+  /* The answer to the first try may end before what is wanted, which the second
+   * then asks for alone; unless memory is so short that what comes is driven
+   * out again. */
   for (tries = 0; rv == WEIR_OK; ++tries) {
-    if (tries > BLOCK) {
+    if (tries > TRIES) {
       return WEIR_EMEMORY;
     }
     if (after < history->trimmed) {
