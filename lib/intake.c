@@ -204,11 +204,13 @@ static bool may_follow(const struct weir__history *history,
           seq - 1 <= answer->trimmed || seq - 1 <= answer->lost_through);
 }
 
-/* Check all events of an answer to a read of those after lo up to hi. */
-static int check_records(const struct weir__history *history,
-                         const struct weir__scheme *scheme,
-                         const weir_state *state, const weir_answer *answer,
-                         uint64_t lo, uint64_t hi) {
+/* How many events of an answer to a read of those after lo up to hi can be
+ * believed: those before the first that cannot be what it says; but where
+ * numbers have holes, one that is out of order is one that was passed over. */
+static size_t count_sound(const struct weir__history *history,
+                          const struct weir__scheme *scheme,
+                          const weir_state *state, const weir_answer *answer,
+                          uint64_t lo, uint64_t hi) {
   weir_record record;
   struct item item;
   size_t i;
@@ -216,15 +218,15 @@ static int check_records(const struct weir__history *history,
   for (i = 0; i < answer->record_count; ++i) {
     if (!load_record(answer, i, &record) || record.seq > hi ||
         !may_follow(history, answer, lo, record.seq)) {
-      return WEIR_ELOG;
+      break;
     }
     make_item(&record, &item);
     if (!is_item_sound(history, scheme, state, answer, &item)) {
-      return WEIR_ELOG;
+      break;
     }
     lo = record.seq;
   }
-  return WEIR_OK;
+  return i < answer->record_count && weir__is_sparse(history) ? 0 : i;
 }
 
 /* A page that stands for events after+1 to last: lost, or there are none. */
@@ -255,8 +257,8 @@ static void put_item(struct weir__out *out, const struct weir__scheme *scheme,
   }
 }
 
-/* The events of an answer from number i on that follow one another without a
- * hole: where they end, and how much room they need. */
+/* The events of an answer from number i to before *stop that follow one another
+ * without a hole: where they end, and how much room they need. */
 static int measure(const struct weir__history *history,
                    const struct weir__scheme *scheme, const weir_answer *answer,
                    size_t i, size_t *stop, size_t *room) {
@@ -271,7 +273,7 @@ static int measure(const struct weir__history *history,
     put_item(&out, scheme, &item);
     at = item.cursor.seq;
     i += 1;
-  } while (i < answer->record_count &&
+  } while (i < *stop &&
            (weir__is_sparse(history) || seq_of(answer, i) == at + 1));
   *stop = i;
   *room = out.len + (i - from) * sizeof(struct weir__page_entry);
@@ -339,20 +341,22 @@ int weir__intake_block(struct weir__history *history,
                        const struct weir__report *report,
                        const weir_answer *answer, uint64_t lo, uint64_t hi) {
   const bool sparse = weir__is_sparse(history);
+  const size_t count =
+      count_sound(history, scheme, &report->state, answer, lo, hi);
   uint64_t at = lo;
   uint64_t seq;
   size_t room;
   size_t stop;
   size_t i;
-  int rv = check_records(history, scheme, &report->state, answer, lo, hi);
+  int rv = WEIR_OK;
 
-  for (i = 0; rv == WEIR_OK && i < answer->record_count; i = stop) {
+  for (i = 0; rv == WEIR_OK && i < count; i = stop) {
     seq = seq_of(answer, i);
     if (!sparse && seq != at + 1) {
       rv = insert_hole(history, answer, at, seq);
       at = seq - 1;
     }
-    stop = i;
+    stop = count;
     if (rv == WEIR_OK) {
       rv = measure(history, scheme, answer, i, &stop, &room);
     }
@@ -360,6 +364,10 @@ int weir__intake_block(struct weir__history *history,
       rv = insert_run(history, scheme, answer, at, i, stop, room);
       at = seq_of(answer, stop - 1);
     }
+  }
+  if (rv == WEIR_OK && count < answer->record_count) {
+    /* Whoever gets as far as that, and asks again, is told. */
+    return count == 0 ? WEIR_ELOG : WEIR_OK;
   }
   return rv == WEIR_OK ? finish_block(history, answer, at, hi) : rv;
 }
@@ -392,15 +400,17 @@ int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
                         const weir_answer *answer, uint64_t after) {
   struct weir__report report;
+  size_t count;
   size_t i;
   int rv = weir__intake_check(history, answer, &report);
 
   /* What another writer has done is taken in by numbers; its events are asked
    * for when somebody wants them. */
   if (rv == WEIR_OK && history->follow && report.news == WEIR__NEWS_STATE) {
-    rv = check_records(history, scheme, &report.state, answer, after,
-                       (uint64_t)WEIR_SEQ_MAX);
-    for (i = 0; rv == WEIR_OK && i < answer->record_count; ++i) {
+    count = count_sound(history, scheme, &report.state, answer, after,
+                        (uint64_t)WEIR_SEQ_MAX);
+    rv = count == 0 && answer->record_count != 0 ? WEIR_ELOG : WEIR_OK;
+    for (i = 0; rv == WEIR_OK && i < count; ++i) {
       rv = append_item(history, scheme, answer, i);
     }
     if (rv != WEIR_OK) {

@@ -102,6 +102,8 @@ static weir_subscriber *attach(struct bench *bench, struct kit *kit,
 
   if (judged == WEIR_PENDING) {
     bench_rest(bench);
+    while (kit_next(kit).kind != WEIR_NOTICE_DECIDED) {
+    }
     info.size = sizeof info;
     ck_assert_int_eq(weir_subscriber_get_info(subscriber, &info), WEIR_OK);
     ck_assert_int_eq(info.error, WEIR_OK);
@@ -166,7 +168,7 @@ void bench_expect(struct bench *bench, weir_subscriber *subscriber, int end,
     bench_rest(bench);
     quiet = bytes.len == before ? quiet + 1 : 0;
     before = bytes.len;
-  } while (quiet < 2);
+  } while (quiet < 3);
   strip_requested(&bytes);
   kit_expect_text(bytes.data, bytes.len, text);
   ck_assert_int_eq(rv, end);

@@ -43,7 +43,8 @@ void bench_publish(struct bench *bench, weir_stream *stream, size_t n);
 weir_stream_info bench_info(const weir_stream *stream);
 weir_hub_info bench_hub_info(const struct kit *kit);
 
-/* An attach that is decided; *verdict may be NULL. The cursor is of an epoch
+/* An attach that is decided; if later, notices up to that one are taken.
+ * *verdict may be NULL. The cursor is of an epoch
  * and a number. */
 weir_subscriber *bench_attach(struct bench *bench, struct kit *kit,
                               const char *key, int *verdict);

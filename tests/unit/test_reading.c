@@ -1,0 +1,1093 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* Reading from a log: what a client gets of what storage has, what it shares
+ * with others, and what it is told when storage has lost something, or says
+ * what cannot be. */
+
+#include "../bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct bench bench;
+static struct testlog *const storage = &bench.log;
+static struct kit *const a = &bench.a;
+static struct kit *const b = &bench.b;
+
+static void setup(void) {
+  bench_init(&bench);
+}
+
+static void teardown(void) {
+  bench_end(&bench);
+}
+
+/* n events in storage, of a writer that is gone. Returns its epoch. */
+static uint64_t write_and_leave(size_t n) {
+  weir_stream *stream = bench_open(&bench, b, "k");
+  const uint64_t epoch = bench_info(stream).epoch;
+
+  bench_publish(&bench, stream, n);
+  weir_stream_release(stream);
+  kit_end(b);
+  kit_hub(b);
+  return epoch;
+}
+
+/* A new client on the first hub: what it sees. */
+static void expect_all(int rv, const char *text) {
+  weir_subscriber *reader = bench_attach(&bench, a, "k", NULL);
+
+  ck_assert_ptr_nonnull(reader);
+  bench_expect(&bench, reader, rv, text);
+  weir_subscriber_release(reader);
+}
+
+/* One that comes back: its verdict, and what it sees. */
+static void expect_resumed(uint64_t epoch, uint64_t seq, int want,
+                           const char *text) {
+  int verdict;
+  weir_subscriber *reader = bench_resume(&bench, a, "k", epoch, seq, &verdict);
+
+  ck_assert_int_eq(verdict, want);
+  bench_expect(&bench, reader, WEIR_EAGAIN, text);
+  weir_subscriber_release(reader);
+}
+
+/* Pull what a reader has, wherever it comes from; returns the data of its
+ * events in a row, each an `x`, after checking that their numbers rise by one
+ * from `after` on. */
+static uint64_t drain(weir_subscriber *reader, uint64_t after) {
+  struct kit_client client;
+  size_t before = 0;
+  int quiet = 0;
+  size_t i;
+
+  kit_client_init(&client, "");
+  while (quiet < 2) {
+    (void)kit_client_read(&client, reader);
+    bench_rest(&bench);
+    quiet = client.count == before ? quiet + 1 : 0;
+    before = client.count;
+  }
+  for (i = 0; i < client.count; ++i) {
+    if (strcmp(client.events[i].type, "x") == 0) {
+      after += 1;
+      ck_assert_uint_eq(strtoull(client.events[i].data, NULL, 10), after);
+      ck_assert_uint_eq(
+          strtoull(strchr(client.events[i].id, '-') + 1, NULL, 10), after);
+    }
+  }
+  kit_client_free(&client);
+  return after;
+}
+
+/* --- Cursors and what storage has ------------------------------------------
+ */
+
+/* A cursor is exclusive, at every position, and whatever the block it is in. */
+START_TEST(r06_what_follows_a_cursor) {
+  const uint64_t last = 130;
+  weir_subscriber *reader;
+  uint64_t epoch;
+  uint64_t seq;
+  int verdict;
+
+  storage->encoded = (_i & 1) != 0;
+  storage->later = (_i & 2) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(last);
+  for (seq = 0; seq <= last; ++seq) {
+    kit_end(a);
+    kit_hub(a);
+    reader = bench_resume(&bench, a, "k", epoch, seq, &verdict);
+    ck_assert_int_eq(verdict, WEIR_RESUMED);
+    ck_assert_uint_eq(drain(reader, seq), last);
+    weir_subscriber_release(reader);
+  }
+}
+END_TEST
+
+/* What becomes of a cursor after a crash that lost events: nothing that was
+ * given to one event is given to another, so no cursor means what it did not
+ * mean before. */
+START_TEST(race14_a_crash_that_lost_events) {
+  weir_stream *stream;
+  uint64_t before;
+  uint64_t after;
+
+  bench_hubs(&bench);
+  before = write_and_leave(3);
+  testlog_crash(storage, "k", 2);
+  stream = bench_open(&bench, b, "k");
+  after = bench_info(stream).epoch;
+  bench_publish(&bench, stream, 2);
+  ck_assert_uint_eq(bench_info(stream).last, 4);
+  expect_resumed(before, 0, WEIR_RESUMED,
+                 "ready@0 resumed; x@1 1; x@2 2; x@3 3; x@4 4");
+  expect_resumed(before, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
+  /* From its 3 on, what this client has is void. */
+  expect_resumed(before, 3, WEIR_REWOUND,
+                 "gap@2 rewound 3 3-4; ready@2 rewound; x@3 3; x@4 4");
+  expect_resumed(before, 4, WEIR_REWOUND,
+                 "gap@2 rewound 4 3-4; ready@2 rewound; x@3 3; x@4 4");
+  expect_resumed(after, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
+  expect_resumed(after, 4, WEIR_RESUMED, "ready@4 resumed");
+  expect_resumed(after, 5, WEIR_AHEAD,
+                 "gap@0 ahead 5 1-4; ready@0 ahead; x@1 1; x@2 2; x@3 3; "
+                 "x@4 4");
+  expect_resumed(12345, 3, WEIR_FOREIGN,
+                 "gap@0 foreign 3 1-4; ready@0 foreign; x@1 1; x@2 2; x@3 3; "
+                 "x@4 4");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The head is restored when a log is opened: numbers go on. */
+START_TEST(f04_the_head_is_restored) {
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  (void)write_and_leave(5);
+  stream = bench_open(&bench, a, "k");
+  ck_assert_uint_eq(bench_info(stream).last, 5);
+  ck_assert_uint_eq(bench_info(stream).joined, 1);
+  ck_assert_uint_eq(kit_publish(stream, "x", "6"), 6);
+  expect_all(WEIR_EAGAIN,
+             "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Retention: cursors at it and beyond are good, those before it are told of the
+ * loss, with the place from which it goes on. */
+START_TEST(r60_what_retention_took) {
+  uint64_t epoch;
+
+  bench_hubs(&bench);
+  epoch = write_and_leave(5);
+  testlog_retain(storage, "k", 3);
+  expect_all(WEIR_EAGAIN, "ready@3 fresh; x@4 4; x@5 5");
+  expect_resumed(epoch, 3, WEIR_RESUMED, "ready@3 resumed; x@4 4; x@5 5");
+  expect_resumed(epoch, 2, WEIR_EVICTED,
+                 "gap@3 evicted 2 4-5; ready@3 evicted; x@4 4; x@5 5");
+  expect_resumed(epoch, 0, WEIR_EVICTED,
+                 "gap@3 evicted 0 4-5; ready@3 evicted; x@4 4; x@5 5");
+}
+END_TEST
+
+/* Trimming is storage's; what it forgot is known when it has answered. */
+START_TEST(trimming_a_log) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  storage->later = _i != 0;
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_publish(&bench, stream, 5);
+  ck_assert_int_eq(weir_stream_trim(stream, 6), WEIR_EINVAL);
+  ck_assert_int_eq(weir_stream_trim(stream, 2), WEIR_OK);
+  ck_assert_int_eq(weir_stream_trim(stream, 3), WEIR_OK);
+  ck_assert_uint_eq(bench_info(stream).trimmed, _i != 0 ? 0 : 3);
+  bench_rest(&bench);
+  ck_assert_uint_eq(storage->calls[TESTLOG_TRIM], 2);
+  ck_assert_uint_eq(bench_info(stream).trimmed, 3);
+  ck_assert_uint_eq(testlog_find(storage, "k")->trimmed, 3);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@0 fresh; gap@3 evicted 0 4-5; x@4 4; x@5 5");
+  testlog_fail(storage, TESTLOG_TRIM, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_trim(stream, 5), WEIR_OK);
+  bench_rest(&bench);
+  ck_assert_uint_eq(bench_info(stream).trimmed, 3);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* What follows a reader goes while it reads: it is told, and goes on behind. */
+START_TEST(race15_retention_overtakes_a_reader) {
+  weir_subscriber *reader;
+  uint64_t epoch;
+  int verdict;
+
+  storage->later = true;
+  storage->slow = true;
+  storage->most = 2;
+  bench_hubs(&bench);
+  epoch = write_and_leave(9);
+  reader = bench_resume(&bench, a, "k", epoch, 0, &verdict);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 resumed");
+  /* The read is under way when the events go. */
+  testlog_retain(storage, "k", _i == 0 ? 4 : 9);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               _i == 0 ? "gap@4 evicted 0 5-9; x@5 5; x@6 6; x@7 7; x@8 8; "
+                         "x@9 9"
+                       : "gap@9 evicted 0 10-9");
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* --- Loss that is declared --------------------------------------------------
+ */
+
+START_TEST(r10_declared_loss_is_a_gap) {
+  static const struct {
+    uint64_t after;
+    uint64_t to;
+    size_t most;
+    const char *want;
+  } rows[] = {
+      {0, 2, 0,
+       "ready@0 fresh; gap@2 evicted 0 3-6; x@3 3; x@4 4; x@5 5; "
+       "x@6 6"},
+      {2, 4, 0,
+       "ready@0 fresh; x@1 1; x@2 2; gap@4 evicted 2 5-6; x@5 5; "
+       "x@6 6"},
+      {2, 4, 1,
+       "ready@0 fresh; x@1 1; x@2 2; gap@4 evicted 2 5-6; x@5 5; "
+       "x@6 6"},
+      {4, 6, 0,
+       "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; "
+       "gap@6 evicted 4 7-6"},
+      {0, 6, 0, "ready@0 fresh; gap@6 evicted 0 7-6"},
+      {5, 6, 2,
+       "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; "
+       "gap@6 evicted 5 7-6"},
+  };
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(6);
+  testlog_lose(storage, "k", rows[_i / 2].after, rows[_i / 2].to);
+  storage->most = rows[_i / 2].most;
+  expect_all(WEIR_EAGAIN, rows[_i / 2].want);
+  ck_assert_uint_eq(bench_hub_info(a).log_errors, 0);
+  /* And again, out of memory. */
+  expect_all(WEIR_EAGAIN, rows[_i / 2].want);
+}
+END_TEST
+
+/* Across blocks. */
+START_TEST(r10_declared_loss_of_blocks) {
+  weir_subscriber *reader;
+  uint64_t epoch;
+  int verdict;
+
+  bench_hubs(&bench);
+  epoch = write_and_leave(200);
+  testlog_lose(storage, "k", 10, 150);
+  reader = bench_resume(&bench, a, "k", epoch, 10, &verdict);
+  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_uint_eq(drain(reader, 150), 200);
+  weir_subscriber_release(reader);
+  reader = bench_resume(&bench, a, "k", epoch, 148, &verdict);
+  ck_assert_uint_eq(drain(reader, 150), 200);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* --- What cannot be ----------------------------------------------------------
+ */
+
+static void bend_hole(weir_answer *answer, weir_epoch *epochs,
+                      weir_record *records) {
+  (void)epochs;
+  memmove(records + 2, records + 3,
+          (answer->record_count - 3) * sizeof *records);
+  answer->record_count -= 1;
+}
+
+static void bend_first(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->records += 1;
+  answer->record_count -= 1;
+}
+
+static void bend_repeat(weir_answer *answer, weir_epoch *epochs,
+                        weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[3] = records[2];
+}
+
+static void bend_disorder(weir_answer *answer, weir_epoch *epochs,
+                          weir_record *records) {
+  const weir_record record = records[2];
+
+  (void)answer;
+  (void)epochs;
+  records[2] = records[3];
+  records[3] = record;
+}
+
+static void bend_before(weir_answer *answer, weir_epoch *epochs,
+                        weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[0].seq -= 1;
+}
+
+static void bend_beyond(weir_answer *answer, weir_epoch *epochs,
+                        weir_record *records) {
+  (void)epochs;
+  records[answer->record_count - 1].seq += 1000;
+  answer->lost_through = UINT64_MAX;
+}
+
+static void bend_empty(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->record_count = 0;
+}
+
+static void bend_null(weir_answer *answer, weir_epoch *epochs,
+                      weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->records = NULL;
+}
+
+static void bend_record_size(weir_answer *answer, weir_epoch *epochs,
+                             weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[0].size = 0;
+}
+
+static void bend_record_epoch(weir_answer *answer, weir_epoch *epochs,
+                              weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].epoch ^= 1;
+}
+
+static void bend_end(weir_answer *answer, weir_epoch *epochs,
+                     weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].flags = WEIR_RECORD_END;
+}
+
+static void bend_type(weir_answer *answer, weir_epoch *epochs,
+                      weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].frame = NULL;
+  records[1].type = "a\nid: 9";
+  records[1].type_len = 7;
+}
+
+static void bend_null_data(weir_answer *answer, weir_epoch *epochs,
+                           weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].frame = NULL;
+  records[1].data = NULL;
+  records[1].data_len = 5;
+}
+
+static void bend_utf8(weir_answer *answer, weir_epoch *epochs,
+                      weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].frame = NULL;
+  records[1].data = "\xff";
+  records[1].data_len = 1;
+}
+
+static void bend_frame_id(weir_answer *answer, weir_epoch *epochs,
+                          weir_record *records) {
+  (void)answer;
+  (void)epochs;
+  records[1].frame = "id: 2\ndata: 2\n\n";
+  records[1].frame_len = 15;
+}
+
+static void bend_frame_cut(weir_answer *answer, weir_epoch *epochs,
+                           weir_record *records) {
+  static const char text[] = "id: b-2\ndata: 2\n";
+
+  (void)answer;
+  (void)epochs;
+  records[1].frame = records[1].frame != NULL ? records[1].frame : text;
+  records[1].frame_len =
+      records[1].frame_len != 0 ? records[1].frame_len - 1 : sizeof text - 1;
+}
+
+static void bend_state(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->trimmed = answer->last + 1;
+}
+
+static void bend_generation(weir_answer *answer, weir_epoch *epochs,
+                            weir_record *records) {
+  (void)answer;
+  (void)records;
+  epochs[0].epoch ^= 1;
+}
+
+/* Rows: what is wrong with an answer, and how many of its events can be
+ * believed. */
+static const struct {
+  testlog_bend *bend;
+  unsigned sound;
+} wrong_reads[] = {
+    {bend_hole, 2},         {bend_first, 0},  {bend_repeat, 3},
+    {bend_disorder, 2},     {bend_before, 0}, {bend_beyond, 5},
+    {bend_empty, 0},        {bend_null, 0},   {bend_record_size, 0},
+    {bend_record_epoch, 1}, {bend_end, 1},    {bend_type, 1},
+    {bend_null_data, 1},    {bend_utf8, 1},   {bend_frame_id, 1},
+    {bend_frame_cut, 1},    {bend_state, 0},  {bend_generation, 0}};
+#define WRONG_READS ((int)(sizeof wrong_reads / sizeof wrong_reads[0]))
+
+/* A hole, a repetition, disorder, or anything else that cannot be is an error
+ * of the log: nothing from there on is believed. Whoever waits for it is told
+ * to come back, and keeps its cursor; whoever got something asks again, and the
+ * next answer may be right. */
+START_TEST(f23_an_answer_that_cannot_be_moves_no_cursor) {
+  const bool sound = wrong_reads[_i / 4].sound != 0;
+  weir_subscriber *reader;
+  weir_subscriber *other;
+  uint64_t epoch;
+  int verdict;
+
+  storage->later = (_i & 1) != 0;
+  storage->encoded = (_i & 2) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(6);
+  reader = bench_resume(&bench, a, "k", epoch, 0, &verdict);
+  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  bench_rest(&bench); /* the look of whoever comes first */
+  other = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+  testlog_plan_bend(storage, TESTLOG_READ, 1, wrong_reads[_i / 4].bend);
+  if (storage->later) {
+    kit_expect_frames(other, WEIR_EAGAIN, "ready@2 resumed");
+  }
+  if (sound) {
+    bench_expect(&bench, reader, WEIR_EAGAIN,
+                 "ready@0 resumed; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
+  } else {
+    bench_expect(&bench, reader, WEIR_EDONE,
+                 "ready@0 resumed; closing unavailable");
+  }
+  /* They shared the block, and its fate. */
+  if (storage->later && !sound) {
+    bench_expect(&bench, other, WEIR_EDONE, "closing unavailable");
+  } else {
+    bench_expect(&bench, other, WEIR_EAGAIN,
+                 storage->later
+                     ? "x@3 3; x@4 4; x@5 5; x@6 6"
+                     : "ready@2 resumed; x@3 3; x@4 4; x@5 5; x@6 6");
+  }
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ],
+                    sound || !storage->later ? 3 : 2);
+  weir_subscriber_release(reader);
+  weir_subscriber_release(other);
+  expect_all(WEIR_EAGAIN,
+             "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
+}
+END_TEST
+
+/* The same at the head, where a look brings what another has written. */
+START_TEST(f23_a_look_that_cannot_be_moves_no_cursor) {
+  weir_subscriber *reader;
+  uint64_t epoch;
+  size_t i;
+  int verdict;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(2);
+  reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@2 resumed");
+  for (i = 3; i <= 8; ++i) {
+    char data[2] = {(char)('0' + i), '\0'};
+    testlog_write(storage, "k", "x", data);
+  }
+  testlog_plan_bend(storage, TESTLOG_READ, 1, wrong_reads[_i / 2].bend);
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 8), WEIR_OK);
+  if (wrong_reads[_i / 2].sound != 0 ||
+      wrong_reads[_i / 2].bend == bend_empty) {
+    /* What it did not bring is asked for by its number. */
+    bench_expect(&bench, reader, WEIR_EAGAIN,
+                 "x@3 3; x@4 4; x@5 5; x@6 6; x@7 7; x@8 8");
+  } else {
+    bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  }
+  weir_subscriber_release(reader);
+  reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@2 resumed; x@3 3; x@4 4; x@5 5; x@6 6; x@7 7; x@8 8");
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* An event that storage has lost without a word is not passed over, ever; who
+ * is before it gets as far as that, and who is past it goes on. */
+START_TEST(f23_a_hole_that_stays) {
+  uint64_t epoch;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(6);
+  testlog_drop(storage, "k", (_i & 2) != 0 ? 3 : 6);
+  expect_all(WEIR_EDONE,
+             (_i & 2) != 0 ? "ready@0 fresh; x@1 1; x@2 2; closing unavailable"
+                           : "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; "
+                             "x@5 5; closing unavailable");
+  if ((_i & 2) != 0) {
+    expect_resumed(epoch, 4, WEIR_RESUMED, "ready@4 resumed; x@5 5; x@6 6");
+    bench_restart(&bench);
+    expect_resumed(epoch, 4, WEIR_RESUMED, "ready@4 resumed; x@5 5; x@6 6");
+  }
+}
+END_TEST
+
+/* Reads that storage refuses, or does not answer. */
+START_TEST(a_read_that_fails) {
+  static const struct {
+    int what;
+    int value;
+  } rows[] = {{TESTLOG_REFUSE, WEIR_ELOG},
+              {TESTLOG_REFUSE, 0},
+              {TESTLOG_REFUSE, WEIR_EUNKNOWN},
+              {TESTLOG_RETURN, WEIR_ELOG},
+              {TESTLOG_RETURN, 0},
+              {TESTLOG_CONFUSE, 17}};
+  weir_subscriber *reader;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(2);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  testlog_fail(storage, TESTLOG_READ, 1, rows[_i / 2].what, rows[_i / 2].value);
+  bench_expect(&bench, reader, WEIR_EDONE,
+               "ready@0 fresh; closing unavailable");
+  ck_assert_uint_eq(bench_hub_info(a).log_errors, 1);
+  weir_subscriber_release(reader);
+  expect_all(WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
+}
+END_TEST
+
+START_TEST(a_read_that_is_not_answered) {
+  weir_subscriber *reader;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  (void)write_and_leave(2);
+  reader = bench_attach(&bench, a, "k", NULL);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 fresh");
+  bench.a.now += 10000;
+  kit_pass(a, 0);
+  kit_expect_frames(reader, WEIR_EDONE, "closing unavailable");
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* --- Sharing
+ * ------------------------------------------------------------------ */
+
+/* Any number of clients that come back after a restart cost one read of each
+ * block. */
+START_TEST(f11_readers_share_what_is_read) {
+  weir_subscriber *readers[60];
+  uint64_t epoch;
+  size_t i;
+  int verdict;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(200);
+  storage->calls[TESTLOG_READ] = 0;
+  storage->delivered = 0;
+  for (i = 0; i < 60; ++i) {
+    readers[i] = bench_resume(&bench, a, "k", epoch, i, &verdict);
+  }
+  /* All of them ask before any is answered. */
+  for (i = 0; i < 60; ++i) {
+    (void)kit_skip(readers[i]);
+  }
+  for (i = 0; i < 60; ++i) {
+    if (storage->later) {
+      ck_assert_uint_eq(drain(readers[i], i), 200);
+    }
+    weir_subscriber_release(readers[i]);
+  }
+  ck_assert_uint_eq(storage->delivered, 200);
+  /* Four blocks, and the look of the first. */
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], 5);
+}
+END_TEST
+
+/* Storage that gives few events at a time is asked again, for what it has not
+ * given: no event twice. */
+START_TEST(r24_reads_are_paged) {
+  weir_subscriber *reader;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(10);
+  storage->most = 3;
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  storage->calls[TESTLOG_READ] = 0;
+  storage->delivered = 0;
+  ck_assert_uint_eq(drain(reader, 0), 10);
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], 4);
+  ck_assert_uint_eq(storage->delivered, 10);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* A reader in the middle of a block of large events does not wait for all those
+ * before it. */
+START_TEST(a_large_block_is_not_read_for_one_event) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_event event;
+  uint64_t epoch;
+  char *data = malloc(20000);
+  int verdict;
+  size_t i;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  epoch = bench_info(stream).epoch;
+  memset(data, 'd', 20000);
+  event = kit_make_event("x", "");
+  event.data = data;
+  event.data_len = 20000;
+  for (i = 0; i < 64; ++i) {
+    ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  }
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  reader = bench_resume(&bench, a, "k", epoch, 62, &verdict);
+  bench_rest(&bench);
+  storage->calls[TESTLOG_READ] = 0;
+  do {
+    (void)kit_skip(reader);
+    bench_rest(&bench);
+  } while (bench_hub_info(a).delivered != 2);
+  ck_assert_uint_le(storage->calls[TESTLOG_READ], 3);
+  weir_subscriber_release(reader);
+  free(data);
+}
+END_TEST
+
+/* What has been read stays in memory as long as there is room for it; what has
+ * to go is read again. */
+START_TEST(pages_are_a_cache) {
+  weir_subscriber *reader;
+  size_t reads;
+  int i;
+
+  a->options.history_bytes = _i == 0 ? 1000000 : 1000;
+  bench_hubs(&bench);
+  (void)write_and_leave(500);
+  for (i = 0; i < 2; ++i) {
+    reader = bench_attach(&bench, a, "k", NULL);
+    reads = storage->calls[TESTLOG_READ];
+    ck_assert_uint_eq(drain(reader, 0), 500);
+    reads = storage->calls[TESTLOG_READ] - reads;
+    weir_subscriber_release(reader);
+    ck_assert_uint_eq(reads, i == 0 || _i == 1 ? 8 : 0);
+  }
+}
+END_TEST
+
+/* A slow client costs one page: what it has been shown stays where it is, what
+ * it has not been shown may go and is read again. */
+START_TEST(a_slow_reader_costs_a_page) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_bytes bytes[4];
+  struct kit_bytes copy = {NULL, 0, 0};
+  struct kit_client client;
+  size_t count;
+  size_t i;
+
+  a->options.history_bytes = 4096;
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_publish(&bench, stream, 50);
+  ck_assert_int_eq(weir_subscriber_peek(reader, bytes, 4, &count), WEIR_OK);
+  for (i = 0; i < count; ++i) {
+    kit_bytes_add(&copy, bytes[i].base, bytes[i].len);
+  }
+  bench_publish(&bench, stream, 2000);
+  ck_assert_uint_lt(bench_info(stream).resident, 2 * 32768);
+  kit_client_init(&client, "");
+  for (i = 0; i < count; ++i) {
+    kit_client_feed(&client, bytes[i].base, bytes[i].len);
+    ck_assert_int_eq(memcmp(bytes[i].base, copy.data, bytes[i].len), 0);
+    memmove(copy.data, copy.data + bytes[i].len, copy.len - bytes[i].len);
+    copy.len -= bytes[i].len;
+  }
+  ck_assert_uint_eq(copy.len, 0);
+  kit_bytes_free(&copy);
+  for (i = 0; i < count; ++i) {
+    ck_assert_int_eq(weir_subscriber_consume(reader, bytes[i].len), WEIR_OK);
+  }
+  ck_assert_uint_eq(drain(reader, client.count - 1), 2050);
+  kit_client_free(&client);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* --- Replay and live
+ * ---------------------------------------------------------- */
+
+/* An append during the replay comes after it, once. */
+START_TEST(race1_an_append_during_the_replay) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  (void)write_and_leave(3);
+  stream = bench_open(&bench, a, "k");
+  reader = bench_attach(&bench, a, "k", NULL);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 fresh");
+  kit_publish(stream, "x", "4");
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, (size_t)_i);
+  kit_expect_frames(reader, WEIR_EAGAIN, _i == 0 ? "x@1 1; x@2 2; x@3 3" : "");
+  kit_publish(stream, "x", "5");
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               _i == 0 ? "x@4 4; x@5 5" : "x@1 1; x@2 2; x@3 3; x@4 4; x@5 5");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The end comes during the replay: it is an event of the log as any other. */
+START_TEST(race5_an_end_during_the_replay) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  (void)write_and_leave(3);
+  stream = bench_open(&bench, a, "k");
+  reader = bench_attach(&bench, a, "k", NULL);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 fresh");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  testlog_deliver(storage, 1);
+  kit_expect_frames(reader, WEIR_EAGAIN, "");
+  bench_expect(&bench, reader, WEIR_EDONE, "x@1 1; x@2 2; x@3 3; done@4 ok");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Cut anywhere, and come back to a process that has all from storage: each
+ * event once. */
+START_TEST(r07_cut_at_every_byte) {
+  struct kit_client client;
+  weir_subscriber *reader;
+  weir_request request;
+  weir_attach_options options = kit_attach_options("k", NULL);
+  weir_bytes bytes;
+  size_t count;
+  size_t total;
+  size_t cut;
+  size_t i;
+  size_t n;
+  int verdict;
+
+  storage->encoded = (_i & 1) != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(12);
+  reader = bench_attach(&bench, a, "k", NULL);
+  ck_assert_uint_eq(drain(reader, 0), 12);
+  weir_subscriber_release(reader);
+  total = (size_t)bench_hub_info(a).bytes;
+  options.request = &request;
+  for (cut = 0; cut <= total; ++cut) {
+    kit_client_init(&client, "");
+    reader = bench_attach(&bench, a, "k", NULL);
+    for (n = cut;
+         n != 0 && weir_subscriber_peek(reader, &bytes, 1, &count) == WEIR_OK;
+         n -= count) {
+      count = n < bytes.len ? n : bytes.len;
+      kit_client_feed(&client, bytes.base, count);
+      ck_assert_int_eq(weir_subscriber_consume(reader, count), WEIR_OK);
+    }
+    weir_subscriber_release(reader);
+    kit_client_end(&client);
+    if (cut % 16 == 0) {
+      bench_restart(&bench);
+    }
+    weir_request_init(&request, sizeof request);
+    request.header = client.last_id;
+    request.header_len = strlen(client.last_id);
+    ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
+                     WEIR_OK);
+    ck_assert_int_eq(kit_client_read(&client, reader), WEIR_EAGAIN);
+    weir_subscriber_release(reader);
+    for (i = 0, n = 0; i < client.count; ++i) {
+      if (strcmp(client.events[i].type, "x") == 0) {
+        ck_assert_uint_eq(strtoull(client.events[i].data, NULL, 10), ++n);
+      } else {
+        ck_assert_str_eq(client.events[i].type, "weir.ready");
+      }
+    }
+    ck_assert_uint_eq(n, 12);
+    kit_client_free(&client);
+  }
+}
+END_TEST
+
+/* --- Events that were, and are no more ---------------------------------------
+ */
+
+/* This hub is the writer; another takes over after a crash of storage that lost
+ * some of its events. Readers who have those are sent away, to be told of it
+ * when they come back; those who have not go on with the events that now have
+ * these numbers. What was shown stays where it is. */
+START_TEST(f01_events_are_lost_under_readers) {
+  weir_subscriber *beyond;
+  weir_subscriber *slow;
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_stream *second;
+  weir_bytes bytes;
+  char copy[2000];
+  size_t count;
+  uint64_t epoch;
+  int verdict;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, a, "k");
+  epoch = bench_info(stream).epoch;
+  bench_publish(&bench, stream, 3);
+  reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+  slow = bench_attach(&bench, a, "k", NULL);
+  beyond = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, beyond, WEIR_EAGAIN,
+               "ready@0 fresh; x@1 1; x@2 2; x@3 3");
+  ck_assert_int_eq(weir_subscriber_peek(slow, &bytes, 1, &count), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_consume(slow, bytes.len), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_peek(slow, &bytes, 1, &count), WEIR_OK);
+  ck_assert_uint_lt(bytes.len, sizeof copy);
+  memcpy(copy, bytes.base, bytes.len);
+  testlog_crash(storage, "k", 2);
+  second = bench_open(&bench, b, "k");
+  kit_publish(second, "y", "3");
+  kit_publish(second, "y", "4");
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 4), WEIR_OK);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@2 resumed; y@3 3; y@4 4");
+  bench_expect(&bench, beyond, WEIR_EDONE, "closing unavailable");
+  ck_assert_int_eq(memcmp(copy, bytes.base, bytes.len), 0);
+  bench_expect(&bench, slow, WEIR_EDONE,
+               "x@1 1; x@2 2; x@3 3; closing unavailable");
+  weir_subscriber_release(beyond);
+  beyond = bench_resume(&bench, a, "k", epoch, 3, &verdict);
+  ck_assert_int_eq(verdict, WEIR_REWOUND);
+  bench_expect(&bench, beyond, WEIR_EAGAIN,
+               "gap@2 rewound 3 3-4; ready@2 rewound; y@3 3; y@4 4");
+  weir_subscriber_release(beyond);
+  weir_subscriber_release(slow);
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A block was asked for before that became known, and comes after it: nothing
+ * of it is believed. */
+START_TEST(f01_a_block_from_before_the_loss) {
+  weir_subscriber *reader;
+  weir_subscriber *other;
+  weir_stream *second;
+  char data[24];
+  uint64_t epoch;
+  uint64_t seq;
+  int verdict;
+
+  bench_hubs(&bench);
+  epoch = write_and_leave(100);
+  storage->later = true;
+  reader = bench_resume(&bench, a, "k", epoch, 10, &verdict);
+  bench_rest(&bench);
+  other = bench_resume(&bench, a, "k", epoch, 70, &verdict);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@10 resumed");
+  kit_expect_frames(other, WEIR_EAGAIN, "ready@70 resumed");
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_crash(storage, "k", 20);
+  storage->later = false;
+  second = kit_open(b, "k");
+  for (seq = 21; seq <= 70; ++seq) {
+    snprintf(data, sizeof data, "%llu", (unsigned long long)seq);
+    kit_publish(second, "x", data);
+  }
+  storage->later = true;
+  storage->current = _i != 0;
+  /* The first hub hears of it, and then gets what it had asked for. */
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 101), WEIR_OK);
+  testlog_deliver(storage, 2);
+  testlog_deliver(storage, 0);
+  testlog_deliver(storage, 0);
+  bench_rest(&bench);
+  kit_expect_frames(other, WEIR_EDONE, "closing unavailable");
+  ck_assert_uint_eq(drain(reader, 10), 70);
+  weir_subscriber_release(reader);
+  weir_subscriber_release(other);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* --- Numbers with holes, and without epochs
+ * ------------------------------------ */
+
+/* A log whose numbers have holes says so, and takes over the promise that
+ * nothing is missing. */
+START_TEST(a_sparse_log) {
+  weir_subscriber *reader;
+  uint64_t epoch;
+  uint64_t seq;
+  int verdict;
+
+  storage->log.flags = WEIR_LOG_SPARSE;
+  storage->later = (_i & 1) != 0;
+  storage->encoded = (_i & 2) != 0;
+  storage->most = (_i & 4) != 0 ? 2 : 0;
+  bench_hubs(&bench);
+  epoch = write_and_leave(150);
+  for (seq = 1; seq <= 150; ++seq) {
+    if (seq % 40 != 3) {
+      testlog_drop(storage, "k", seq);
+    }
+  }
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@0 fresh; x@3 3; x@43 43; x@83 83; x@123 123");
+  weir_subscriber_release(reader);
+  reader = bench_resume(&bench, a, "k", epoch, 43, &verdict);
+  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@43 resumed; x@83 83; x@123 123");
+  /* Others write on. */
+  testlog_write(storage, "k", "x", "151");
+  storage->step = 20;
+  testlog_write(storage, "k", "x", "171");
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 171), WEIR_OK);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@151 151; x@171 171");
+  weir_subscriber_release(reader);
+  for (seq = 44; seq <= 60; seq += 8) {
+    reader = bench_resume(&bench, a, "k", epoch, seq, &verdict);
+    bench_expect(&bench, reader, WEIR_EAGAIN,
+                 seq == 44   ? "ready@44 resumed; x@83 83; x@123 123; "
+                               "x@151 151; x@171 171"
+                 : seq == 52 ? "ready@52 resumed; x@83 83; x@123 123; "
+                               "x@151 151; x@171 171"
+                             : "ready@60 resumed; x@83 83; x@123 123; "
+                               "x@151 151; x@171 171");
+    weir_subscriber_release(reader);
+  }
+}
+END_TEST
+
+/* Disorder is an error there too. */
+START_TEST(a_sparse_log_in_disorder) {
+  static testlog_bend *const bends[] = {bend_disorder, bend_repeat, bend_before,
+                                        bend_beyond};
+
+  storage->log.flags = WEIR_LOG_SPARSE;
+  bench_hubs(&bench);
+  (void)write_and_leave(6);
+  testlog_plan_bend(storage, TESTLOG_READ, 2, bends[_i]);
+  expect_all(WEIR_EDONE, "ready@0 fresh; closing unavailable");
+  expect_all(WEIR_EAGAIN,
+             "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
+}
+END_TEST
+
+/* Plain numbers as cursors, for storage whose ids are never reused. */
+START_TEST(decimal_cursors) {
+  weir_stream *stream;
+
+  a->options.cursor_format = WEIR_CURSOR_DECIMAL;
+  b->options.cursor_format = WEIR_CURSOR_DECIMAL;
+  storage->encoded = _i != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(3);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  expect_resumed(0, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
+  expect_resumed(0, 4, WEIR_RESUMED, "ready@4 resumed");
+  expect_resumed(0, 5, WEIR_AHEAD,
+                 "gap@0 ahead 5 1-4; ready@0 ahead; x@1 1; x@2 2; x@3 3; "
+                 "x@4 4");
+  weir_stream_release(stream);
+}
+END_TEST
+
+static TCase *cursors(void) {
+  TCase *tcase = tcase_create("cursors");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, r06_what_follows_a_cursor, 0, 4);
+  tcase_add_test(tcase, race14_a_crash_that_lost_events);
+  tcase_add_test(tcase, f04_the_head_is_restored);
+  tcase_add_test(tcase, r60_what_retention_took);
+  tcase_add_loop_test(tcase, trimming_a_log, 0, 2);
+  tcase_add_loop_test(tcase, race15_retention_overtakes_a_reader, 0, 2);
+  tcase_add_loop_test(tcase, r07_cut_at_every_byte, 0, 2);
+  tcase_add_loop_test(tcase, decimal_cursors, 0, 2);
+  return tcase;
+}
+
+static TCase *losses(void) {
+  TCase *tcase = tcase_create("losses");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, r10_declared_loss_is_a_gap, 0, 12);
+  tcase_add_test(tcase, r10_declared_loss_of_blocks);
+  tcase_add_loop_test(tcase, f23_an_answer_that_cannot_be_moves_no_cursor, 0,
+                      4 * WRONG_READS);
+  tcase_add_loop_test(tcase, f23_a_look_that_cannot_be_moves_no_cursor, 0,
+                      2 * WRONG_READS);
+  tcase_add_loop_test(tcase, f23_a_hole_that_stays, 0, 4);
+  tcase_add_loop_test(tcase, a_read_that_fails, 0, 12);
+  tcase_add_test(tcase, a_read_that_is_not_answered);
+  tcase_add_loop_test(tcase, f01_events_are_lost_under_readers, 0, 2);
+  tcase_add_loop_test(tcase, f01_a_block_from_before_the_loss, 0, 2);
+  tcase_add_loop_test(tcase, a_sparse_log, 0, 8);
+  tcase_add_loop_test(tcase, a_sparse_log_in_disorder, 0, 4);
+  return tcase;
+}
+
+static TCase *sharing(void) {
+  TCase *tcase = tcase_create("sharing");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, f11_readers_share_what_is_read, 0, 2);
+  tcase_add_loop_test(tcase, r24_reads_are_paged, 0, 2);
+  tcase_add_loop_test(tcase, a_large_block_is_not_read_for_one_event, 0, 2);
+  tcase_add_loop_test(tcase, pages_are_a_cache, 0, 2);
+  tcase_add_test(tcase, a_slow_reader_costs_a_page);
+  tcase_add_loop_test(tcase, race1_an_append_during_the_replay, 0, 2);
+  tcase_add_test(tcase, race5_an_end_during_the_replay);
+  return tcase;
+}
+
+KIT_MAIN("reading", cursors(), losses(), sharing())
