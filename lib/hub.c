@@ -290,7 +290,7 @@ static void dispatch(struct weir__core *core) {
   weir_notice notice;
 
   weir__link_append(&core->ready, &core->mark);
-  while (core->ready.next != &core->mark) {
+  while (core->ready.next != &core->mark && !core->dying) {
     more -= more != 0;
     (void)take_notice(core, more != 0 ? &core->mark : &core->ready, &notice);
     core->options.notify(core->options.notify_user, &notice);

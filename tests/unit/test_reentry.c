@@ -1,0 +1,489 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* Invariant 11: from a notice the host may call anything. One world in which
+ * every kind of notice comes up, and in it one action at the first notice of
+ * one kind: each with each, in a callback and between two calls of
+ * weir_hub_next, without a log and with one. */
+
+#include "../bench.h"
+
+#include <string.h>
+
+static struct bench bench;
+static struct kit *const kit = &bench.a;
+
+enum { STREAMS = 8, SUBSCRIBERS = 8 };
+
+/* What a host holds. Released handles are NULL. */
+static struct {
+  weir_stream *streams[STREAMS];
+  weir_subscriber *subscribers[SUBSCRIBERS];
+  uint32_t kind; /* at the first notice of this kind */
+  int action;    /* this happens */
+  bool happened;
+  bool freed;
+  size_t notices;
+} world;
+
+enum { P, Q, OTHER }; /* producers: two of stream a, one of b */
+enum {
+  S,
+  T,
+  U,
+  V
+}; /* subscribers of a: one that reads, one that is closed,
+      one that stalls; one of b */
+
+static void hold_stream(weir_stream *stream) {
+  int i = 0;
+
+  while (world.streams[i] != NULL) {
+    ck_assert_int_lt(++i, STREAMS);
+  }
+  world.streams[i] = stream;
+}
+
+static void hold_subscriber(weir_subscriber *subscriber) {
+  int i = 0;
+
+  while (world.subscribers[i] != NULL) {
+    ck_assert_int_lt(++i, SUBSCRIBERS);
+  }
+  world.subscribers[i] = subscriber;
+}
+
+static void release_stream(weir_stream *stream) {
+  int i;
+
+  for (i = 0; i < STREAMS; ++i) {
+    if (stream != NULL && world.streams[i] == stream) {
+      world.streams[i] = NULL;
+    }
+  }
+  weir_stream_release(stream);
+}
+
+static void release_subscriber(weir_subscriber *subscriber) {
+  int i;
+
+  for (i = 0; i < SUBSCRIBERS; ++i) {
+    if (subscriber != NULL && world.subscribers[i] == subscriber) {
+      world.subscribers[i] = NULL;
+    }
+  }
+  weir_subscriber_release(subscriber);
+}
+
+static bool is_held(const weir_notice *notice) {
+  int i;
+
+  for (i = 0; i < STREAMS; ++i) {
+    if (notice->stream != NULL && world.streams[i] == notice->stream) {
+      return true;
+    }
+  }
+  for (i = 0; i < SUBSCRIBERS; ++i) {
+    if (notice->subscriber != NULL &&
+        world.subscribers[i] == notice->subscriber) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void open_stream(const char *key, int32_t policy) {
+  weir_open_options options = kit_open_options(key, NULL);
+  weir_stream *stream = NULL;
+
+  options.on_duplicate = policy;
+  options.first_event = 500;
+  options.idle = 1000;
+  options.lifetime = 2500;
+  options.abandoned = 700;
+  options.linger = 4000;
+  if (weir_hub_open(kit->hub, &options, &stream) == WEIR_OK) {
+    hold_stream(stream);
+  }
+}
+
+static void attach(const char *key, const char *client) {
+  weir_attach_options options = kit_attach_options(key, NULL);
+  weir_subscriber *subscriber = NULL;
+  int verdict;
+
+  options.client = client;
+  options.client_len = strlen(client);
+  options.stall = 3000;
+  options.heartbeat = 300;
+  if (weir_hub_attach(kit->hub, &options, &subscriber, &verdict) == WEIR_OK &&
+      subscriber != NULL) {
+    hold_subscriber(subscriber);
+  }
+}
+
+static void publish(weir_stream *stream) {
+  weir_event event = kit_make_event("x", "y");
+
+  event.tag = 7;
+  if (stream != NULL) {
+    (void)weir_stream_publish(stream, &event, 1, NULL);
+    (void)weir_stream_signal(stream, &event, NULL);
+  }
+}
+
+static void pull(weir_subscriber *subscriber) {
+  if (subscriber != NULL) {
+    (void)kit_skip(subscriber);
+  }
+}
+
+/* --- Actions -------------------------------------------------------------- */
+
+enum {
+  RELEASE_SELF,
+  DETACH_SELF,
+  RELEASE_SIBLINGS,
+  DETACH_SIBLINGS,
+  PUBLISH,
+  SIGNAL_ONE,
+  PULL_ALL,
+  CLOSE_ALL,
+  END,
+  FAIL,
+  CANCEL,
+  TRIM,
+  REPLACE,
+  OPEN,
+  ATTACH,
+  ATTACH_SAME_CLIENT,
+  DRAIN,
+  RUN,
+  NEXT,
+  JUMP,
+  RELEASE_ALL,
+  FREE_HUB,
+  ACTIONS
+};
+
+static void for_all_subscribers(void (*what)(weir_subscriber *subscriber)) {
+  int i;
+
+  for (i = 0; i < SUBSCRIBERS; ++i) {
+    if (world.subscribers[i] != NULL) {
+      what(world.subscribers[i]);
+    }
+  }
+}
+
+static void close_one(weir_subscriber *subscriber) {
+  (void)weir_subscriber_close(subscriber);
+}
+
+static void signal_one(weir_subscriber *subscriber) {
+  const weir_event event = kit_make_event("x", "y");
+
+  (void)weir_subscriber_signal(subscriber, &event);
+}
+
+static void release_all(void) {
+  int i;
+
+  for (i = 0; i < STREAMS; ++i) {
+    release_stream(world.streams[i]);
+  }
+  for_all_subscribers(release_subscriber);
+}
+
+/* What concerns the handle that the notice is about, or those beside it. */
+static void act_on_handles(const weir_notice *notice) {
+  int i;
+
+  switch (world.action) {
+    case RELEASE_SELF:
+      release_stream(notice->stream);
+      release_subscriber(notice->subscriber);
+      break;
+    case DETACH_SELF:
+      weir_subscriber_detach(notice->subscriber);
+      break;
+    case RELEASE_SIBLINGS:
+      for (i = 0; i < STREAMS; ++i) {
+        if (world.streams[i] != notice->stream) {
+          release_stream(world.streams[i]);
+        }
+      }
+      for (i = 0; i < SUBSCRIBERS; ++i) {
+        if (world.subscribers[i] != notice->subscriber) {
+          release_subscriber(world.subscribers[i]);
+        }
+      }
+      break;
+    case DETACH_SIBLINGS:
+      for (i = 0; i < SUBSCRIBERS; ++i) {
+        if (world.subscribers[i] != notice->subscriber) {
+          weir_subscriber_detach(world.subscribers[i]);
+        }
+      }
+      break;
+    default:
+      release_all();
+      break;
+  }
+}
+
+static void act_on_streams(void) {
+  int i;
+
+  for (i = 0; i < STREAMS; ++i) {
+    if (world.streams[i] == NULL) {
+      continue;
+    }
+    switch (world.action) {
+      case PUBLISH:
+        publish(world.streams[i]);
+        break;
+      case END:
+        (void)weir_stream_end(world.streams[i], "e", 1, 9, NULL);
+        break;
+      case FAIL:
+        (void)weir_stream_fail(world.streams[i], "f", 1, "", 0, 9, NULL);
+        break;
+      case CANCEL:
+        (void)weir_stream_cancel(world.streams[i]);
+        break;
+      default:
+        (void)weir_stream_trim(world.streams[i], 1);
+        break;
+    }
+  }
+}
+
+static void act_on_hub(void) {
+  weir_notice notice;
+
+  switch (world.action) {
+    case REPLACE:
+      open_stream("a", WEIR_REPLACE);
+      break;
+    case OPEN:
+      open_stream("a", WEIR_JOIN);
+      open_stream("new", WEIR_JOIN);
+      break;
+    case ATTACH:
+      attach("a", "");
+      attach("unknown", "");
+      break;
+    case ATTACH_SAME_CLIENT:
+      attach("a", "s");
+      attach("a", "t");
+      break;
+    case DRAIN:
+      ck_assert_int_eq(weir_hub_drain(kit->hub, 100), WEIR_OK);
+      break;
+    case RUN:
+      if (kit->options.notify != NULL) {
+        ck_assert_int_eq(weir_hub_run(kit->hub), WEIR_EBUSY);
+      }
+      break;
+    case NEXT:
+      do {
+        notice.size = sizeof notice;
+        ck_assert_int_ne(weir_hub_next(kit->hub, &notice), WEIR_EBUSY);
+      } while (weir_hub_next(kit->hub, &notice) == WEIR_OK);
+      break;
+    case JUMP:
+      kit->now += 10000;
+      break;
+    default:
+      weir_hub_free(kit->hub);
+      world.freed = true;
+      break;
+  }
+}
+
+static void act(const weir_notice *notice) {
+  switch (world.action) {
+    case RELEASE_SELF:
+    case DETACH_SELF:
+    case RELEASE_SIBLINGS:
+    case DETACH_SIBLINGS:
+    case RELEASE_ALL:
+      act_on_handles(notice);
+      break;
+    case PUBLISH:
+    case END:
+    case FAIL:
+    case CANCEL:
+    case TRIM:
+      act_on_streams();
+      break;
+    case SIGNAL_ONE:
+      for_all_subscribers(signal_one);
+      break;
+    case PULL_ALL:
+      for_all_subscribers(pull);
+      break;
+    case CLOSE_ALL:
+      for_all_subscribers(close_one);
+      break;
+    default:
+      act_on_hub();
+      break;
+  }
+}
+
+/* --- The world ------------------------------------------------------------ */
+
+static void on_notice(void *user, const weir_notice *notice) {
+  const weir_notice copy = *notice;
+
+  (void)user;
+  /* Nobody hears of what was let go, and nobody hears anything any more. */
+  ck_assert(is_held(notice));
+  ck_assert(!world.freed);
+  world.notices += 1;
+  ck_assert_uint_lt(world.notices, 10000);
+  if (notice->kind == world.kind && !world.happened) {
+    world.happened = true;
+    act(&copy);
+  }
+}
+
+/* Take what there is, and time. */
+static void pass(uint64_t ms) {
+  weir_notice notice;
+  int i;
+
+  kit->now += ms;
+  for (i = 0; i < 4 && !world.freed; ++i) {
+    testlog_deliver_all(&bench.log);
+    ck_assert_int_eq(weir_hub_run(kit->hub), WEIR_OK);
+    notice.size = sizeof notice;
+    while (kit->options.notify == NULL && !world.freed &&
+           weir_hub_next(kit->hub, &notice) == WEIR_OK) {
+      on_notice(NULL, &notice);
+    }
+  }
+  if (world.freed) {
+    kit->hub = NULL;
+  }
+}
+
+/* One step, unless the hub has gone. */
+#define STEP(what)          \
+  do {                      \
+    if (kit->hub != NULL) { \
+      what;                 \
+      pass(100);            \
+    }                       \
+  } while (0)
+
+/* Everything that there is a notice for. */
+static void live(void) {
+  STEP(open_stream("a", WEIR_JOIN));
+  STEP(open_stream("a", WEIR_JOIN));
+  STEP(attach("a", "s"));
+  STEP(attach("a", "t"));
+  STEP(attach("a", "u"));
+  STEP(open_stream("b", WEIR_JOIN));
+  STEP(attach("b", ""));
+  STEP(attach("elsewhere", ""));
+  STEP(publish(world.streams[P]));
+  STEP(pull(world.subscribers[S]));
+  STEP(pull(world.subscribers[T]));
+  STEP(pull(world.subscribers[V]));
+  STEP(release_subscriber(world.subscribers[V])); /* b is abandoned */
+  STEP(if (world.subscribers[T] != NULL) {
+    (void)weir_subscriber_close(world.subscribers[T]);
+  });
+  STEP(pass(1500)); /* idle, abandoned */
+  STEP(pull(world.subscribers[S]));
+  STEP(pass(1500)); /* lifetime, stall */
+  STEP(publish(world.streams[Q]));
+  STEP(if (world.streams[P] != NULL) {
+    (void)weir_stream_cancel(world.streams[P]);
+  });
+  STEP(pull(world.subscribers[S]));
+  STEP(pass(6000)); /* and forgotten */
+}
+
+static void count_trace(void *user, const weir_trace *trace) {
+  (void)trace;
+  *(size_t *)user += 1;
+}
+
+static void begin(bool callback, int log) {
+  static size_t traces;
+  weir_stream *elsewhere;
+
+  bench_init(&bench);
+  memset(&world, 0, sizeof world);
+  kit->options.log = log == 0 ? NULL : &bench.log.log;
+  kit->options.notify = callback ? on_notice : NULL;
+  kit->options.trace = count_trace;
+  kit->options.trace_user = &traces;
+  kit_hub(kit);
+  if (log != 0) {
+    /* A stream that another hub writes. */
+    bench.log.later = false;
+    kit_hub(&bench.b);
+    elsewhere = kit_open(&bench.b, "elsewhere");
+    kit_publish(elsewhere, "x", "y");
+    weir_stream_release(elsewhere);
+    bench.log.later = log == 2;
+  }
+}
+
+static void finish(void) {
+  release_all();
+  bench.log.later = false;
+  bench_end(&bench);
+}
+
+static const uint32_t kinds[] = {
+    WEIR_NOTICE_READABLE,  WEIR_NOTICE_CLOSING, WEIR_NOTICE_ABORT,
+    WEIR_NOTICE_STORED,    WEIR_NOTICE_EXPIRED, WEIR_NOTICE_ABANDONED,
+    WEIR_NOTICE_CANCELLED, WEIR_NOTICE_ENDED,   WEIR_NOTICE_DECIDED,
+    WEIR_NOTICE_OPENED,
+};
+#define KINDS (int)(sizeof kinds / sizeof kinds[0])
+
+/* The loop's number is kind, log and way of telling. */
+START_TEST(anything_may_be_called_from_a_notice) {
+  const int kind = _i % KINDS;
+  const int log = _i / KINDS % 3;
+  const bool callback = _i / KINDS / 3 != 0;
+  int action;
+
+  for (action = 0; action < ACTIONS; ++action) {
+    begin(callback, log);
+    world.kind = kinds[kind];
+    world.action = action;
+    live();
+    /* The notices of opens and attaches that wait need a log that does. */
+    ck_assert_msg(world.happened == (kind < 8 || log == 2),
+                  "no notice of kind %u", kinds[kind]);
+    finish();
+  }
+}
+END_TEST
+
+/* The same host, left alone: what the others differ from. */
+START_TEST(a_world_without_accidents) {
+  begin(_i != 0, 0);
+  live();
+  ck_assert_uint_gt(world.notices, 20);
+  finish();
+}
+END_TEST
+
+static TCase *reentry(void) {
+  TCase *tcase = tcase_create("reentry");
+
+  tcase_add_loop_test(tcase, a_world_without_accidents, 0, 2);
+  tcase_add_loop_test(tcase, anything_may_be_called_from_a_notice, 0,
+                      KINDS * 3 * 2);
+  return tcase;
+}
+
+KIT_MAIN("reentry", reentry())
