@@ -3,7 +3,7 @@
 /* The hub without a log: which stream an open gets, what becomes of an ended
  * one, draining, counters, traces, and what is left when the hub has gone. */
 
-#include "../kit.h"
+#include "../bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -1065,6 +1065,35 @@ START_TEST(a_hub_that_has_gone_wakes_nobody) {
 }
 END_TEST
 
+START_TEST(nor_for_an_attach_that_was_decided) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  static struct bench bench;
+  weir_subscriber *subscriber = NULL;
+  weir_bytes run;
+  size_t count;
+  int verdict;
+  unsigned wakes;
+
+  bench_init(&bench);
+  bench.log.later = true;
+  bench_hub(&bench);
+  ck_assert_int_eq(
+      weir_hub_attach(bench.a.hub, &options, &subscriber, &verdict), WEIR_OK);
+  ck_assert_int_eq(verdict, WEIR_PENDING);
+  kit_pass(&bench.a, 0);
+  testlog_deliver_all(&bench.log);
+  kit_pass(&bench.a, 0); /* the notice `decided` waits */
+  ck_assert_int_eq(weir_hub_timeout(bench.a.hub), 0);
+  weir_hub_free(bench.a.hub);
+  bench.a.hub = NULL;
+  wakes = bench.a.wakes;
+  ck_assert_int_ne(weir_subscriber_peek(subscriber, &run, 1, &count), WEIR_OK);
+  ck_assert_uint_eq(bench.a.wakes, wakes);
+  weir_subscriber_release(subscriber);
+  bench_end(&bench);
+}
+END_TEST
+
 /* R51, R53: slots and memory come back, however a connection went. */
 START_TEST(r53_nothing_is_left_of_connections_that_came_to_nothing) {
   weir_stream *stream = kit_open(&kit, "a");
@@ -1190,6 +1219,7 @@ static TCase *frees(void) {
                       2);
   tcase_add_test(tcase, a_closing_frame_outlives_the_hub);
   tcase_add_test(tcase, a_hub_that_has_gone_wakes_nobody);
+  tcase_add_test(tcase, nor_for_an_attach_that_was_decided);
   tcase_add_test(tcase,
                  r53_nothing_is_left_of_connections_that_came_to_nothing);
   tcase_add_loop_test(tcase, r51_nothing_is_left_of_streams_that_came_and_went,
