@@ -97,7 +97,7 @@ int weir_http_respond(const weir_http_options *callers, int error, int verdict,
   weir_response result;
 
   if (load_options(callers, &options) != WEIR_OK || !are_sound(&options) ||
-      key_len * 3 > STREAM_ID_MOST || verdict < WEIR_PENDING ||
+      key_len > STREAM_ID_MOST / 3 || verdict < WEIR_PENDING ||
       verdict > WEIR_UNKNOWN || error > 0 || retry > WEIR_RETRY_MAX) {
     return WEIR_EINVAL;
   }
