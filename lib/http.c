@@ -119,17 +119,22 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
                      weir_subscriber **subscriber, weir_response *response) {
   weir_subscriber *made = NULL;
   weir_attach_options known;
+  weir_response trial;
   int verdict = WEIR_PENDING;
   uint32_t retry;
   int error;
   int rv;
 
+  if (response == NULL || response->size <= sizeof response->size) {
+    return WEIR_EINVAL;
+  }
   weir_attach_options_init(&known, sizeof known);
   rv = weir__load(&known, sizeof known, attach);
   if (rv == WEIR_OK) {
     /* The host's mistakes first, before anybody is let in. */
+    trial.size = sizeof trial;
     rv = weir_http_respond(options, WEIR_OK, WEIR_PENDING, known.key,
-                           known.key_len, 0, response);
+                           known.key_len, 0, &trial);
   }
   if (rv != WEIR_OK) {
     return rv;

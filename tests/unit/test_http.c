@@ -680,6 +680,52 @@ START_TEST(r65_a_refusal_is_a_response) {
 }
 END_TEST
 
+START_TEST(a_mistake_of_the_host_is_no_response) {
+  weir_attach_options attach = kit_attach_options("a", "s");
+  weir_subscriber *subscriber = (weir_subscriber *)(void *)&kit;
+  weir_response response;
+  weir_hub_info info;
+  int error = WEIR_EINVAL;
+
+  memset(&response, 0x55, sizeof response);
+  response.size = sizeof response;
+  switch (_i) {
+    case 0:
+      attach.size = 0;
+      break;
+    case 1:
+      attach.from = 7;
+      break;
+    case 2:
+      attach.key_len = 0;
+      break;
+    case 3:
+      attach.key = "\xff";
+      error = WEIR_EUTF8;
+      break;
+    case 4:
+      options.unknown_status = 500;
+      break;
+    case 5:
+      options.origin = "\n";
+      options.origin_len = 1;
+      break;
+    default:
+      attach.retry = 1;
+      break;
+  }
+  ck_assert_int_eq(
+      weir_http_attach(kit.hub, &attach, &options, &subscriber, &response),
+      error);
+  ck_assert_ptr_eq(subscriber, (weir_subscriber *)(void *)&kit);
+  ck_assert_int_eq(response.status, 0x55555555);
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_hub_get_info(kit.hub, &info), WEIR_OK);
+  ck_assert_uint_eq(info.subscribers, 0);
+  ck_assert_uint_eq(info.attaches, 0);
+}
+END_TEST
+
 static TCase *heads(void) {
   TCase *tcase = tcase_create("heads");
 
@@ -719,6 +765,7 @@ static TCase *calls(void) {
   tcase_add_checked_fixture(tcase, setup_hub, teardown_hub);
   tcase_add_test(tcase, a_request_becomes_a_stream);
   tcase_add_loop_test(tcase, r65_a_refusal_is_a_response, 0, 5);
+  tcase_add_loop_test(tcase, a_mistake_of_the_host_is_no_response, 0, 7);
   return tcase;
 }
 
