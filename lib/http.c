@@ -22,15 +22,16 @@ void weir_http_options_init(weir_http_options *options, size_t size) {
   }
 }
 
-/* RFC 9110, section 5.6.2: what the name of a field is made of. */
-static bool is_token(const char *name, size_t len) {
+/* RFC 9110, section 5.6.2: what the name of a field is made of; RFC 9113,
+ * section 8.2: not of upper case, in HTTP/2. */
+static bool is_token(const char *name, size_t len, bool lower) {
   static const char others[] = "!#$%&'*+-.^_`|~";
   size_t i;
 
   for (i = 0; i < len; ++i) {
     if (!((name[i] >= '0' && name[i] <= '9') ||
           (name[i] >= 'a' && name[i] <= 'z') ||
-          (name[i] >= 'A' && name[i] <= 'Z') ||
+          (name[i] >= 'A' && name[i] <= 'Z' && !lower) ||
           (name[i] != '\0' && strchr(others, name[i]) != NULL))) {
       return false;
     }
@@ -39,6 +40,7 @@ static bool is_token(const char *name, size_t len) {
 }
 
 static bool are_sound(const weir_http_options *options) {
+  const bool lower = (options->flags & WEIR_HTTP_2) != 0;
   size_t i;
 
   if ((options->unknown_status != 404 && options->unknown_status != 204 &&
@@ -50,7 +52,8 @@ static bool are_sound(const weir_http_options *options) {
     return false;
   }
   for (i = 0; i < options->field_count; ++i) {
-    if (!is_token(options->fields[i].name, options->fields[i].name_len) ||
+    if (!is_token(options->fields[i].name, options->fields[i].name_len,
+                  lower) ||
         !weir__is_field(options->fields[i].value,
                         options->fields[i].value_len)) {
       return false;

@@ -44,7 +44,7 @@ typedef struct weir_http_options {
   /** Access-Control-Allow-Origin: an origin or `*`; empty is none. */
   const char *origin;
   size_t origin_len;
-  /** More fields for every response. */
+  /** More fields for every response; with WEIR_HTTP_2 in lower case. */
   const weir_field *fields;
   size_t field_count;
   int32_t unknown_status; /**< 404, 204, or 200 (retry and end); default 404 */
@@ -83,8 +83,9 @@ typedef struct weir_response {
  * for refusals that pass. options may be NULL. The caller has set
  * response->size.
  *
- * Returns WEIR_OK or WEIR_EINVAL (a value of the options or the key would split
- * the head, or unknown_status is none of the three).
+ * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head or
+ * is none in this version of HTTP, the key is too long to be one, or
+ * unknown_status is none of the three).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

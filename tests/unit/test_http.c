@@ -423,6 +423,19 @@ START_TEST(names_of_fields_are_tokens) {
 }
 END_TEST
 
+/* HTTP/2 has no upper case: such a field would break the connection. */
+START_TEST(names_for_http_2_are_in_lower_case) {
+  weir_field field = {"X-a", 3, "y", 1};
+
+  options.flags = WEIR_HTTP_2;
+  options.fields = &field;
+  options.field_count = 1;
+  expect_refused();
+  field.name = "x-a";
+  (void)respond(WEIR_OK, WEIR_FRESH, "a");
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused) {
   weir_response response;
   int error = WEIR_OK;
@@ -751,6 +764,7 @@ static TCase *refusals(void) {
   tcase_add_checked_fixture(tcase, setup, NULL);
   tcase_add_loop_test(tcase, f09_nothing_splits_a_head, 0, 12);
   tcase_add_test(tcase, names_of_fields_are_tokens);
+  tcase_add_test(tcase, names_for_http_2_are_in_lower_case);
   tcase_add_loop_test(tcase, what_cannot_be_is_refused, 0, 11);
   tcase_add_loop_test(tcase, r13_the_key_is_echoed, 0, 6);
   tcase_add_test(tcase, a_field_takes_no_more_room_than_there_is);
