@@ -201,6 +201,7 @@ bool conn_send(struct conn *conn, const weir_bytes *bytes, size_t count,
   }
   *taken = 0;
   if (whole == 0) {
+    watch(conn, conn->watched & LOOP_READ);
     return true;
   }
   sent = send_runs(conn, bytes, count);
@@ -214,9 +215,10 @@ bool conn_send(struct conn *conn, const weir_bytes *bytes, size_t count,
     conn->sent = 0;
     *taken = (size_t)sent - waiting;
   }
-  watch(conn,
-        (conn->state == CONN_WAIT ? conn->watched & LOOP_READ : LOOP_READ) |
-            ((size_t)sent < whole ? LOOP_WRITE : 0));
+  watch(conn, (conn->ended                ? 0
+               : conn->state == CONN_WAIT ? conn->watched & LOOP_READ
+                                          : LOOP_READ) |
+                  ((size_t)sent < whole ? LOOP_WRITE : 0));
   return true;
 }
 
@@ -240,7 +242,7 @@ static bool flush(struct conn *conn) {
 
 void conn_answered(struct conn *conn) {
   free_exchange(conn);
-  if (conn->keep_alive && !conn->pool->closing && !conn->ended) {
+  if (conn->keep_alive && !conn->pool->closing) {
     conn->state = CONN_HEAD;
     set_timeout(conn, CONN_IDLE);
   } else {
@@ -447,6 +449,7 @@ static bool may_go_on(const struct conn *conn) {
 static void process(struct conn *conn, const char *bytes, size_t len) {
   struct text kept = conn->in;
   size_t used = 1;
+  bool has_more;
 
   memset(&conn->in, 0, sizeof conn->in);
   if (bytes == NULL) {
@@ -458,13 +461,8 @@ static void process(struct conn *conn, const char *bytes, size_t len) {
                                     : take_body(conn, bytes, len);
     bytes += used;
     len -= used;
-    /* These are many answers. If the socket takes them all it will not say
-     * later that there is room, and the rest would wait for nothing. */
-    if (listens(conn) && !may_go_on(conn) && !flush(conn)) {
-      text_free(&kept);
-      return;
-    }
   }
+  has_more = used != 0 && len != 0 && listens(conn);
   if (conn->state == CONN_STREAM) {
     text_free(&kept);
     conn->pool->handler->writable(conn);
@@ -478,10 +476,15 @@ static void process(struct conn *conn, const char *bytes, size_t len) {
   }
   text_free(&kept);
   /* What cannot be kept, or will never be complete, is not waited for. */
-  if (conn->in.failed || (conn->ended && conn->state != CONN_WAIT)) {
+  if (conn->in.failed ||
+      (conn->ended && !has_more && conn->state != CONN_WAIT)) {
     conn->state = CONN_FLUSH;
   }
-  (void)flush(conn);
+  /* There are answers enough for one turn; the rest has the next. The socket
+   * may have taken them all, and would not say by itself that there is room. */
+  if (flush(conn) && has_more && listens(conn)) {
+    watch(conn, conn->watched | LOOP_WRITE);
+  }
 }
 
 void conn_resume(struct conn *conn) {

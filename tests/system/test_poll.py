@@ -7,6 +7,7 @@ import kit
 import test_api
 import test_clients
 import test_http
+import test_process
 import test_resume
 import test_timers
 
@@ -54,6 +55,10 @@ class Stall(Poll, test_clients.Stall):
 
 
 class SlowSenders(Poll, test_timers.SlowSenders):
+    pass
+
+
+class Quiet(Poll, test_process.Quiet):
     pass
 
 

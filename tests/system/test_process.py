@@ -351,6 +351,72 @@ class Descriptors(kit.Case):
             kit.wait_until(lambda: len(os.listdir(folder)) <= before)
 
 
+class Quiet(kit.Case):
+    """Who waits, waits: the server does not run in circles meanwhile."""
+
+    options = None
+
+    def seconds(self, server):
+        """Of CPU that the server has used."""
+        with open("/proc/%d/stat" % server.process.pid) as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def idles(self, server):
+        before = self.seconds(server)
+        threading.Event().wait(0.4)
+        self.assertLess(self.seconds(server) - before, 0.2)
+
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists("/proc/self/stat"):
+            self.skipTest("there is no /proc")
+
+    def test_with_connections_in_every_state(self):
+        with kit.Server("--stall", "0", program=self.program) as server:
+            server.publish_id("k", b"x" * 1000000)
+            server.connect()
+            for data in (b"GET", b"POST /streams/k/events HTTP/1.1\r\nHost: x"
+                         b"\r\nContent-Length: 9\r\n\r\nhalf",
+                         b"GET / HTTP/1.1\r\n\r\n" + b"x" * 100000):
+                server.connect().send(data)
+            reader = server.reader("k", client="me")
+            reader.wait("message")
+            slow = server.reader("k", rcvbuf=4096)
+            # Answers that nobody takes, and half a request behind them.
+            for half_close in (False, True):
+                pipe = server.connect(rcvbuf=4096)
+                pipe.send(pipe.request("GET", "/metrics") * 900 + b"GET")
+                if half_close:
+                    pipe.half_close()
+            gone = server.reader("k", rcvbuf=4096)
+            gone.conn.half_close()
+            self.idles(server)
+            # It is all there, and goes on.
+            slow.wait("message")
+            server.publish("k", b"y")
+            reader.wait_data("y")
+
+    def test_without_descriptors(self):
+        with kit.Server(limit=32, program=self.program) as server:
+            for _ in range(50):
+                server.connect()
+            self.idles(server)
+
+    def test_while_draining(self):
+        server = kit.Server("--drain", "10h", program=self.program)
+        server.open("k")
+        reader = server.reader("k")
+        reader.ready
+        idle = server.connect()
+        idle.ask("GET", "/healthz")
+        server.signal()
+        self.assertTrue(idle.is_at_end())
+        self.idles(server)
+        reader.close()
+        server.wait()
+
+
 class Leaks(kit.Case):
     """A run through everything under valgrind: no error, no byte left. With a
     sanitizer built in, every other test is one of these."""
