@@ -49,7 +49,7 @@ static void *memory_alloc(void *user, size_t size) {
   struct kit_memory *memory = user;
   void *bytes;
 
-  ck_assert_uint_ne(size, 0);
+  kit_need(size != 0);
   memory->calls += 1;
   if (memory->fail_at != 0 &&
       (memory->calls == memory->fail_at ||
@@ -57,7 +57,7 @@ static void *memory_alloc(void *user, size_t size) {
     return NULL;
   }
   bytes = malloc(size);
-  ck_assert_ptr_nonnull(bytes);
+  kit_need(bytes != NULL);
   /* Nothing is zero by accident. */
   memset(bytes, 0xa5, size);
   memory->live += size;
@@ -67,8 +67,8 @@ static void *memory_alloc(void *user, size_t size) {
 static void memory_free(void *user, void *bytes, size_t size) {
   struct kit_memory *memory = user;
 
-  ck_assert_ptr_nonnull(bytes);
-  ck_assert_uint_ge(memory->live, size);
+  kit_need(bytes != NULL);
+  kit_need(memory->live >= size);
   memory->live -= size;
   memset(bytes, 0x5a, size);
   free(bytes);

@@ -22,6 +22,15 @@ int kit_main(const char *name, TCase *const *cases, size_t count);
     return kit_main(name, cases, sizeof cases / sizeof cases[0]); \
   }
 
+/* As ck_assert, which writes a note each time that it holds: for what is done a
+ * million times. */
+#define kit_need(condition)           \
+  do {                                \
+    if (!(condition)) {               \
+      ck_abort_msg("%s", #condition); \
+    }                                 \
+  } while (0)
+
 /* size bytes, behind which the next one faults. Gone with the process. */
 void *kit_fence(size_t size);
 
@@ -147,6 +156,9 @@ void kit_client_feed(struct kit_client *client, const void *bytes, size_t len);
 /* The connection has ended: what was not dispatched is void. */
 void kit_client_end(struct kit_client *client);
 void kit_client_free(struct kit_client *client);
+
+/* Let go of the events that it has seen. */
+void kit_client_forget(struct kit_client *client);
 
 /* Read one subscriber until it has nothing more, and feed the client. */
 int kit_client_read(struct kit_client *client, weir_subscriber *subscriber);

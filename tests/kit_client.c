@@ -11,7 +11,7 @@ void kit_bytes_add(struct kit_bytes *bytes, const void *data, size_t len) {
   if (bytes->len + len + 1 > bytes->cap) {
     bytes->cap = (bytes->len + len + 1) * 2;
     bytes->data = realloc(bytes->data, bytes->cap);
-    ck_assert_ptr_nonnull(bytes->data);
+    kit_need(bytes->data != NULL);
   }
   if (len != 0) {
     memcpy(bytes->data + bytes->len, data, len);
@@ -36,7 +36,7 @@ int kit_pull(weir_subscriber *subscriber, struct kit_bytes *bytes) {
     if (rv != WEIR_OK) {
       return rv;
     }
-    ck_assert_uint_ge(len, 1);
+    kit_need(len >= 1);
     kit_bytes_add(bytes, buffer, len);
   }
 }
@@ -250,7 +250,7 @@ void kit_client_init(struct kit_client *client, const char *last_id) {
   kit_bytes_add(&client->line, NULL, 0);
 }
 
-void kit_client_free(struct kit_client *client) {
+void kit_client_forget(struct kit_client *client) {
   size_t i;
 
   for (i = 0; i < client->count; ++i) {
@@ -258,6 +258,11 @@ void kit_client_free(struct kit_client *client) {
     free(client->events[i].data);
     free(client->events[i].id);
   }
+  client->count = 0;
+}
+
+void kit_client_free(struct kit_client *client) {
+  kit_client_forget(client);
   free(client->events);
   free(client->last_id);
   kit_bytes_free(&client->line);
@@ -274,7 +279,7 @@ static void set(struct kit_bytes *bytes, const char *data, size_t len) {
 static char *copy(const char *data, size_t len) {
   char *made = malloc(len + 1);
 
-  ck_assert_ptr_nonnull(made);
+  kit_need(made != NULL);
   memcpy(made, data, len);
   made[len] = '\0';
   return made;
@@ -288,7 +293,7 @@ static void dispatch(struct kit_client *client) {
   if (client->has_data) {
     client->events =
         realloc(client->events, (client->count + 1) * sizeof *client->events);
-    ck_assert_ptr_nonnull(client->events);
+    kit_need(client->events != NULL);
     event = &client->events[client->count++];
     if (client->type.len == 0) {
       set(&client->type, "message", 7);
