@@ -171,18 +171,21 @@ static int take_append(struct weir__storage *storage, int result,
                        const weir_answer *answer) {
   struct weir__history *history = storage->history;
   struct weir__report report;
+  int rv;
 
   if (result != WEIR_LOG_YES) {
     return result;
   }
-  if (weir__intake_check(history, answer, &report) != WEIR_OK ||
+  rv = weir__intake_check(history, answer, &report);
+  if (rv == WEIR_ELOG ||
       !(storage->shared ? confirms_events(storage, answer)
                         : confirms_numbers(storage, answer))) {
     return WEIR_EUNKNOWN;
   }
-  if (storage->shared && report.news <= WEIR__NEWS_STATE &&
-      !weir__link_alone(&history->waiters)) {
-    /* Those who wait at the head want the events too. */
+  if (rv != WEIR_OK || (storage->shared && report.news <= WEIR__NEWS_STATE &&
+                        !weir__link_alone(&history->waiters))) {
+    /* Those who wait at the head want the events too; and what there was no
+     * memory for will be known then. */
     (void)weir__storage_look(storage);
   } else {
     weir__intake_adopt(history, &report);

@@ -59,16 +59,34 @@ static void decided(struct weir_stream *producer) {
   }
 }
 
-void weir__producer_accept(struct weir_stream *producer, bool joined) {
-  struct weir__final *final = producer->final;
+/* Put the end that was asked for before the open was decided. False: there is
+ * no memory for that now. */
+static bool put_final(struct weir_stream *producer) {
+  struct weir__generation *generation = producer->generation;
+  int rv = weir__generation_is_writable(generation);
 
+  if (rv == WEIR_OK) {
+    /* It is told of that end as all others are. */
+    producer->pending = false;
+    rv = weir__publish_end(generation, producer, producer->final, NULL);
+    producer->pending = true;
+  }
+  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+    weir__generation_again(generation);
+    return false;
+  }
+  weir__final_free(producer->core, producer->final);
+  producer->final = NULL;
+  return true;
+}
+
+void weir__producer_accept(struct weir_stream *producer, bool joined) {
+  /* What was accepted is done; both are decided as soon as both can be. */
+  if (producer->final != NULL && !put_final(producer)) {
+    return;
+  }
   producer->joined = joined;
   decided(producer);
-  if (final != NULL) {
-    producer->final = NULL;
-    (void)weir__publish_end(producer->generation, producer, final, NULL);
-    weir__final_free(producer->core, final);
-  }
   if (producer->released) {
     weir_stream_release(producer);
   }

@@ -17,7 +17,8 @@ int weir__producer_new(struct weir__core *core,
 void weir__producer_join(struct weir_stream *producer,
                          struct weir__generation *generation);
 
-/* Its open has succeeded, or not. */
+/* Its open has succeeded (and is decided later all the same if there is no
+ * memory for an end that waits for it), or not. */
 void weir__producer_accept(struct weir_stream *producer, bool joined);
 void weir__producer_refuse(struct weir_stream *producer, int error);
 

@@ -3,8 +3,9 @@
 
 #define NEVER ((uint64_t)WEIR_NEVER)
 
-/* ms to the next bark of a watchdog that could not bite for want of memory. */
-#define BARK_AGAIN 1000
+/* ms to the next bark of a watchdog that could not bite for want of memory, and
+ * to the next look that has failed for that. */
+#define AGAIN 1000
 
 static struct weir__generation *generation_of(struct weir__storage *storage) {
   return weir__owner(storage, struct weir__backing, storage)->generation;
@@ -68,24 +69,27 @@ static bool owes_end(const struct weir__generation *generation) {
          (generation->backing != NULL && generation->backing->will != NULL);
 }
 
-/* Look again in a while, as long as somebody waits for what others write. */
-static void look_later(struct weir__generation *generation) {
-  const uint32_t after = generation->core->options.recheck;
-  const bool wanted = generation->reader_count != 0 && after != 0 &&
-                      generation->history.follow && !generation->ended;
+/* Whether somebody waits for what others write, or may have written. */
+static bool is_watched(const struct weir__generation *generation) {
+  return generation->reader_count != 0 && !generation->ended &&
+         generation->backing != NULL &&
+         (generation->history.follow || generation->backing->unseen != WEIR_OK);
+}
 
+/* Look again in a while, as long as that is so. */
+static void look_later(struct weir__generation *generation, uint64_t after) {
   if (!owes_end(generation)) {
-    weir__generation_set_time(
-        generation, WEIR__AT_CHECK,
-        wanted ? weir__later(generation->core->now, after) : NEVER);
+    weir__generation_set_time(generation, WEIR__AT_CHECK,
+                              after != 0 && is_watched(generation)
+                                  ? weir__later(generation->core->now, after)
+                                  : NEVER);
   }
 }
 
-/* Others write it, and somebody here reads it: look now, and then again. */
+/* If it is so, look now, and then again. */
 static void begin_looking(struct weir__generation *generation) {
-  if (generation->history.follow && !generation->ended &&
-      generation->reader_count != 0) {
-    look_later(generation);
+  if (is_watched(generation)) {
+    look_later(generation, generation->core->options.recheck);
     (void)weir__tend_look(generation);
   }
 }
@@ -107,7 +111,7 @@ void weir__tend_left(struct weir__generation *generation) {
   if (generation->signals != NULL) {
     weir__signals_clear(generation->signals);
   }
-  look_later(generation);
+  look_later(generation, generation->core->options.recheck);
   if (weir__generation_is_writable(generation) == WEIR_OK) {
     weir__generation_watch(generation, WEIR__AT_ABANDONED, WEIR__ABANDONED);
   }
@@ -374,7 +378,9 @@ static void looked(struct weir__storage *storage, int result) {
     deny_waiters(generation, result);
     weir__tend_failed(&generation->history, result);
   }
-  look_later(generation);
+  look_later(generation, result == WEIR_ENOMEM || result == WEIR_EMEMORY
+                             ? AGAIN
+                             : generation->core->options.recheck);
   weir__generation_touch(generation);
 }
 
@@ -455,7 +461,7 @@ static void bark(struct weir__generation *generation, unsigned dog) {
                               dog == WEIR__LIFETIME    ? WEIR__AT_LIFETIME
                               : dog == WEIR__ABANDONED ? WEIR__AT_ABANDONED
                                                        : WEIR__AT_EVENT,
-                              weir__later(generation->core->now, BARK_AGAIN));
+                              weir__later(generation->core->now, AGAIN));
   }
   weir__tend_after(generation);
 }
