@@ -1,0 +1,122 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* CRC-32C: both ways of computing it, against the vectors of RFC 3720, appendix
+ * B.4, against the definition, and against each other. */
+
+#include "../kit.h"
+
+#include <string.h>
+
+#include "crc32c.h"
+
+static struct weir__crc32c either[2]; /* as this machine likes it; by tables */
+
+static void setup(void) {
+  weir__crc32c_init(&either[0], 0);
+  weir__crc32c_init(&either[1], 1);
+}
+
+/* One bit after the other, as a CRC is defined. */
+static uint32_t slowly(uint32_t crc, const unsigned char *bytes, size_t len) {
+  size_t i;
+  int bit;
+
+  crc = ~crc;
+  for (i = 0; i < len; ++i) {
+    crc ^= bytes[i];
+    for (bit = 0; bit < 8; ++bit) {
+      crc = (crc & 1) != 0 ? crc >> 1 ^ UINT32_C(0x82f63b78) : crc >> 1;
+    }
+  }
+  return ~crc;
+}
+
+/* Rows: how 32 bytes (the last row: 48) go on from the first. */
+static const struct {
+  unsigned char first;
+  signed char step;
+  uint32_t crc;
+} rows[] = {
+    {0x00, 0, UINT32_C(0x8a9136aa)},
+    {0xff, 0, UINT32_C(0x62a8ab43)},
+    {0x00, 1, UINT32_C(0x46dd794e)},
+    {0x1f, -1, UINT32_C(0x113fdb5c)},
+};
+
+START_TEST(vectors) {
+  static const unsigned char scsi_read[48] = {
+      0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0,
+      0x14, 0,    0, 0, 0, 0, 4, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18,
+      0x28, 0,    0, 0, 0, 0, 0, 0, 2, 0, 0, 0,    0, 0, 0, 0};
+  unsigned char bytes[32];
+  size_t row;
+  size_t i;
+
+  for (row = 0; row < sizeof rows / sizeof rows[0]; ++row) {
+    for (i = 0; i < sizeof bytes; ++i) {
+      bytes[i] = (unsigned char)(rows[row].first + rows[row].step * (int)i);
+    }
+    ck_assert_uint_eq(weir__crc32c(&either[_i], 0, bytes, sizeof bytes),
+                      rows[row].crc);
+  }
+  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, scsi_read, sizeof scsi_read),
+                    UINT32_C(0xd9963a56));
+  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, "123456789", 9),
+                    UINT32_C(0xe3069283));
+  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, "", 0), 0);
+}
+END_TEST
+
+/* Whatever the length and the alignment; nothing is read behind the end. */
+START_TEST(lengths_and_alignments) {
+  unsigned char bytes[8 + 300];
+  unsigned char *end;
+  uint32_t chance = 1;
+  size_t from;
+  size_t len;
+  size_t i;
+
+  for (i = 0; i < sizeof bytes; ++i) {
+    chance = chance * 1664525 + 1013904223;
+    bytes[i] = (unsigned char)(chance >> 24);
+  }
+  end = (unsigned char *)kit_fenced(bytes, sizeof bytes) + sizeof bytes;
+  for (from = 0; from < 8; ++from) {
+    for (len = 0; len <= 300; ++len) {
+      ck_assert_uint_eq(
+          weir__crc32c(&either[_i], (uint32_t)len, bytes + from, len),
+          slowly((uint32_t)len, bytes + from, len));
+      ck_assert_uint_eq(weir__crc32c(&either[_i], 0, end - len, len),
+                        slowly(0, end - len, len));
+    }
+  }
+}
+END_TEST
+
+/* In pieces it is the same, also if they change hands. */
+START_TEST(in_pieces) {
+  static const char text[] =
+      "A weir holds a stream back so that it can be let through again.";
+  const size_t len = sizeof text - 1;
+  const uint32_t whole = weir__crc32c(&either[0], 0, text, len);
+  size_t cut;
+
+  for (cut = 0; cut <= len; ++cut) {
+    ck_assert_uint_eq(
+        weir__crc32c(&either[_i], weir__crc32c(&either[1 - _i], 0, text, cut),
+                     text + cut, len - cut),
+        whole);
+  }
+}
+END_TEST
+
+int main(void) {
+  TCase *const tcase = tcase_create("crc32c");
+  TCase *const cases[] = {tcase};
+
+  tcase_add_checked_fixture(tcase, setup, NULL);
+  tcase_add_loop_test(tcase, vectors, 0, 2);
+  tcase_add_loop_test(tcase, lengths_and_alignments, 0, 2);
+  tcase_add_loop_test(tcase, in_pieces, 0, 2);
+  return kit_main("crc32c", cases, 1);
+}
