@@ -206,7 +206,8 @@ static int make_claim(struct weir__core *core,
       (options->from != WEIR_FROM_START && options->from != WEIR_FROM_HEAD) ||
       options->on_duplicate < WEIR_CLIENT_REPLACE ||
       options->on_duplicate > WEIR_CLIENT_REJECT ||
-      (options->flags & ~(uint32_t)FLAGS) != 0 ||
+      (options->flags & ~(uint32_t)FLAGS) != 0 || options->reserved0 != 0 ||
+      !weir__is_zero(options->reserved, sizeof options->reserved) ||
       options->retry < RETRY_LEAST || options->retry > WEIR_RETRY_MAX ||
       options->retry_jitter > WEIR_RETRY_MAX - options->retry ||
       options->retry_replaced < RETRY_LEAST ||

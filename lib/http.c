@@ -47,6 +47,7 @@ static bool are_sound(const weir_http_options *options) {
        options->unknown_status != 200) ||
       (options->flags & ~(uint32_t)(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) !=
           0 ||
+      !weir__is_zero(options->reserved, sizeof options->reserved) ||
       !weir__is_field(options->origin, options->origin_len) ||
       !weir__is_field(options->prefix, options->prefix_len)) {
     return false;

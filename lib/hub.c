@@ -145,7 +145,8 @@ static int load_log(const weir_log *callers, weir_log *log) {
   if (weir__load(log, sizeof *log, callers) != WEIR_OK || log->open == NULL ||
       log->append == NULL || log->read == NULL || log->trim == NULL ||
       log->close == NULL ||
-      (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0) {
+      (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0 ||
+      !weir__is_zero(log->reserved, sizeof log->reserved)) {
     return WEIR_EINVAL;
   }
   return WEIR_OK;
@@ -162,7 +163,8 @@ static bool are_sound(const weir_hub_options *options,
          (options->flags & ~WEIR_HUB_BYTES) == 0 &&
          options->max_event_lines != 0 &&
          options->max_event_lines <= WEIR_FRAME_LINES &&
-         options->signal_ring != 0 && options->signal_ring <= 65536;
+         options->signal_ring != 0 && options->signal_ring <= 65536 &&
+         weir__is_zero(options->reserved, sizeof options->reserved);
 }
 
 int weir_hub_new(const weir_hub_options *callers, weir_hub **hub) {

@@ -218,6 +218,7 @@ int weir__opening_open(struct weir__registry *registry,
       (options->on_duplicate < WEIR_JOIN ||
        options->on_duplicate > WEIR_REJECT ||
        (options->flags & ~(uint32_t)FLAGS) != 0 ||
+       !weir__is_zero(options->reserved, sizeof options->reserved) ||
        ((options->flags & WEIR_OPEN_SHARED) != 0 && core->log.open == NULL))) {
     rv = WEIR_EINVAL;
   }

@@ -37,7 +37,8 @@ static int check_event(const struct weir__generation *generation,
                        struct weir__content *content) {
   const uint64_t limit = generation->core->options.max_event_bytes;
 
-  if ((event->flags & ~WEIR_EVENT_JSON) != 0) {
+  if ((event->flags & ~WEIR_EVENT_JSON) != 0 || event->reserved0 != 0 ||
+      !weir__is_zero(event->reserved, sizeof event->reserved)) {
     return WEIR_EINVAL;
   }
   if (limit != 0 && event->data_len > limit && !bare) {

@@ -46,6 +46,16 @@ int weir__load(void *known, size_t known_size, const void *callers) {
   return WEIR_OK;
 }
 
+bool weir__is_zero(const void *field, size_t size) {
+  const unsigned char *p = field;
+  size_t i = 0;
+
+  while (i < size && p[i] == 0) {
+    i += 1;
+  }
+  return i == size;
+}
+
 int weir__store(void *callers, const void *known, size_t known_size) {
   size_t size;
 

@@ -63,6 +63,10 @@ int weir__load(void *known, size_t known_size, const void *callers);
  * as weir__load. */
 int weir__store(void *callers, const void *known, size_t known_size);
 
+/* Whether a field that is reserved is zero, as it has to be until it means
+ * something. */
+bool weir__is_zero(const void *field, size_t size);
+
 /* Start a struct of the caller's: its size, and zeros. False if it has not
  * even room for that. */
 bool weir__start(void *callers, size_t size);

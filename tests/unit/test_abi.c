@@ -806,6 +806,40 @@ START_TEST(a_newer_caller_has_more) {
 }
 END_TEST
 
+/* A reserved field that is not zero means something that this library does not
+ * know. */
+START_TEST(reserved_fields_are_zero) {
+  static const struct {
+    int in; /* number of the row above */
+    size_t from;
+    size_t upto;
+  } fields[] = {
+      {0, offsetof(weir_hub_options, reserved), sizeof(weir_hub_options)},
+      {2, offsetof(weir_log, reserved), sizeof(weir_log)},
+      {3, offsetof(weir_open_options, reserved), sizeof(weir_open_options)},
+      {4, offsetof(weir_attach_options, reserved), sizeof(weir_attach_options)},
+      {4, offsetof(weir_attach_options, reserved0),
+       offsetof(weir_attach_options, heartbeat)},
+      {8, offsetof(weir_event, reserved), sizeof(weir_event)},
+      {8, offsetof(weir_event, reserved0), offsetof(weir_event, reserved)},
+      {9, offsetof(weir_event, reserved), sizeof(weir_event)},
+      {10, offsetof(weir_event, reserved), sizeof(weir_event)},
+      {14, offsetof(weir_http_options, reserved), sizeof(weir_http_options)},
+  };
+  size_t whole[ROOM / sizeof(size_t)];
+  unsigned char *bytes = (unsigned char *)whole;
+  size_t i;
+
+  ins[fields[_i].in].fill(whole);
+  for (i = fields[_i].from; i < fields[_i].upto; ++i) {
+    bytes[i] = 1;
+    ck_assert_int_eq(ins[fields[_i].in].use(whole), WEIR_EINVAL);
+    bytes[i] = 0;
+  }
+  ck_assert_int_eq(ins[fields[_i].in].use(whole), WEIR_OK);
+}
+END_TEST
+
 START_TEST(an_array_has_the_callers_step) {
   const size_t steps[] = {48, sizeof(weir_event), sizeof(weir_event) + 40};
   const size_t step = steps[_i];
@@ -865,6 +899,7 @@ static TCase *abi(void) {
                       OUTS);
   tcase_add_loop_test(tcase, an_older_caller_has_less, 0, INS);
   tcase_add_loop_test(tcase, a_newer_caller_has_more, 0, INS);
+  tcase_add_loop_test(tcase, reserved_fields_are_zero, 0, 10);
   tcase_add_loop_test(tcase, an_array_has_the_callers_step, 0, 3);
   tcase_add_test(tcase, nothing_is_no_struct);
   tcase_add_test(tcase, bytes_are_laid_out_like_an_iovec);
