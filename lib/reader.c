@@ -317,26 +317,20 @@ static uint32_t draw_retry(struct weir_subscriber *subscriber,
   return 1000 + weir__core_draw(subscriber->core, 500);
 }
 
-void weir__reader_leave(struct weir_subscriber *subscriber,
-                        enum weir__reason reason) {
-  struct weir__page *greeting = NULL;
-  struct weir__page *page = NULL;
+static int make_last_frame(struct weir_subscriber *subscriber,
+                           enum weir__reason reason, struct weir__page **page) {
   struct last_frame last;
-  int rv;
 
-  if (subscriber->standing != WEIR__READING) {
-    return;
-  }
   weir__generation_scheme(subscriber->generation, &last.scheme);
   last.reason = reason;
   last.retry = draw_retry(subscriber, reason);
-  rv = weir__page_frame(subscriber->core, put_last_frame, &last, &page);
-  if (rv != WEIR_OK) {
-    /* Without memory for a word, the connection is cut; the client comes
-     * back. */
-    weir__reader_abort_for(subscriber, rv);
-    return;
-  }
+  return weir__page_frame(subscriber->core, put_last_frame, &last, page);
+}
+
+/* It goes with this last frame. */
+static void leave(struct weir_subscriber *subscriber, struct weir__page *page) {
+  struct weir__page *greeting = NULL;
+
   /* Nothing comes before `ready`, and signals are for those who stay. */
   if (subscriber->todo.own != NULL && subscriber->todo.own->greeting) {
     greeting = subscriber->todo.own;
@@ -351,6 +345,34 @@ void weir__reader_leave(struct weir_subscriber *subscriber,
   weir__reader_add_own(subscriber, page);
   weir__reader_set_patience(subscriber);
   weir__reader_ready(subscriber);
+}
+
+int weir__reader_close(struct weir_subscriber *subscriber) {
+  struct weir__page *page = NULL;
+  int rv = make_last_frame(subscriber, WEIR__EXPIRED, &page);
+
+  if (rv == WEIR_OK) {
+    leave(subscriber, page);
+  }
+  return rv;
+}
+
+void weir__reader_leave(struct weir_subscriber *subscriber,
+                        enum weir__reason reason) {
+  struct weir__page *page = NULL;
+  int rv;
+
+  if (subscriber->standing != WEIR__READING) {
+    return;
+  }
+  rv = make_last_frame(subscriber, reason, &page);
+  if (rv == WEIR_OK) {
+    leave(subscriber, page);
+  } else {
+    /* Without memory for a word, the connection is cut; the client comes
+     * back. */
+    weir__reader_abort_for(subscriber, rv);
+  }
 }
 
 void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over) {

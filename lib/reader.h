@@ -119,7 +119,11 @@ void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,
 /* The claim of one that waited is decided. Frees it, and says so. */
 void weir__reader_decided(struct weir_subscriber *subscriber);
 
-/* Show it out, in band. */
+/* Show it out, in band, if there is memory for that: WEIR_OK, WEIR_ENOMEM or
+ * WEIR_EMEMORY. It is reading. */
+int weir__reader_close(struct weir_subscriber *subscriber);
+
+/* Show it out, in band; without memory cut it off. */
 void weir__reader_leave(struct weir_subscriber *subscriber,
                         enum weir__reason reason);
 

@@ -497,7 +497,7 @@ int weir_subscriber_close(struct weir_subscriber *subscriber) {
     rv = WEIR_EGONE;
   }
   if (rv == WEIR_OK) {
-    weir__reader_leave(subscriber, WEIR__EXPIRED);
+    rv = weir__reader_close(subscriber);
   }
   return rv;
 }

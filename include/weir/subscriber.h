@@ -86,8 +86,8 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
  * frame `closing` with the reason `expired` and its `retry:`, then WEIR_EDONE.
  * The notice `closing` follows.
  *
- * Returns WEIR_OK, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ENOMEM or
- * WEIR_EBUSY.
+ * Returns WEIR_OK, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_EMEMORY,
+ * WEIR_ENOMEM or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
