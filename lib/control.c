@@ -1,7 +1,9 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include "frame.h"
+#include <weir/frame.h>
+
+#include "frame_plain.h"
 #include "json.h"
 #include "scan.h"
 #include "util.h"
@@ -213,6 +215,30 @@ int weir__check_content(const struct weir__scheme *scheme,
   return WEIR_OK;
 }
 
+/* An event that is a frame as it is; what is in it has been checked. */
+static void put_bare(struct weir__out *out, const struct weir__scheme *scheme,
+                     const struct weir__content *content, const char *id,
+                     size_t id_len) {
+  const bool fits = out->len < out->cap;
+  weir_frame frame;
+  size_t len = 0;
+  int rv;
+
+  weir_frame_init(&frame, sizeof frame);
+  frame.type = content->type;
+  frame.type_len = content->type_len;
+  frame.data = content->data;
+  frame.data_len = content->data_len;
+  frame.flags = WEIR_FRAME_BYTES;
+  frame.max_lines =
+      scheme->lines < UINT32_MAX ? (uint32_t)scheme->lines : UINT32_MAX;
+  rv = weir_frame_event(&frame, id, id_len, fits ? out->dst + out->len : NULL,
+                        fits ? out->cap - out->len : 0, &len);
+  out->lines = rv == WEIR_ETOOBIG ? SIZE_MAX : 1;
+  out->overflow |= rv == WEIR_EOVERFLOW || len > SIZE_MAX - out->len;
+  out->len += len;
+}
+
 void weir__put_content(struct weir__out *out, const struct weir__scheme *scheme,
                        const struct weir__content *content,
                        const weir_cursor *cursor) {
@@ -220,23 +246,23 @@ void weir__put_content(struct weir__out *out, const struct weir__scheme *scheme,
   size_t id_len;
   const char *id = cursor_text(text, &id_len, cursor, scheme->format);
 
+  if (!scheme->envelope || content->bare) {
+    put_bare(out, scheme, content, id, id_len);
+    return;
+  }
   weir__frame_begin(out, id, id_len, NULL, 0, content->type, content->type_len,
                     0);
-  if (!scheme->envelope || content->bare) {
+  put_identity(out, scheme);
+  if (cursor != NULL) {
+    put_number_member(out, "index", cursor->seq - 1);
+  }
+  put_member(out, "data");
+  if (content->json) {
     weir__put_lines(out, content->data, content->data_len);
   } else {
-    put_identity(out, scheme);
-    if (cursor != NULL) {
-      put_number_member(out, "index", cursor->seq - 1);
-    }
-    put_member(out, "data");
-    if (content->json) {
-      weir__put_lines(out, content->data, content->data_len);
-    } else {
-      weir__put_json(out, content->data, content->data_len);
-    }
-    put_object_end(out, scheme);
+    weir__put_json(out, content->data, content->data_len);
   }
+  put_object_end(out, scheme);
   weir__frame_end(out);
 }
 

@@ -80,7 +80,7 @@ int weir__check_content(const struct weir__scheme *scheme,
                         const struct weir__content *content);
 
 /* An event at its position, or with cursor NULL a signal. The content has been
- * checked. out->lines is the number of its data lines. */
+ * checked. out->lines exceeds scheme->lines if it has too many. */
 void weir__put_content(struct weir__out *out, const struct weir__scheme *scheme,
                        const struct weir__content *content,
                        const weir_cursor *cursor);

@@ -1,6 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "out.h"
 
+#include "lines.h"
 #include "scan.h"
 #include "util.h"
 
@@ -51,22 +52,34 @@ void weir__put_number(struct weir__out *out, uint64_t number) {
 /* As much of text as stands before a line break. */
 static size_t put_line(struct weir__out *out, const unsigned char *text,
                        size_t len) {
-  size_t n;
+  const size_t n = weir__scan_line(text, len);
 
-  if (out->len <= out->cap && len <= out->cap - out->len) {
-    n = weir__copy_line(out->dst + out->len, text, len);
-    out->len += n;
-  } else {
-    n = weir__scan_line(text, len);
-    weir__put(out, text, n);
-  }
+  weir__put(out, text, n);
   return n;
+}
+
+/* What goes by the block; the rest is put line by line. */
+static const unsigned char *put_blocks(struct weir__out *out,
+                                       const unsigned char *p, size_t len) {
+  struct weir__progress progress;
+
+  if (out->overflow || out->len >= out->cap) {
+    return p;
+  }
+  weir__lines_copy(weir__widest(), out->dst + out->len, out->cap - out->len, p,
+                   len, &progress);
+  out->len += progress.written;
+  out->lines += progress.breaks;
+  return p + progress.read;
 }
 
 void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
   const unsigned char *p = data;
   const unsigned char *end = len == 0 ? p : p + len;
 
+  if (len != 0) {
+    p = put_blocks(out, p, len);
+  }
   while (p < end) {
     p += put_line(out, p, (size_t)(end - p));
     if (p < end) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lines.h"
+
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -38,15 +40,6 @@ size_t weir__scan_line(const void *text, size_t len) {
     ++i;
   }
   return i;
-}
-
-size_t weir__copy_line(void *dst, const void *text, size_t len) {
-  size_t n = weir__scan_line(text, len);
-
-  if (n != 0) {
-    memcpy(dst, text, n);
-  }
-  return n;
 }
 
 bool weir__is_field(const void *text, size_t len) {
@@ -99,7 +92,7 @@ static size_t sequence(const unsigned char *p, size_t n) {
 
 bool weir__is_text(const void *text, size_t len) {
   const unsigned char *p = text;
-  size_t i = 0;
+  size_t i = weir__lines_ascii(weir__widest(), p, len);
   size_t n;
 
   while (i < len) {

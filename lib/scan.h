@@ -11,10 +11,6 @@
 /* Where the first CR or LF is, or len. */
 size_t weir__scan_line(const void *text, size_t len);
 
-/* Copy up to the first CR or LF, or all; returns how much that was. dst has
- * room for len bytes, all of which may be written. */
-size_t weir__copy_line(void *dst, const void *text, size_t len);
-
 /* Whether there is no CR, LF or NUL in it: what may stand in a field. */
 bool weir__is_field(const void *text, size_t len);
 

@@ -29,7 +29,6 @@ static unsigned char *make_end(void) {
 
 START_TEST(line_ends_at_cr_or_lf_only) {
   unsigned char *end = make_end();
-  unsigned char copy[MOST];
   size_t len;
   size_t at;
   int i;
@@ -45,29 +44,13 @@ START_TEST(line_ends_at_cr_or_lf_only) {
           text[len - 1] = breaks[i]; /* the first one counts */
         }
         ck_assert_uint_eq(weir__scan_line(text, len), at);
-        memset(copy, 0xdd, sizeof copy);
-        ck_assert_uint_eq(weir__copy_line(copy, text, len), at);
-        ck_assert(memcmp(copy, text, at) == 0);
       }
     }
   }
 }
 END_TEST
 
-START_TEST(line_is_copied_to_the_last_byte_of_room) {
-  unsigned char *end = make_end();
-  unsigned char text[MOST];
-  size_t len;
-  size_t i;
-
-  for (i = 0; i < MOST; ++i) {
-    text[i] = (unsigned char)('a' + i);
-  }
-  for (len = 0; len <= MOST; ++len) {
-    ck_assert_uint_eq(weir__copy_line(end - len, text, len), len);
-    ck_assert(memcmp(end - len, text, len) == 0);
-  }
-  ck_assert_uint_eq(weir__copy_line(NULL, NULL, 0), 0);
+START_TEST(nothing_has_no_line) {
   ck_assert_uint_eq(weir__scan_line(NULL, 0), 0);
 }
 END_TEST
@@ -280,7 +263,7 @@ int main(void) {
   TCase *cases[2];
 
   tcase_add_loop_test(lines, line_ends_at_cr_or_lf_only, 0, FILLERS);
-  tcase_add_test(lines, line_is_copied_to_the_last_byte_of_room);
+  tcase_add_test(lines, nothing_has_no_line);
   tcase_add_loop_test(lines, field_has_no_cr_lf_nul, 0, 256);
   tcase_add_test(text, text_is_utf8_without_nul_two_bytes);
   tcase_add_loop_test(text, text_is_utf8_without_nul_four_bytes, 0,
