@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* What a hub gets for an open. Each is closed once. */
 struct testlog_handle {
@@ -48,18 +49,34 @@ static void free_call(struct testlog_call *call) {
 
 /* --- What is stored ------------------------------------------------------ */
 
+static bool is_key(const struct testlog *log,
+                   const struct testlog_stream *stream, const char *key,
+                   size_t key_len) {
+  size_t len = stream->key_len;
+
+  if (log->defect == TESTLOG_CUTS_KEYS && len > 200 && key_len > 200) {
+    len = key_len = 200;
+  }
+  return len == key_len && (log->defect == TESTLOG_IGNORES_CASE
+                                ? strncasecmp(stream->key, key, len) == 0
+                                : memcmp(stream->key, key, len) == 0);
+}
+
 static struct testlog_stream *find(const struct testlog *log, const void *key,
                                    size_t key_len, uint64_t name) {
   struct testlog_stream *stream = log->newest;
+  struct testlog_stream *found = NULL;
 
   for (; stream != NULL; stream = stream->older) {
-    if (!stream->gone && stream->key_len == key_len &&
-        memcmp(stream->key, key, key_len) == 0 &&
+    if (!stream->gone && is_key(log, stream, key, key_len) &&
         (name == 0 || stream->epochs[0].epoch == name)) {
-      return stream;
+      if (log->defect != TESTLOG_FINDS_OLDEST) {
+        return stream;
+      }
+      found = stream;
     }
   }
-  return NULL;
+  return found;
 }
 
 struct testlog_stream *testlog_find(const struct testlog *log,
@@ -207,7 +224,8 @@ static int create(struct testlog *log, struct testlog_call *call) {
   struct testlog_stream *before = find(log, call->key, call->key_len, 0);
   struct testlog_stream *stream;
 
-  if ((before == NULL ? 0 : before->epochs[0].epoch) != call->generation) {
+  if ((before == NULL ? 0 : before->epochs[0].epoch) != call->generation &&
+      log->defect != TESTLOG_CREATES_ALWAYS) {
     return WEIR_EEXISTS;
   }
   stream = make(sizeof *stream);
@@ -217,7 +235,8 @@ static int create(struct testlog *log, struct testlog_call *call) {
   stream->key_len = call->key_len;
   stream->shared = call->shared;
   stream->meta = copy(call->meta, call->meta_len);
-  stream->meta_len = call->meta_len;
+  stream->meta_len =
+      log->defect == TESTLOG_CUTS_META ? strlen(stream->meta) : call->meta_len;
   add_epoch(stream, call->epoch);
   call->stream = stream;
   return WEIR_LOG_YES;
@@ -229,51 +248,116 @@ static int open_stream(struct testlog *log, struct testlog_call *call) {
   }
   call->stream = find(log, call->key, call->key_len,
                       call->mode == WEIR_LOG_TAKE ? call->generation : 0);
+  if (call->stream == NULL && log->defect == TESTLOG_FINDS_ANYTHING) {
+    call->epoch = 1;
+    return create(log, call);
+  }
   if (call->stream == NULL) {
     return WEIR_ENOENT;
   }
-  if (call->mode == WEIR_LOG_TAKE && call->stream->ended == 0) {
+  if (call->mode == WEIR_LOG_TAKE && log->defect != TESTLOG_DOES_NOT_TAKE &&
+      (call->stream->ended == 0 || log->defect == TESTLOG_TAKES_ENDED)) {
     add_epoch(call->stream, call->epoch);
   }
   return WEIR_LOG_YES;
 }
 
+/* What a defect makes of an event on its way in. */
+static void spoil(const struct testlog *log, struct testlog_event *event) {
+  if (log->defect == TESTLOG_CUTS_STRINGS) {
+    event->data_len = strlen(event->data);
+    event->frame_len = event->frame != NULL ? strlen(event->frame) : 0;
+  } else if (log->defect == TESTLOG_CUTS_DATA && event->data_len > 4095) {
+    event->data_len = 4095;
+    event->frame_len = 0;
+    free(event->frame);
+    event->frame = NULL;
+  } else if (log->defect == TESTLOG_FORGETS_FLAGS) {
+    event->flags = 0;
+  }
+}
+
+/* How many records may be stored. */
+static size_t count_unfenced(const struct testlog *log,
+                             const struct testlog_call *call) {
+  const uint64_t newest = newest_epoch(call->stream);
+  size_t i = 0;
+
+  while (i < call->count &&
+         (call->events[i].epoch == newest ||
+          log->defect == TESTLOG_DOES_NOT_FENCE ||
+          (log->defect == TESTLOG_FENCES_BY_FIRST && i != 0))) {
+    i += 1;
+  }
+  return i;
+}
+
 static int append(struct testlog *log, struct testlog_call *call) {
   struct testlog_stream *stream = call->stream;
+  const size_t unfenced = count_unfenced(log, call);
   struct testlog_event *event;
+  int result = WEIR_LOG_YES;
   size_t i;
 
-  if (stream->ended != 0) {
+  if ((stream->ended != 0 && log->defect != TESTLOG_GOES_ON) ||
+      (log->defect == TESTLOG_ENDS_HIDDEN &&
+       find(log, stream->key, stream->key_len, 0) != stream)) {
     return WEIR_EENDED;
   }
-  for (i = 0; i < call->count; ++i) {
-    if (call->events[i].epoch != newest_epoch(stream)) {
+  if (unfenced < call->count) {
+    if (log->defect != TESTLOG_FENCES_LATE) {
       return WEIR_EFENCED;
     }
+    result = WEIR_EFENCED;
   }
   call->first = stream->shared ? stream->last + log->step : 0;
-  for (i = 0; i < call->count; ++i) {
+  if (log->defect == TESTLOG_COUNTS_FROM_ONE && stream->shared) {
+    call->first = 1;
+  }
+  if (log->defect == TESTLOG_REVERSES && call->count > 1) {
+    const struct testlog_event other = call->events[0];
+
+    call->events[0] = call->events[1];
+    call->events[1] = other;
+    call->events[0].seq -= !stream->shared;
+    call->events[1].seq += !stream->shared;
+  }
+  for (i = 0; i < unfenced; ++i) {
     event = &call->events[i];
     if (stream->shared) {
       ck_assert_uint_eq(event->seq, 0);
       event->seq = stream->last + log->step;
     }
-    ck_assert_uint_gt(event->seq, stream->last);
-    ck_assert(stream->shared || event->seq == stream->last + 1);
+    if (log->defect == TESTLOG_SOUND) {
+      ck_assert_uint_gt(event->seq, stream->last);
+      ck_assert(stream->shared || event->seq == stream->last + 1);
+    }
+    spoil(log, event);
     add_event(stream, event);
     memset(event, 0, sizeof *event);
   }
-  return WEIR_LOG_YES;
+  return result;
 }
 
-static void take_state(struct testlog_call *call) {
+static void take_state(const struct testlog *log, struct testlog_call *call) {
   const struct testlog_stream *stream = call->stream;
+  size_t i;
 
   memcpy(call->epochs, stream->epochs, sizeof call->epochs);
   call->epoch_count = stream->epoch_count;
   call->trimmed = stream->trimmed;
   call->last = stream->last;
   call->ended = stream->ended;
+  if (log->defect == TESTLOG_FORGETS_EPOCHS) {
+    call->epochs[0] = call->epochs[call->epoch_count - 1];
+    call->epoch_count = 1;
+  } else if (log->defect == TESTLOG_FORGETS_LASTS) {
+    for (i = 0; i < call->epoch_count; ++i) {
+      call->epochs[i].last = call->last;
+    }
+  } else if (log->defect == TESTLOG_FORGETS_TRIMS) {
+    call->trimmed = 0;
+  }
 }
 
 static void perform(struct testlog *log, struct testlog_call *call) {
@@ -287,10 +371,16 @@ static void perform(struct testlog *log, struct testlog_call *call) {
                  : call->kind == TESTLOG_APPEND ? append(log, call)
                                                 : WEIR_LOG_YES;
   if (call->kind == TESTLOG_TRIM && call->result == WEIR_LOG_YES) {
+    if (log->defect == TESTLOG_TRIMS_BACK) {
+      call->stream->trimmed = 0;
+    }
     trim(call->stream, call->after);
+    if (log->defect == TESTLOG_TRIMS_LAST && call->stream->count == 0) {
+      call->stream->last = call->stream->trimmed = 0;
+    }
   }
   if (call->stream != NULL) {
-    take_state(call);
+    take_state(log, call);
   }
   if (call->what == TESTLOG_CONFUSE) {
     call->result = call->value;
@@ -298,6 +388,19 @@ static void perform(struct testlog *log, struct testlog_call *call) {
 }
 
 /* --- Answers ------------------------------------------------------------- */
+
+static bool is_asked_for(const struct testlog *log,
+                         const struct testlog_call *call, uint64_t seq) {
+  const uint64_t after =
+      call->after -
+      (log->defect == TESTLOG_READS_INCLUSIVELY && call->after != 0);
+  const uint64_t upto = log->defect == TESTLOG_READS_BEYOND ? UINT64_MAX
+                        : log->defect == TESTLOG_READS_EXCLUSIVELY
+                            ? call->upto - 1
+                            : call->upto;
+
+  return seq > after && seq <= upto;
+}
 
 /* The records that a read is answered with; *lost is lost_through. */
 static size_t gather(const struct testlog *log, const struct testlog_call *call,
@@ -311,11 +414,14 @@ static size_t gather(const struct testlog *log, const struct testlog_call *call,
   *lost = 0;
   for (i = 0; i < stream->count; ++i) {
     event = &stream->events[i];
-    if (event->seq <= call->after || event->seq > call->upto) {
+    if (!is_asked_for(log, call, event->seq)) {
       continue;
     }
     bytes += event->frame_len + event->type_len + event->data_len;
-    if (count != 0 && (bytes > call->max_bytes || count == log->most)) {
+    if ((count != 0 || log->defect == TESTLOG_READS_NOTHING) &&
+        ((bytes > call->max_bytes &&
+          log->defect != TESTLOG_READS_WITHOUT_BOUND) ||
+         (count != 0 && count == log->most))) {
       return count;
     }
     if (event->seq > stream->lost_to && stream->lost_to > call->after) {
@@ -364,9 +470,10 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
   if (call->stream != NULL && !call->stream->gone &&
       call->what != TESTLOG_REFUSE) {
     if (log->current) {
-      take_state(call);
+      take_state(log, call);
     }
-    answer.shared = call->stream->shared;
+    answer.shared =
+        call->stream->shared && log->defect != TESTLOG_FORGETS_SHARED;
     answer.epochs = call->epochs;
     answer.epoch_count = call->epoch_count;
     answer.trimmed = call->trimmed;
@@ -384,6 +491,10 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
       answer.handle = give_handle(log, call->stream);
     }
   }
+  if (log->defect == TESTLOG_SAYS_NO_STATE && call->kind == TESTLOG_READ) {
+    answer.epochs = NULL;
+    answer.epoch_count = 0;
+  }
   if (call->bend != NULL) {
     call->bend(&answer, call->epochs, records);
   }
@@ -397,6 +508,9 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
   log->again.meta = NULL;
   log->again.meta_len = 0;
   log->answered = weir_log_answer(call->hub, call->ticket, &answer);
+  if (log->defect == TESTLOG_ANSWERS_TWICE) {
+    (void)testlog_repeat(log);
+  }
   free(records);
 }
 
@@ -470,6 +584,10 @@ static int receive(struct testlog *log, struct testlog_call *call,
   if (log->inside != NULL) {
     log->inside(log->inside_user, call->kind);
   }
+  if (log->defect == TESTLOG_RETURNS_ZERO && call->kind == TESTLOG_APPEND) {
+    call->what = TESTLOG_RETURN;
+    call->value = 0;
+  }
   if (call->what == TESTLOG_RETURN) {
     returned = call->value;
     free_call(call);
@@ -482,7 +600,8 @@ static int receive(struct testlog *log, struct testlog_call *call,
     n += 1;
   }
   *end = call;
-  if (!log->later) {
+  if (!log->later &&
+      !(log->defect == TESTLOG_ANSWERS_NO_TRIM && call->kind == TESTLOG_TRIM)) {
     testlog_deliver(log, n);
   }
   return WEIR_LOG_YES;
@@ -590,6 +709,9 @@ static void log_close(void *user, void *closed) {
   handle = *at;
   ck_assert_msg(handle != NULL, "a handle is closed that is not open");
   *at = handle->next;
+  if (log->defect == TESTLOG_CLOSES_ALL) {
+    handle->stream->gone = true;
+  }
   free(handle);
   log->handles -= 1;
   log->closes += 1;

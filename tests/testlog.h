@@ -26,6 +26,46 @@ enum {
   TESTLOG_CONFUSE     /* it is done, and the result is `value` all the same */
 };
 
+/* testlog.defect: what a log can get wrong for good, one at a time. */
+enum {
+  TESTLOG_SOUND,
+  TESTLOG_FINDS_ANYTHING,      /* LOOKUP of an unknown key finds something */
+  TESTLOG_IGNORES_CASE,        /* of keys */
+  TESTLOG_CUTS_KEYS,           /* at 200 bytes */
+  TESTLOG_CREATES_ALWAYS,      /* without comparing */
+  TESTLOG_FINDS_OLDEST,        /* of several generations */
+  TESTLOG_ENDS_HIDDEN,         /* no append to a hidden generation */
+  TESTLOG_CUTS_META,           /* at a zero byte */
+  TESTLOG_TAKES_ENDED,         /* adds an epoch to what has ended */
+  TESTLOG_DOES_NOT_TAKE,       /* answers yes, and adds none */
+  TESTLOG_FORGETS_EPOCHS,      /* all but the newest */
+  TESTLOG_FORGETS_LASTS,       /* of earlier epochs */
+  TESTLOG_DOES_NOT_FENCE,      /* older epochs */
+  TESTLOG_FENCES_BY_FIRST,     /* looks at the first record of a batch alone */
+  TESTLOG_FENCES_LATE,         /* stores what comes before a fenced record */
+  TESTLOG_GOES_ON,             /* after an end */
+  TESTLOG_REVERSES,            /* a batch */
+  TESTLOG_CUTS_DATA,           /* at 4095 bytes */
+  TESTLOG_CUTS_STRINGS,        /* data and frames at a zero byte */
+  TESTLOG_FORGETS_FLAGS,       /* of events */
+  TESTLOG_READS_INCLUSIVELY,   /* `after` */
+  TESTLOG_READS_EXCLUSIVELY,   /* `upto` */
+  TESTLOG_READS_BEYOND,        /* `upto` */
+  TESTLOG_READS_WITHOUT_BOUND, /* max_bytes */
+  TESTLOG_READS_NOTHING,       /* if the first does not fit */
+  TESTLOG_FORGETS_TRIMS,       /* in states */
+  TESTLOG_TRIMS_BACK,          /* with a smaller number */
+  TESTLOG_TRIMS_LAST,          /* forgets the last number with the event */
+  TESTLOG_SAYS_NO_STATE,       /* in answers to reads */
+  TESTLOG_ANSWERS_TWICE,
+  TESTLOG_ANSWERS_NO_TRIM,
+  TESTLOG_RETURNS_ZERO,    /* from appends */
+  TESTLOG_CLOSES_ALL,      /* handles of a generation */
+  TESTLOG_FORGETS_SHARED,  /* that it numbers the events */
+  TESTLOG_COUNTS_FROM_ONE, /* `first` */
+  TESTLOG_DEFECTS
+};
+
 #define TESTLOG_EPOCHS 64
 
 struct testlog_event {
@@ -121,6 +161,7 @@ struct testlog {
   bool current;  /* with later: an answer has the state of when it is given,
                     not of when the call was done */
   bool encoded;  /* reads give back frames, where there are any */
+  int defect;    /* TESTLOG_... */
   uint64_t step; /* between the numbers that storage gives; 1 */
   size_t most;   /* records in an answer; 0 is any number */
   /* Called inside each storage function. */

@@ -75,7 +75,7 @@ static int status(const weir_stream *stream) {
   return bench_info(stream).status;
 }
 
-/* --- Opens ---------------------------------------------------------------- */
+/* --- Opens --------------------------------------------------------------- */
 
 START_TEST(an_open_is_decided_later) {
   const weir_event event = kit_make_event("x", "1");
@@ -350,8 +350,7 @@ START_TEST(settings_that_were_not_kept) {
 }
 END_TEST
 
-/* --- Ends that come before the open is decided -----------------------------
- */
+/* --- Ends that come before the open is decided --------------------------- */
 
 START_TEST(an_end_before_the_open_is_decided) {
   weir_stream *stream;
@@ -442,7 +441,7 @@ START_TEST(released_before_the_open_is_decided) {
 }
 END_TEST
 
-/* --- Attaches ------------------------------------------------------------- */
+/* --- Attaches ------------------------------------------------------------ */
 
 START_TEST(an_attach_is_decided_later) {
   const weir_event event = kit_make_event("x", "1");
@@ -621,7 +620,7 @@ START_TEST(pending_attaches_have_a_limit) {
 }
 END_TEST
 
-/* --- Generations ---------------------------------------------------------- */
+/* --- Generations --------------------------------------------------------- */
 
 /* A client that has seen the end of the generation before is finished, on any
  * hub: nothing of the next one is for it. */

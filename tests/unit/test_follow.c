@@ -74,8 +74,7 @@ static weir_subscriber *follow(void) {
   return reader;
 }
 
-/* --- Hints
- * -------------------------------------------------------------------- */
+/* --- Hints --------------------------------------------------------------- */
 
 /* A hint is a reason to read on, once; never an event by its number. */
 START_TEST(race11_a_hint_is_a_reason_to_read) {
@@ -247,8 +246,7 @@ START_TEST(a_look_that_fails) {
 }
 END_TEST
 
-/* --- Cursors that know more than this hub
- * --------------------------------------- */
+/* --- Cursors that know more than this hub -------------------------------- */
 
 /* A cursor beyond the known head of what others write is not judged before the
  * log has been asked. */
@@ -376,8 +374,7 @@ START_TEST(a_cursor_that_cannot_be_looked_into) {
 }
 END_TEST
 
-/* --- Who leads
- * ------------------------------------------------------------------ */
+/* --- Who leads ----------------------------------------------------------- */
 
 /* A writer that does not write hears of its successor by a hint, and so do its
  * readers. */
@@ -542,8 +539,7 @@ START_TEST(f01_writers_take_turns) {
 }
 END_TEST
 
-/* --- Shared streams
- * -------------------------------------------------------------- */
+/* --- Shared streams ------------------------------------------------------ */
 
 /* Several nodes publish, and storage numbers the events in the order of its
  * commits; every reader of every node sees the same. */

@@ -4,6 +4,7 @@
  * time, handles. What the answers mean for a stream is test_storage's. */
 
 #include "../bench.h"
+#include "../conformance.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static weir_stream *open_later(uint64_t *ticket) {
   return stream;
 }
 
-/* --- What a function returns, and what an answer says --------------------- */
+/* --- What a function returns, and what an answer says -------------------- */
 
 /* Rows: what goes wrong with an append, and how the publisher hears of it. */
 static const struct {
@@ -92,7 +93,7 @@ START_TEST(yes_is_one_for_opens) {
 }
 END_TEST
 
-/* --- Answers that come when they should not ------------------------------- */
+/* --- Answers that come when they should not ------------------------------ */
 
 START_TEST(ticket_that_never_was) {
   weir_answer answer;
@@ -252,7 +253,7 @@ START_TEST(answers_out_of_order) {
 }
 END_TEST
 
-/* --- Answers that are none ------------------------------------------------ */
+/* --- Answers that are none ----------------------------------------------- */
 
 START_TEST(answer_that_is_no_struct) {
   struct {
@@ -318,7 +319,7 @@ START_TEST(answer_of_another_size) {
 }
 END_TEST
 
-/* --- Handles -------------------------------------------------------------- */
+/* --- Handles ------------------------------------------------------------- */
 
 /* Every yes to an open gives a handle, and each is closed once: at the latest
  * when nothing is left that could use it. testlog_end sees to the rest. */
@@ -424,7 +425,7 @@ START_TEST(frames_outlive_the_stream) {
 }
 END_TEST
 
-/* --- What may be called from inside --------------------------------------- */
+/* --- What may be called from inside -------------------------------------- */
 
 static weir_stream *inner_stream;
 static weir_subscriber *inner_reader;
@@ -545,7 +546,7 @@ START_TEST(release_inside) {
 }
 END_TEST
 
-/* --- Numbers -------------------------------------------------------------- */
+/* --- Numbers ------------------------------------------------------------- */
 
 START_TEST(calls_are_counted) {
   weir_subscriber *reader;
@@ -611,6 +612,107 @@ START_TEST(log_that_is_no_table) {
 }
 END_TEST
 
+/* --- Conformance --------------------------------------------------------- */
+
+/* Modes of the log in memory, as bits. */
+enum { LATER = 1, ENCODED = 2, SLOW = 4, CURRENT = 8, SPARSE = 16, FEW = 32 };
+
+static int kit_make(void *user, weir_log *log) {
+  const int mode = *(const int *)user;
+
+  testlog_init(storage);
+  storage->later = (mode & LATER) != 0;
+  storage->slow = (mode & SLOW) != 0;
+  storage->current = (mode & CURRENT) != 0;
+  storage->encoded = (mode & ENCODED) != 0;
+  storage->most = (mode & FEW) != 0 ? 2 : 0;
+  if ((mode & SPARSE) != 0) {
+    storage->log.flags = WEIR_LOG_SPARSE;
+    storage->step = 10;
+  }
+  *log = storage->log;
+  return 1;
+}
+
+static void kit_destroy(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  testlog_end(storage);
+}
+
+static int kit_reopen(void *user, weir_log *log) {
+  (void)user;
+  *log = storage->log;
+  return 1;
+}
+
+static void kit_pump(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  testlog_deliver_all(storage);
+}
+
+static unsigned reported;
+static void kit_report(void *user, const char *check, const char *problem) {
+  (void)user;
+  reported += 1;
+  ck_assert_msg(problem == NULL, "%s: %s", check, problem);
+}
+
+START_TEST(conforms) {
+  struct conformance subject = {&_i,      CONFORMANCE_SHARED, 0,
+                                kit_make, kit_destroy,        kit_reopen,
+                                kit_pump, kit_report};
+
+  reported = 0;
+  ck_assert_uint_eq(conformance_run(&subject), 0);
+  ck_assert_uint_eq(reported, 29);
+}
+END_TEST
+
+/* The kit finds every defect that a log can have for good. */
+static unsigned found;
+static void kit_find(void *user, const char *check, const char *problem) {
+  (void)user;
+  (void)check;
+  found += problem != NULL;
+}
+
+static int kit_spoil(void *user, weir_log *log) {
+  static int mode;
+
+  mode = (*(const int *)user & 1) != 0 ? LATER : 0;
+  (void)kit_make(&mode, log);
+  storage->defect = *(const int *)user / 2;
+  return 1;
+}
+
+static void kit_pump_spoiled(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  if (storage->defect != TESTLOG_ANSWERS_NO_TRIM) {
+    testlog_deliver_all(storage);
+  }
+}
+
+static void kit_destroy_spoiled(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  testlog_deliver_all(storage);
+  testlog_end(storage);
+}
+
+START_TEST(defects_are_found) {
+  struct conformance subject = {
+      &_i,        CONFORMANCE_SHARED, 50,      kit_spoil, kit_destroy_spoiled,
+      kit_reopen, kit_pump_spoiled,   kit_find};
+
+  found = 0;
+  ck_assert_uint_ne(conformance_run(&subject), 0);
+  ck_assert_uint_ne(found, 0);
+}
+END_TEST
+
 static TCase *answers(void) {
   TCase *tcase = tcase_create("answers");
 
@@ -644,4 +746,12 @@ static TCase *handles(void) {
   return tcase;
 }
 
-KIT_MAIN("log", answers(), handles())
+static TCase *conformance(void) {
+  TCase *tcase = tcase_create("conformance");
+
+  tcase_add_loop_test(tcase, conforms, 0, 64);
+  tcase_add_loop_test(tcase, defects_are_found, 2, 2 * TESTLOG_DEFECTS);
+  return tcase;
+}
+
+KIT_MAIN("log", answers(), handles(), conformance())

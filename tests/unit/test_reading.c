@@ -83,8 +83,7 @@ static uint64_t drain(weir_subscriber *reader, uint64_t after) {
   return after;
 }
 
-/* --- Cursors and what storage has ------------------------------------------
- */
+/* --- Cursors and what storage has ---------------------------------------- */
 
 /* A cursor is exclusive, at every position, and whatever the block it is in. */
 START_TEST(r06_what_follows_a_cursor) {
@@ -230,8 +229,7 @@ START_TEST(race15_retention_overtakes_a_reader) {
 }
 END_TEST
 
-/* --- Loss that is declared --------------------------------------------------
- */
+/* --- Loss that is declared ----------------------------------------------- */
 
 START_TEST(r10_declared_loss_is_a_gap) {
   static const struct {
@@ -289,8 +287,7 @@ START_TEST(r10_declared_loss_of_blocks) {
 }
 END_TEST
 
-/* --- What cannot be ----------------------------------------------------------
- */
+/* --- What cannot be ------------------------------------------------------ */
 
 static void bend_hole(weir_answer *answer, weir_epoch *epochs,
                       weir_record *records) {
@@ -594,8 +591,7 @@ START_TEST(a_read_that_is_not_answered) {
 }
 END_TEST
 
-/* --- Sharing
- * ------------------------------------------------------------------ */
+/* --- Sharing ------------------------------------------------------------- */
 
 /* Any number of clients that come back after a restart cost one read of each
  * block. */
@@ -748,8 +744,7 @@ START_TEST(a_slow_reader_costs_a_page) {
 }
 END_TEST
 
-/* --- Replay and live
- * ---------------------------------------------------------- */
+/* --- Replay and live ----------------------------------------------------- */
 
 /* An append during the replay comes after it, once. */
 START_TEST(race1_an_append_during_the_replay) {
@@ -852,8 +847,7 @@ START_TEST(r07_cut_at_every_byte) {
 }
 END_TEST
 
-/* --- Events that were, and are no more ---------------------------------------
- */
+/* --- Events that were, and are no more ----------------------------------- */
 
 /* This hub is the writer; another takes over after a crash of storage that lost
  * some of its events. Readers who have those are sent away, to be told of it
@@ -955,8 +949,7 @@ START_TEST(f01_a_block_from_before_the_loss) {
 }
 END_TEST
 
-/* --- Numbers with holes, and without epochs
- * ------------------------------------ */
+/* --- Numbers with holes, and without epochs ------------------------------ */
 
 /* A log whose numbers have holes says so, and takes over the promise that
  * nothing is missing. */

@@ -357,8 +357,7 @@ START_TEST(an_early_end_without_memory) {
 }
 END_TEST
 
-/* --- Bytes are short, not memory -------------------------------------------
- */
+/* --- Bytes are short, not memory ----------------------------------------- */
 
 #define CROWD 20
 #define EVENTS 3000
@@ -456,8 +455,7 @@ START_TEST(many_readers_in_little_room) {
 }
 END_TEST
 
-/* --- A call that fails leaves nothing --------------------------------------
- */
+/* --- A call that fails leaves nothing ------------------------------------ */
 
 START_TEST(an_attach_without_memory_leaves_nothing) {
   weir_attach_options options = kit_attach_options("k", "s");

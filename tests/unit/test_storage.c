@@ -51,7 +51,7 @@ static void expect_all(struct kit *kit, int rv, const char *text) {
   weir_subscriber_release(reader);
 }
 
-/* --- Stored before sent --------------------------------------------------- */
+/* --- Stored before sent -------------------------------------------------- */
 
 START_TEST(r20_nothing_is_sent_before_it_is_stored) {
   weir_subscriber *reader;
@@ -207,7 +207,7 @@ START_TEST(events_that_wait_have_a_limit) {
 }
 END_TEST
 
-/* --- Refused -------------------------------------------------------------- */
+/* --- Refused ------------------------------------------------------------- */
 
 /* A refusal fails the stream in the open: its publisher hears it from the call,
  * clients get a frame that says so, and no id of what was refused is ever
@@ -479,7 +479,7 @@ START_TEST(a_failed_stream_can_be_opened_anew) {
 }
 END_TEST
 
-/* --- Answers that are wrong ----------------------------------------------- */
+/* --- Answers that are wrong ---------------------------------------------- */
 
 static void bend_last(weir_answer *answer, weir_epoch *epochs,
                       weir_record *records) {
@@ -665,7 +665,7 @@ START_TEST(opens_are_confirmed_by_their_state) {
 }
 END_TEST
 
-/* --- Who writes ----------------------------------------------------------- */
+/* --- Who writes ---------------------------------------------------------- */
 
 /* Whoever takes a generation over goes on at the next number under a new epoch;
  * the older writer is stopped at its next event, of which nobody sees
