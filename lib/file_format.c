@@ -38,6 +38,21 @@ static void put_le16(unsigned char *bytes, uint16_t number) {
   bytes[1] = (unsigned char)(number >> 8);
 }
 
+/* Every structure of 64 bytes ends in the checksum of the rest of it. */
+static uint32_t crc_of(const struct weir__crc32c *crc,
+                       const unsigned char *bytes) {
+  return weir__crc32c(crc, 0, bytes, 60);
+}
+
+static void seal(const struct weir__crc32c *crc, unsigned char *bytes) {
+  weir__put_le32(bytes + 60, crc_of(crc, bytes));
+}
+
+static bool is_sound(const struct weir__crc32c *crc,
+                     const unsigned char *bytes) {
+  return weir__le32(bytes + 60) == crc_of(crc, bytes);
+}
+
 void weir__head_write(const struct weir__crc32c *crc,
                       const struct weir__head *head,
                       unsigned char bytes[WEIR__HEAD_SIZE]) {
@@ -47,21 +62,19 @@ void weir__head_write(const struct weir__crc32c *crc,
   put_le64(bytes + 16, head->number);
   put_le64(bytes + 24, head->salt);
   put_le64(bytes + 32, head->made);
-  weir__put_le32(bytes + 12, weir__crc32c(crc, 0, bytes + 16, 48));
+  seal(crc, bytes);
 }
 
 int weir__head_read(const struct weir__crc32c *crc,
                     const unsigned char bytes[WEIR__HEAD_SIZE],
                     struct weir__head *head) {
-  if (memcmp(bytes, head_magic, sizeof head_magic) != 0) {
+  if (memcmp(bytes, head_magic, sizeof head_magic) != 0 ||
+      !is_sound(crc, bytes)) {
     return WEIR_EIO;
   }
   head->version = weir__le32(bytes + 8);
   if (head->version != WEIR__FILE_VERSION) {
     return WEIR_EFORMAT;
-  }
-  if (weir__le32(bytes + 12) != weir__crc32c(crc, 0, bytes + 16, 48)) {
-    return WEIR_EIO;
   }
   head->number = le64(bytes + 16);
   head->salt = le64(bytes + 24);
@@ -69,64 +82,70 @@ int weir__head_read(const struct weir__crc32c *crc,
   return WEIR_OK;
 }
 
-/* The checksum of a record's head: of its bytes behind this one, of where it
- * stands, and of the segment's salt, so that what lies around from elsewhere,
- * or was sent by somebody who wished that it did, is no record. */
-static uint32_t head_crc(const struct weir__crc32c *crc, uint64_t salt,
-                         uint64_t at, const unsigned char *bytes) {
+/* The checksum of a record's head: of the segment's salt, of where it stands,
+ * and of its bytes, so that what lies around from elsewhere, or was sent by
+ * somebody who wished that it did, is no record. */
+static uint32_t record_crc(const struct weir__crc32c *crc, uint64_t salt,
+                           uint64_t at, const unsigned char *bytes) {
   unsigned char place[16];
 
   put_le64(place, salt);
   put_le64(place + 8, at);
-  return weir__crc32c(crc, weir__crc32c(crc, 0, place, sizeof place), bytes + 4,
+  return weir__crc32c(crc, weir__crc32c(crc, 0, place, sizeof place), bytes,
                       WEIR__RECORD_SIZE - 4);
+}
+
+static uint32_t payload_crc(const struct weir__crc32c *crc,
+                            const unsigned char *bytes, uint32_t size) {
+  return weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE,
+                      (size_t)(weir__record_length(size) - WEIR__RECORD_SIZE));
 }
 
 void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
                         uint64_t at, const struct weir__file_record *record,
                         unsigned char *bytes) {
-  weir__put_le32(bytes + 4,
-                 weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE, record->size));
-  weir__put_le32(bytes + 8, record->size);
-  bytes[12] = record->kind;
-  bytes[13] = record->flags;
-  bytes[14] = 0;
-  bytes[15] = 0;
-  weir__put_le32(bytes + 16, record->left);
-  weir__put_le32(bytes + 20, 0);
-  put_le64(bytes + 24, record->generation);
-  put_le64(bytes + 32, record->epoch);
-  put_le64(bytes + 40, record->seq);
-  put_le64(bytes + 48, record->time);
-  put_le64(bytes + 56, record->synced);
-  weir__put_le32(bytes, head_crc(crc, salt, at, bytes));
+  const size_t used = WEIR__RECORD_SIZE + (size_t)record->size;
+
+  memset(bytes + used, 0, (size_t)weir__record_length(record->size) - used);
+  weir__put_le32(bytes, record->size);
+  bytes[4] = record->kind;
+  bytes[5] = record->flags;
+  put_le16(bytes + 6, 0);
+  weir__put_le32(bytes + 8, record->left);
+  weir__put_le32(bytes + 12, payload_crc(crc, bytes, record->size));
+  put_le64(bytes + 16, record->generation);
+  put_le64(bytes + 24, record->epoch);
+  put_le64(bytes + 32, record->seq);
+  put_le64(bytes + 40, record->time);
+  put_le64(bytes + 48, record->synced);
+  weir__put_le32(bytes + 56, 0);
+  weir__put_le32(bytes + 60, record_crc(crc, salt, at, bytes));
 }
 
 bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
                        uint64_t at, const unsigned char *bytes,
                        struct weir__file_record *record) {
-  record->kind = bytes[12];
+  record->kind = bytes[4];
   /* Most of what is none is told at a glance. */
   if (record->kind < WEIR__RECORD_EVENT || record->kind > WEIR__RECORD_TRIM ||
-      weir__le32(bytes) != head_crc(crc, salt, at, bytes)) {
+      weir__le32(bytes + 60) != record_crc(crc, salt, at, bytes)) {
     return false;
   }
-  record->size = weir__le32(bytes + 8);
-  record->flags = bytes[13];
-  record->left = weir__le32(bytes + 16);
-  record->generation = le64(bytes + 24);
-  record->epoch = le64(bytes + 32);
-  record->seq = le64(bytes + 40);
-  record->time = le64(bytes + 48);
-  record->synced = le64(bytes + 56);
+  record->size = weir__le32(bytes);
+  record->flags = bytes[5];
+  record->left = weir__le32(bytes + 8);
+  record->generation = le64(bytes + 16);
+  record->epoch = le64(bytes + 24);
+  record->seq = le64(bytes + 32);
+  record->time = le64(bytes + 40);
+  record->synced = le64(bytes + 48);
   return true;
 }
 
 bool weir__record_is_whole(const struct weir__crc32c *crc,
                            const unsigned char *bytes,
                            const struct weir__file_record *record) {
-  return weir__le32(bytes + 4) ==
-         weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE, record->size);
+  return weir__le32(bytes + 12) == payload_crc(crc, bytes, record->size);
 }
 
 size_t weir__state_size(const struct weir__file_state *state) {
@@ -160,6 +179,23 @@ void weir__state_write(const struct weir__file_state *state,
   }
 }
 
+/* Whether the numbers of a state agree with each other. */
+static bool is_state_sound(const struct weir__file_state *state) {
+  weir_epoch epoch;
+  uint64_t last = 0;
+  uint32_t i;
+
+  for (i = 0; i < state->epoch_count; ++i) {
+    weir__state_epoch(state, i, &epoch);
+    if (epoch.epoch == 0 || epoch.last < last) {
+      return false;
+    }
+    last = epoch.last;
+  }
+  return last == state->last && last <= (uint64_t)WEIR_SEQ_MAX &&
+         state->trimmed <= last && (state->ended == 0 || state->ended == last);
+}
+
 bool weir__state_read(const unsigned char *bytes, size_t len,
                       struct weir__file_state *state) {
   if (len < WEIR__STATE_SIZE) {
@@ -173,14 +209,15 @@ bool weir__state_read(const unsigned char *bytes, size_t len,
   state->last = le64(bytes + 24);
   state->ended = le64(bytes + 32);
   state->ended_at = le64(bytes + 40);
-  if (state->epoch_count == 0 || state->epoch_count > WEIR__EPOCHS_MOST ||
+  if (state->key_len == 0 || state->epoch_count == 0 ||
+      state->epoch_count > WEIR__EPOCHS_MOST ||
       weir__state_size(state) != len) {
     return false;
   }
   state->epochs = bytes + WEIR__STATE_SIZE;
   state->key = state->epochs + state->epoch_count * (size_t)16;
   state->meta = (const unsigned char *)state->key + state->key_len;
-  return true;
+  return is_state_sound(state);
 }
 
 void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
@@ -189,7 +226,8 @@ void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
   epoch->last = le64(state->epochs + i * (size_t)16 + 8);
 }
 
-void weir__entry_write(const struct weir__entry_of_directory *entry,
+void weir__entry_write(const struct weir__crc32c *crc,
+                       const struct weir__entry_of_directory *entry,
                        unsigned char bytes[WEIR__ENTRY_SIZE]) {
   put_le64(bytes, entry->generation);
   put_le64(bytes + 8, entry->first);
@@ -198,11 +236,12 @@ void weir__entry_write(const struct weir__entry_of_directory *entry,
   put_le64(bytes + 32, entry->positions);
   put_le64(bytes + 40, entry->state);
   weir__put_le32(bytes + 48, entry->state_size);
-  weir__put_le32(bytes + 52, entry->crc);
-  put_le64(bytes + 56, 0);
+  put_le64(bytes + 52, 0);
+  seal(crc, bytes);
 }
 
-void weir__entry_read(const unsigned char bytes[WEIR__ENTRY_SIZE],
+bool weir__entry_read(const struct weir__crc32c *crc,
+                      const unsigned char bytes[WEIR__ENTRY_SIZE],
                       struct weir__entry_of_directory *entry) {
   entry->generation = le64(bytes);
   entry->first = le64(bytes + 8);
@@ -211,37 +250,49 @@ void weir__entry_read(const unsigned char bytes[WEIR__ENTRY_SIZE],
   entry->positions = le64(bytes + 32);
   entry->state = le64(bytes + 40);
   entry->state_size = weir__le32(bytes + 48);
-  entry->crc = weir__le32(bytes + 52);
+  return is_sound(crc, bytes);
+}
+
+bool weir__entry_is_sound(const struct weir__entry_of_directory *entry,
+                          uint64_t begin, uint64_t end) {
+  return entry->generation != 0 && entry->first != 0 &&
+         entry->last <= (uint64_t)WEIR_SEQ_MAX &&
+         entry->first - 1 <= entry->last &&
+         entry->last - (entry->first - 1) <= UINT32_MAX &&
+         entry->positions >= begin && entry->positions <= entry->state &&
+         (entry->last - (entry->first - 1)) * 4 <=
+             entry->state - entry->positions &&
+         entry->state <= end && entry->state_size <= end - entry->state;
 }
 
 void weir__trailer_write(const struct weir__crc32c *crc,
                          const struct weir__trailer *trailer,
                          unsigned char bytes[WEIR__TRAILER_SIZE]) {
   memcpy(bytes, trailer_magic, sizeof trailer_magic);
+  put_le64(bytes + 8, trailer->number);
   put_le64(bytes + 16, trailer->salt);
-  put_le64(bytes + 24, trailer->directory);
-  put_le64(bytes + 32, trailer->entries);
-  put_le64(bytes + 40, trailer->data_end);
-  put_le64(bytes + 48, trailer->newest);
-  put_le64(bytes + 56, 0);
-  weir__put_le32(bytes + 12, trailer->crc);
-  weir__put_le32(bytes + 8,
-                 weir__crc32c(crc, 0, bytes + 12, WEIR__TRAILER_SIZE - 12));
+  put_le64(bytes + 24, trailer->data_end);
+  put_le64(bytes + 32, trailer->directory);
+  put_le64(bytes + 40, trailer->newest);
+  weir__put_le32(bytes + 48, trailer->entries);
+  weir__put_le32(bytes + 52, trailer->crc);
+  weir__put_le32(bytes + 56, 0);
+  seal(crc, bytes);
 }
 
 bool weir__trailer_read(const struct weir__crc32c *crc,
                         const unsigned char bytes[WEIR__TRAILER_SIZE],
                         struct weir__trailer *trailer) {
   if (memcmp(bytes, trailer_magic, sizeof trailer_magic) != 0 ||
-      weir__le32(bytes + 8) !=
-          weir__crc32c(crc, 0, bytes + 12, WEIR__TRAILER_SIZE - 12)) {
+      !is_sound(crc, bytes)) {
     return false;
   }
-  trailer->crc = weir__le32(bytes + 12);
+  trailer->number = le64(bytes + 8);
   trailer->salt = le64(bytes + 16);
-  trailer->directory = le64(bytes + 24);
-  trailer->entries = le64(bytes + 32);
-  trailer->data_end = le64(bytes + 40);
-  trailer->newest = le64(bytes + 48);
+  trailer->data_end = le64(bytes + 24);
+  trailer->directory = le64(bytes + 32);
+  trailer->newest = le64(bytes + 40);
+  trailer->entries = weir__le32(bytes + 48);
+  trailer->crc = weir__le32(bytes + 52);
   return true;
 }

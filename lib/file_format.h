@@ -5,10 +5,14 @@
 /* The bytes of a log's files, as weir_log_file(5) has them; nothing here
  * touches a file. Numbers have their least byte first, whatever the machine.
  *
- * A segment is a head, then records, each aligned to 8 bytes, then zeros. One
- * that is closed has, instead of the zeros, an index: for every stream in it
- * where its events are and how it stood, a directory of those, and a trailer at
- * its very end. */
+ * A segment is a head, then records, each aligned to 8 bytes, then zeros, and
+ * at its very end the head again, so that no single sector can take all of it
+ * away. One that is closed has, instead of the zeros, an index: for every
+ * stream in it where its events are and how it stood, a directory of those, and
+ * a trailer at its very end.
+ *
+ * Head, trailer, entry and the head of a record are 64 bytes, of which the last
+ * 4 are the checksum of those before. */
 
 #include <stdbool.h>
 
@@ -18,7 +22,7 @@
 
 #define WEIR__FILE_VERSION 1
 
-#define WEIR__HEAD_SIZE 64
+#define WEIR__HEAD_SIZE 64   /* of a segment's, also at its end */
 #define WEIR__RECORD_SIZE 64 /* of a record's own head */
 #define WEIR__ENTRY_SIZE 64  /* of the directory */
 #define WEIR__TRAILER_SIZE 64
@@ -79,16 +83,16 @@ struct weir__entry_of_directory {
   uint64_t positions; /* where the offsets are: 4 bytes each, in units of 8 */
   uint64_t state;     /* where the state is */
   uint32_t state_size;
-  uint32_t crc; /* of both */
 };
 
 struct weir__trailer {
+  uint64_t number; /* of the segment */
   uint64_t salt;
+  uint64_t data_end;  /* where the records end and the index begins */
   uint64_t directory; /* where it is */
-  uint64_t entries;
-  uint64_t data_end; /* where the records end */
-  uint64_t newest;   /* time of the newest record */
-  uint32_t crc;      /* of the directory */
+  uint64_t newest;    /* time of the newest record */
+  uint32_t entries;
+  uint32_t crc; /* of the index: of all from data_end to the trailer */
 };
 
 static inline uint64_t weir__align8(uint64_t n) {
@@ -104,13 +108,14 @@ void weir__head_write(const struct weir__crc32c *crc,
                       const struct weir__head *head,
                       unsigned char bytes[WEIR__HEAD_SIZE]);
 
-/* WEIR_OK; WEIR_EFORMAT: another version; WEIR_EIO: it is damaged. */
+/* WEIR_OK; WEIR_EFORMAT: another version, of which nothing but that is known;
+ * WEIR_EIO: it is damaged. */
 int weir__head_read(const struct weir__crc32c *crc,
                     const unsigned char bytes[WEIR__HEAD_SIZE],
                     struct weir__head *head);
 
 /* Write the head of a record that stands at this place, whose payload stands
- * behind it already. */
+ * behind it already, and the zeros behind that. */
 void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
                         uint64_t at, const struct weir__file_record *record,
                         unsigned char *bytes);
@@ -120,7 +125,8 @@ bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
                        uint64_t at, const unsigned char *bytes,
                        struct weir__file_record *record);
 
-/* Whether the payload behind a head is what it says. */
+/* Whether the payload behind a head is what it says, with the zeros behind it.
+ */
 bool weir__record_is_whole(const struct weir__crc32c *crc,
                            const unsigned char *bytes,
                            const struct weir__file_record *record);
@@ -138,10 +144,18 @@ void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
                        weir_epoch *epoch);
 void weir__epoch_write(const weir_epoch *epoch, unsigned char bytes[16]);
 
-void weir__entry_write(const struct weir__entry_of_directory *entry,
+void weir__entry_write(const struct weir__crc32c *crc,
+                       const struct weir__entry_of_directory *entry,
                        unsigned char bytes[WEIR__ENTRY_SIZE]);
-void weir__entry_read(const unsigned char bytes[WEIR__ENTRY_SIZE],
+/* false: it is damaged. */
+bool weir__entry_read(const struct weir__crc32c *crc,
+                      const unsigned char bytes[WEIR__ENTRY_SIZE],
                       struct weir__entry_of_directory *entry);
+
+/* Whether its numbers agree with each other, and it points to what stands from
+ * `begin` on and before `end`. */
+bool weir__entry_is_sound(const struct weir__entry_of_directory *entry,
+                          uint64_t begin, uint64_t end);
 
 void weir__trailer_write(const struct weir__crc32c *crc,
                          const struct weir__trailer *trailer,

@@ -235,3 +235,21 @@ int weir__io_write(const struct weir__io *io, int fd, const void *src,
   }
   return WEIR_OK;
 }
+
+int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size) {
+  int rv;
+
+  do {
+    rv = io->truncate(io->user, fd, size);
+  } while (rv == -EINTR);
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
+int weir__io_sync(const struct weir__io *io, int fd) {
+  int rv;
+
+  do {
+    rv = io->sync(io->user, fd);
+  } while (rv == -EINTR);
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}

@@ -53,6 +53,11 @@ int weir__io_read(const struct weir__io *io, int fd, void *dst, size_t len,
 int weir__io_write(const struct weir__io *io, int fd, const void *src,
                    size_t len, uint64_t at);
 
+/* As the functions of the table, however often they are interrupted: WEIR_OK or
+ * an error of weir's. */
+int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size);
+int weir__io_sync(const struct weir__io *io, int fd);
+
 /* An error of weir's for a negative errno. */
 int weir__io_error(int64_t negative);
 

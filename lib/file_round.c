@@ -1,8 +1,6 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_round.h"
 
-#include <errno.h>
-
 #define NEVER ((uint64_t)WEIR_NEVER)
 
 /* ms to another try to make a segment, or to let one go. */
@@ -124,10 +122,10 @@ static bool see_to_entries(struct weir_log_file *log,
   for (i = 0; i < segment->entries; ++i) {
     if (weir__segment_open(log, segment) != WEIR_OK ||
         weir__io_read(log->io, segment->fd, bytes, sizeof bytes,
-                      segment->directory + i * WEIR__ENTRY_SIZE) != WEIR_OK) {
+                      segment->directory + i * WEIR__ENTRY_SIZE) != WEIR_OK ||
+        !weir__entry_read(&log->crc, bytes, &entry)) {
       return false;
     }
-    weir__entry_read(bytes, &entry);
     if (!see_to(log, segment, entry.generation, entry.last)) {
       return false;
     }
@@ -365,24 +363,16 @@ int weir__round_begin(struct weir_log_file *log) {
 }
 
 static void run_task(const struct weir__io *io, struct weir__task *task) {
-  int rv;
-
   if (task->len != 0) {
     task->result =
         weir__io_write(io, task->fd, task->bytes, task->len, task->at);
   }
   if (task->result == WEIR_OK && task->seal) {
-    rv = io->truncate(io->user, task->fd, task->at + task->len);
-    task->result = rv < 0 ? weir__io_error(rv) : WEIR_OK;
+    task->result = weir__io_truncate(io, task->fd, task->at + task->len);
   }
   if (task->result == WEIR_OK && task->sync) {
-    do {
-      rv = io->sync(io->user, task->fd);
-    } while (rv == -EINTR);
-    if (rv < 0) {
-      task->result = weir__io_error(rv);
-      task->failed_sync = true;
-    }
+    task->result = weir__io_sync(io, task->fd);
+    task->failed_sync = task->result != WEIR_OK;
   }
 }
 

@@ -1,6 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_segment.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,30 +76,45 @@ static void free_runs(struct weir_log_file *log,
   weir__map_free(&segment->runs);
 }
 
+void weir__segment_close(struct weir_log_file *log,
+                         struct weir__segment *segment) {
+  if (segment->fd >= 0) {
+    log->io->close(log->io->user, segment->fd);
+    segment->fd = -1;
+  }
+}
+
 void weir__segment_free(struct weir_log_file *log,
                         struct weir__segment *segment) {
   weir__link_remove(&segment->link);
   free_runs(log, segment);
-  if (segment->fd >= 0) {
-    log->io->close(log->io->user, segment->fd);
-  }
+  weir__segment_close(log, segment);
   weir__file_free(log, segment->pending, segment->pending_cap);
   weir__file_free(log, segment, sizeof *segment);
 }
 
-/* Zeros to the end: a file that grows costs more to sync, and one with holes
- * too. */
-static int fill(const struct weir__io *io, int fd, uint64_t size) {
+uint64_t weir__segment_room(const struct weir__segment *segment) {
+  const uint64_t used = segment->tail + WEIR__HEAD_SIZE;
+
+  return used < segment->size ? segment->size - used : 0;
+}
+
+/* The head, zeros (a file that grows costs more to sync, and one with holes
+ * too), and the head again. */
+static int fill(const struct weir__io *io, int fd,
+                const unsigned char head[WEIR__HEAD_SIZE], uint64_t size) {
   static const unsigned char zeros[ZEROS];
+  const uint64_t end = size - WEIR__HEAD_SIZE;
   uint64_t at;
   size_t n;
-  int rv = WEIR_OK;
+  int rv = weir__io_write(io, fd, head, WEIR__HEAD_SIZE, 0);
 
-  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < size; at += n) {
-    n = size - at < ZEROS ? (size_t)(size - at) : ZEROS;
+  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < end; at += n) {
+    n = end - at < ZEROS ? (size_t)(end - at) : ZEROS;
     rv = weir__io_write(io, fd, zeros, n, at);
   }
-  return rv;
+  return rv == WEIR_OK ? weir__io_write(io, fd, head, WEIR__HEAD_SIZE, end)
+                       : rv;
 }
 
 int weir__segment_make(const struct weir__io *io,
@@ -117,13 +133,9 @@ int weir__segment_make(const struct weir__io *io,
   if (*fd < 0) {
     return weir__io_error(*fd);
   }
-  rv = weir__io_write(io, *fd, bytes, sizeof bytes, 0);
+  rv = fill(io, *fd, bytes, size);
   if (rv == WEIR_OK) {
-    rv = fill(io, *fd, size);
-  }
-  if (rv == WEIR_OK) {
-    rv = io->sync(io->user, *fd);
-    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
+    rv = weir__io_sync(io, *fd);
   }
   if (rv == WEIR_OK) {
     rv = io->rename(io->user, temporary, name);
@@ -145,19 +157,19 @@ int weir__segment_make(const struct weir__io *io,
   return rv;
 }
 
-/* Of those that are only read, few are open. */
-static void close_one(struct weir_log_file *log) {
+/* Of those that are only read, no more than so many stay open. */
+static void close_some(struct weir_log_file *log, unsigned most) {
   struct weir__segment *segment;
   struct weir__link *link;
   unsigned open = 0;
 
   for (link = log->segments.prev; link != &log->segments; link = link->prev) {
     segment = weir__owner(link, struct weir__segment, link);
-    open += segment->sealed && segment->fd >= 0;
-    if (open == OPEN_MOST) {
-      log->io->close(log->io->user, segment->fd);
-      segment->fd = -1;
-      return;
+    if (segment->sealed && segment->fd >= 0) {
+      open += 1;
+      if (open > most) {
+        weir__segment_close(log, segment);
+      }
     }
   }
 }
@@ -170,9 +182,13 @@ int weir__segment_open(struct weir_log_file *log,
   if (segment->fd >= 0) {
     return WEIR_OK;
   }
-  close_one(log);
+  close_some(log, OPEN_MOST - 1);
   weir__segment_name(segment->number, true, name);
   fd = log->io->open(log->io->user, name, false);
+  if (fd == -EMFILE || fd == -ENFILE) {
+    close_some(log, 0);
+    fd = log->io->open(log->io->user, name, false);
+  }
   if (fd < 0) {
     return weir__io_error(fd);
   }
@@ -306,8 +322,12 @@ void weir__segment_forget(struct weir_log_file *log,
   }
 }
 
-static uint64_t segment_end(const struct weir__segment *segment) {
-  return segment->directory + segment->entries * WEIR__ENTRY_SIZE;
+void weir__segment_damaged(struct weir_log_file *log,
+                           const struct weir__segment *segment, uint64_t at) {
+  if (segment->number >= log->damaged_segment) {
+    log->damaged_segment = segment->number;
+    log->damaged_at = at;
+  }
 }
 
 static int read_entry(struct weir_log_file *log,
@@ -317,8 +337,8 @@ static int read_entry(struct weir_log_file *log,
   int rv = weir__io_read(log->io, segment->fd, bytes, sizeof bytes,
                          segment->directory + i * WEIR__ENTRY_SIZE);
 
-  if (rv == WEIR_OK) {
-    weir__entry_read(bytes, entry);
+  if (rv == WEIR_OK && !weir__entry_read(&log->crc, bytes, entry)) {
+    rv = WEIR_EIO;
   }
   return rv;
 }
@@ -333,10 +353,13 @@ static int find_entry(struct weir_log_file *log, struct weir__segment *segment,
   int rv = weir__segment_open(log, segment);
 
   *found = false;
-  while (rv == WEIR_OK && low < high && !*found) {
+  while (rv == WEIR_OK && !*found && low < high) {
     middle = low + (high - low) / 2;
     rv = read_entry(log, segment, middle, entry);
-    if (rv == WEIR_OK && entry->generation == generation) {
+    if (rv != WEIR_OK) {
+      break;
+    }
+    if (entry->generation == generation) {
       *found = true;
     } else if (entry->generation < generation) {
       low = middle + 1;
@@ -359,13 +382,9 @@ int weir__segment_entry(struct weir_log_file *log,
   }
   if (segment->sealed) {
     rv = find_entry(log, segment, generation, entry, found);
-    /* An entry that points elsewhere than into its segment is none. */
     if (rv == WEIR_OK && *found &&
-        (entry->first == 0 || entry->last + 1 < entry->first ||
-         entry->last - entry->first >= UINT32_MAX ||
-         entry->positions > segment_end(segment) ||
-         (entry->last + 1 - entry->first) * 4 >
-             segment_end(segment) - entry->positions)) {
+        (!weir__entry_is_sound(entry, WEIR__HEAD_SIZE, segment->directory) ||
+         entry->previous >= segment->number)) {
       rv = WEIR_EIO;
     }
     return rv;
@@ -443,8 +462,7 @@ static size_t run_size(const struct weir__run *run,
 }
 
 /* Write what a run needs; the entry says where it stands. */
-static size_t write_run(const struct weir_log_file *log,
-                        const struct weir__run *run,
+static size_t write_run(const struct weir__run *run,
                         const struct weir__file_stream *stream,
                         unsigned char *bytes, uint64_t at,
                         struct weir__entry_of_directory *entry) {
@@ -467,9 +485,7 @@ static size_t write_run(const struct weir_log_file *log,
   weir__file_state_of(stream, entry->last, epochs, &state);
   weir__state_write(&state, bytes + size);
   entry->state_size = (uint32_t)weir__state_size(&state);
-  size += entry->state_size;
-  entry->crc = weir__crc32c(&log->crc, 0, bytes, size);
-  return (size + 7) / 8 * 8;
+  return (size + entry->state_size + 7) / 8 * 8;
 }
 
 /* Leave out what is not in the log any more, and sum up. */
@@ -494,27 +510,28 @@ static void write_index(struct weir_log_file *log,
                         const struct weir__segment *segment,
                         const struct sorted *sorted, unsigned char *bytes,
                         size_t directory) {
+  const size_t end = directory + sorted->count * WEIR__ENTRY_SIZE;
   struct weir__entry_of_directory entry;
   struct weir__trailer trailer;
   size_t at = 0;
   size_t i;
 
   for (i = 0; i < sorted->count; ++i) {
-    at += write_run(log, sorted->runs[i],
+    at += write_run(sorted->runs[i],
                     weir__file_find(log, sorted->runs[i]->generation),
                     bytes + at, segment->tail + at, &entry);
-    weir__entry_write(&entry, bytes + directory + i * WEIR__ENTRY_SIZE);
+    weir__entry_write(&log->crc, &entry,
+                      bytes + directory + i * WEIR__ENTRY_SIZE);
   }
   memset(&trailer, 0, sizeof trailer);
+  trailer.number = segment->number;
   trailer.salt = segment->salt;
-  trailer.directory = segment->tail + directory;
-  trailer.entries = sorted->count;
   trailer.data_end = segment->tail;
+  trailer.directory = segment->tail + directory;
   trailer.newest = segment->newest;
-  trailer.crc = weir__crc32c(&log->crc, 0, bytes + directory,
-                             sorted->count * WEIR__ENTRY_SIZE);
-  weir__trailer_write(&log->crc, &trailer,
-                      bytes + directory + sorted->count * WEIR__ENTRY_SIZE);
+  trailer.entries = (uint32_t)sorted->count;
+  trailer.crc = weir__crc32c(&log->crc, 0, bytes, end);
+  weir__trailer_write(&log->crc, &trailer, bytes + end);
 }
 
 int weir__segment_index(struct weir_log_file *log,

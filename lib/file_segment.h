@@ -22,16 +22,21 @@ struct weir__segment *weir__segment_new(struct weir_log_file *log,
 void weir__segment_free(struct weir_log_file *log,
                         struct weir__segment *segment);
 
-/* Make its file, of `size` zeros behind the head, under its name, and sync
- * that: may be done on any thread. WEIR_OK or an error; no file is left then.
- */
+/* Bytes of records that a file of this size has room for, behind `tail`. */
+uint64_t weir__segment_room(const struct weir__segment *segment);
+
+/* Make its file, of `size` bytes with zeros between the two heads, under its
+ * name, and sync that: may be done on any thread. WEIR_OK or an error; no file
+ * is left then. */
 int weir__segment_make(const struct weir__io *io,
                        const struct weir__crc32c *crc, uint64_t number,
                        uint64_t salt, uint64_t made, uint64_t size, int *fd);
 
-/* Open its file if it is not. WEIR_OK, or an error. */
+/* Open its file if it is not, WEIR_OK or an error; and close it. */
 int weir__segment_open(struct weir_log_file *log,
                        struct weir__segment *segment);
+void weir__segment_close(struct weir_log_file *log,
+                         struct weir__segment *segment);
 
 /* The segment of this number; NULL: it is gone. */
 struct weir__segment *weir__segment_find(const struct weir_log_file *log,
@@ -53,6 +58,11 @@ int weir__segment_enter(struct weir_log_file *log,
 void weir__segment_forget(struct weir_log_file *log,
                           struct weir__segment *segment,
                           struct weir__file_stream *stream, uint64_t seq);
+
+/* Somewhere before this place of a segment there was something, nobody knows
+ * whose. */
+void weir__segment_damaged(struct weir_log_file *log,
+                           const struct weir__segment *segment, uint64_t at);
 
 /* Where the events of a stream are in a segment: false if nowhere. WEIR_EIO if
  * its directory cannot be read. */

@@ -220,7 +220,8 @@ void weir__file_state_of(const struct weir__file_stream *stream, uint64_t last,
   memset(state, 0, sizeof *state);
   for (i = 0; i < stream->epoch_count; ++i) {
     epoch = stream->epochs[i];
-    epoch.last = weir__min(epoch.last, last);
+    epoch.last =
+        i + 1 == stream->epoch_count ? last : weir__min(epoch.last, last);
     weir__epoch_write(&epoch, epochs + i * (size_t)16);
   }
   state->key = stream->text;

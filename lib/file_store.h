@@ -20,6 +20,7 @@ struct weir__run {
   uint64_t generation;
   uint64_t previous; /* the segment with the events before; 0: none */
   uint64_t first;    /* number of the first event */
+  uint64_t seen;     /* read through: where its newest record is */
   uint32_t count;
   uint32_t cap;
   uint32_t *places; /* in units of 8 bytes; 0: lost */
@@ -120,7 +121,11 @@ struct weir_log_file {
   uint64_t buffer_segment; /* what is in it; 0: nothing */
   uint64_t buffer_at;
   size_t buffer_len;
-  int fault;            /* of what a directory was listed for */
+  int fault; /* of what a directory was listed for */
+  /* Recovery: the newest place where something is lost, nobody knows whose; 0:
+   * there is none. */
+  uint64_t damaged_segment;
+  uint64_t damaged_at;
   unsigned char *batch; /* to make records in */
   size_t batch_cap;
   weir_log_file_info info;

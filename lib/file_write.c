@@ -60,7 +60,7 @@ int weir__file_activate(struct weir_log_file *log, uint64_t bytes) {
   struct weir__segment *spare = log->spare;
   uint64_t size = weir__file_next_size(log);
 
-  if (active != NULL && bytes <= active->size - active->tail) {
+  if (active != NULL && bytes <= weir__segment_room(active)) {
     return WEIR_OK;
   }
   if (bytes > WEIR__SEGMENT_MOST / 2) {
@@ -70,12 +70,12 @@ int weir__file_activate(struct weir_log_file *log, uint64_t bytes) {
     active->full = true;
     log->active = NULL;
   }
-  if (spare != NULL && bytes <= spare->size - spare->tail) {
+  if (spare != NULL && bytes <= weir__segment_room(spare)) {
     log->spare = NULL;
     push(log, spare);
     return WEIR_OK;
   }
-  return make_now(log, weir__max(size, bytes + WEIR__HEAD_SIZE));
+  return make_now(log, weir__max(size, bytes + 2 * WEIR__HEAD_SIZE));
 }
 
 /* Whether this segment knows the stream already. */
@@ -114,12 +114,10 @@ static uint64_t measure(const struct weir__append *append) {
 /* Put a record whose payload is in its place. */
 static void put_record(struct batch *batch, struct weir__file_record *record) {
   const uint64_t length = weir__record_length(record->size);
-  const size_t used = WEIR__RECORD_SIZE + (size_t)record->size;
 
   record->generation = batch->append->stream->generation;
   record->time = batch->now;
   record->synced = batch->segment->synced;
-  memset(batch->bytes + used, 0, (size_t)length - used);
   weir__record_write(&batch->log->crc, batch->segment->salt, batch->at, record,
                      batch->bytes);
   batch->bytes += length;
