@@ -4,6 +4,8 @@
 #include "json.h"
 #include "scan.h"
 
+#include <weir/log.h>
+
 #define MEMBERS_MOST 1024
 
 /* ms; the default of weir_open_options.linger. */
@@ -11,11 +13,12 @@
 
 /* The form in storage, in bytes, numbers with the least byte first: version,
  * flags, prefix length, members length (2), the watchdogs' times (8 each),
- * their actions (1 each), linger (8), prefix, members. */
+ * their actions (1 each), linger (8), label (8), prefix, members. */
 #define VERSION 1
 #define FLAG_SHARED 0x1
 #define FLAG_ENVELOPE 0x2
-#define HEAD (5 + WEIR__WATCHDOGS * 9 + 8)
+#define LABEL_AT (5 + WEIR__WATCHDOGS * 9 + 8)
+#define HEAD (LABEL_AT + 8)
 
 static int check(const weir_open_options *options, const char *prefix,
                  size_t prefix_len) {
@@ -45,7 +48,7 @@ static size_t size_of(const struct weir__settings *settings) {
 static bool same(const struct weir__settings *a,
                  const struct weir__settings *b) {
   return a->shared == b->shared && a->envelope == b->envelope &&
-         a->linger == b->linger &&
+         a->linger == b->linger && a->label == b->label &&
          memcmp(a->after, b->after, sizeof a->after) == 0 &&
          memcmp(a->action, b->action, sizeof a->action) == 0 &&
          a->prefix_len == b->prefix_len && a->members_len == b->members_len;
@@ -123,6 +126,7 @@ int weir__settings_new(struct weir__core *core,
   head.action[WEIR__LIFETIME] = (uint8_t)options->on_lifetime;
   head.action[WEIR__ABANDONED] = (uint8_t)options->on_abandoned;
   head.linger = options->linger;
+  head.label = options->label;
   return keep(core, &head, prefix, options->members, like, settings);
 }
 
@@ -184,6 +188,7 @@ size_t weir__settings_write(const struct weir__settings *settings,
     put_le(&p, settings->action[i], 1);
   }
   put_le(&p, settings->linger, 8);
+  put_le(&p, settings->label, 8);
   weir__copy(p, settings->text, text_len);
   return HEAD + text_len;
 }
@@ -219,6 +224,7 @@ int weir__settings_read(struct weir__core *core, const void *meta, size_t len,
     }
   }
   head.linger = get_le(&p, 8);
+  head.label = get_le(&p, 8);
   if (len != (size_t)HEAD + head.prefix_len + head.members_len) {
     return WEIR_ELOG;
   }
@@ -230,4 +236,18 @@ int weir__settings_read(struct weir__core *core, const void *meta, size_t len,
     return WEIR_ELOG;
   }
   return keep(core, &head, (const char *)p, text.members, like, settings);
+}
+
+int weir_meta_label(const void *meta, size_t len, uint64_t *label) {
+  const unsigned char *p = meta;
+
+  if (meta == NULL || label == NULL) {
+    return WEIR_EINVAL;
+  }
+  if (len < HEAD || *p != VERSION) {
+    return WEIR_ELOG;
+  }
+  p += LABEL_AT;
+  *label = get_le(&p, 8);
+  return WEIR_OK;
 }

@@ -25,6 +25,7 @@ struct weir__settings {
   uint64_t after[WEIR__WATCHDOGS]; /* ms; 0 is off */
   uint8_t action[WEIR__WATCHDOGS];
   uint64_t linger;
+  uint64_t label;
   char text[]; /* prefix, members */
 };
 
@@ -43,7 +44,7 @@ void weir__settings_release(struct weir__core *core,
                             struct weir__settings *settings);
 
 /* The form that storage keeps. At most WEIR__META_MOST bytes. */
-#define WEIR__META_MOST 1152
+#define WEIR__META_MOST 1160
 size_t weir__settings_write(const struct weir__settings *settings,
                             unsigned char meta[WEIR__META_MOST]);
 

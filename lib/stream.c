@@ -362,6 +362,7 @@ int weir_stream_get_info(const struct weir_stream *producer,
     info.events = generation->events;
     info.signals = generation->signalled;
     info.dropped = generation->dropped;
+    info.label = generation->settings != NULL ? generation->settings->label : 0;
   }
   return weir__store(callers, &info, sizeof info);
 }

@@ -264,7 +264,12 @@ typedef struct weir_open_options {
   uint32_t on_idle;
   uint32_t on_lifetime;
   uint32_t on_abandoned;
-  uint64_t reserved[8];
+  /** A word of the application's on the generation, kept with it in storage:
+   * for instance which part of it produces the events, so that after a restart
+   * it can tell those that somebody will go on with from those that nobody
+   * will. See weir_stream_info.label and weir_meta_label. */
+  uint64_t label;
+  uint64_t reserved[7];
 } weir_open_options;
 
 /** Fill *options, of size bytes, with the defaults.

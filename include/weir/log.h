@@ -64,6 +64,18 @@ typedef struct weir_log_open {
   uint64_t reserved[2];
 } weir_log_open;
 
+/**
+ * Find in a meta what the open chose as its label (weir_open_options.label):
+ * for whoever goes through a log before there is a hub.
+ *
+ * Returns WEIR_OK, WEIR_EINVAL (NULL) or WEIR_ELOG (it is not what weir
+ * writes).
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no.
+ */
+WEIR_API int weir_meta_label(const void *meta, size_t meta_len,
+                             uint64_t *label);
+
 /** weir_record.flags; storage keeps them with the event. */
 enum {
   WEIR_RECORD_END = 0x1,    /**< the end of its generation */

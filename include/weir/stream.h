@@ -168,7 +168,8 @@ typedef struct weir_stream_info {
   uint64_t events;   /**< published through this hub */
   uint64_t signals;
   uint64_t dropped; /**< signals that fell off the ring before a reader came */
-  uint64_t reserved[4];
+  uint64_t label;   /**< weir_open_options.label of whoever began it */
+  uint64_t reserved[3];
 } weir_stream_info;
 
 /**

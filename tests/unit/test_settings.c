@@ -64,6 +64,7 @@ static void choose_all(weir_open_options *options) {
   options->lifetime = UINT64_C(0x0102030405060708);
   options->abandoned = 1;
   options->linger = UINT64_MAX;
+  options->label = UINT64_C(0x1112131415161718);
   options->on_first_event = WEIR_ACTION_FAIL;
   options->on_idle = WEIR_ACTION_END;
   options->on_lifetime = WEIR_ACTION_NOTICE;
@@ -86,6 +87,7 @@ static void check_same(const struct weir__settings *a,
   ck_assert_mem_eq(a->after, b->after, sizeof a->after);
   ck_assert_mem_eq(a->action, b->action, sizeof a->action);
   ck_assert_uint_eq(a->linger, b->linger);
+  ck_assert_uint_eq(a->label, b->label);
   ck_assert_uint_eq(a->prefix_len, b->prefix_len);
   ck_assert_uint_eq(a->members_len, b->members_len);
   ck_assert(memcmp(a->text, b->text, (size_t)a->prefix_len + a->members_len) ==
@@ -368,6 +370,9 @@ static bool change(weir_open_options *options, int which) {
     case 14:
       options->on_abandoned = WEIR_ACTION_NOTICE;
       return true;
+    case 15:
+      options->label += 1;
+      return true;
     default:
       return false;
   }
@@ -466,6 +471,7 @@ START_TEST(form_in_storage_is_pinned) {
       1,    0,    0,    0,    0,    0,    0,    0,    /* abandoned */
       2,    1,    0,    2,                            /* actions */
       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* linger */
+      0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, /* label */
       'x',  '-',  '"',  'a',  'p',  'p',  '"',  ':',  '"', 'y', '"'};
   struct kit_memory memory;
   struct weir__core *core = make_core(&memory);
@@ -483,6 +489,37 @@ START_TEST(form_in_storage_is_pinned) {
                    WEIR_OK);
   check_same(back, settings);
   weir__settings_release(core, back);
+  weir__settings_release(core, settings);
+  free_all(core, &memory);
+}
+END_TEST
+
+START_TEST(label_is_found_in_meta) {
+  static const unsigned char older[80] = {0};
+  struct kit_memory memory;
+  struct weir__core *core = make_core(&memory);
+  unsigned char meta[WEIR__META_MOST];
+  struct weir__settings *settings;
+  weir_open_options options;
+  uint64_t label = 7;
+  size_t len;
+  size_t cut;
+
+  choose_all(&options);
+  settings = make(core, &options);
+  len = weir__settings_write(settings, meta);
+  ck_assert_int_eq(weir_meta_label(kit_fenced(meta, len), len, &label),
+                   WEIR_OK);
+  ck_assert_uint_eq(label, UINT64_C(0x1112131415161718));
+  label = 7;
+  for (cut = 0; cut < 57; ++cut) {
+    ck_assert_int_eq(weir_meta_label(kit_fenced(meta, cut), cut, &label),
+                     WEIR_ELOG);
+  }
+  ck_assert_int_eq(weir_meta_label(older, sizeof older, &label), WEIR_ELOG);
+  ck_assert_int_eq(weir_meta_label(NULL, 0, &label), WEIR_EINVAL);
+  ck_assert_int_eq(weir_meta_label(meta, len, NULL), WEIR_EINVAL);
+  ck_assert_uint_eq(label, 7);
   weir__settings_release(core, settings);
   free_all(core, &memory);
 }
@@ -705,6 +742,7 @@ int main(void) {
   tcase_add_test(sharing, the_same_choice_is_shared);
   tcase_add_test(sharing, without_memory_nothing_is_kept);
   tcase_add_test(storage, form_in_storage_is_pinned);
+  tcase_add_test(storage, label_is_found_in_meta);
   tcase_add_test(storage, form_fits_in_its_room);
   tcase_add_loop_test(storage, random_choices_come_back, 0, 2);
   tcase_add_test(storage, truncations_are_refused);
