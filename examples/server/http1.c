@@ -6,7 +6,8 @@
 /* Bytes of chunk extensions and trailers in one body. Nobody needs them. */
 #define OVERHEAD_MOST 4096
 
-/* Digits of a chunk's size. Zeros in front would go on for ever. */
+/* Digits of a chunk's size: as many as 64 bits have. Zeros in front could go on
+ * for ever. */
 #define DIGITS_MOST 16
 
 #define COMPLETE (-1)
@@ -362,9 +363,6 @@ static int feed_size(struct http_body *body, char c) {
   int value = hex_value(c);
 
   if (value >= 0) {
-    if (body->left > UINT64_MAX >> 8) {
-      return 413;
-    }
     body->left = body->left << 4 | (uint64_t)value;
     body->digits += 1;
     return body->digits <= DIGITS_MOST ? GO_ON : 400;

@@ -379,6 +379,10 @@ class Signals(kit.Case):
             self.assertFalse(event.has_id)
             # What was sent before it came is not for it.
             self.assertEqual(len(reader.events), 2)
+        late = self.server.reader(self.key)
+        late.ready
+        self.server.signal_to(self.key, b"z", type="status")
+        self.assertEqual(late.wait("status").data, "z")
 
     def r02_signals_have_no_id_line_at_all(self):
         self.server.open(self.key)
@@ -1236,6 +1240,10 @@ class Demo(kit.Case):
         self.status(self.start(interval=10000), 201)
         self.status(self.start(interval=1), 200)
         self.status(self.start(on_duplicate="reject"), 409)
+        # Who joins does not type, too: not for as long as another types all.
+        self.server.ask("POST", "/demo/another?interval=1")
+        self.server.reader("another").rest()
+        self.assertEqual(self.server.info(self.key)["last"], 0)
         reader = self.server.reader(self.key)
         reader.ready
         self.status(self.start(on_duplicate="replace", interval=1), 201)

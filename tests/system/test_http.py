@@ -1,5 +1,6 @@
 # weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
 """HTTP/1.1 as an attacker speaks it, and as odd clients do (RFC 9112)."""
+import threading
 import unittest
 
 import kit
@@ -366,6 +367,27 @@ class Size(HttpCase):
                               + b"x" * 500 + b"\r\n0\r\n\r\n"), 201)
         self.assertEqual(len(self.events()), 2)
 
+    def test_bodies_that_are_too_many_together(self):
+        # Four of the largest fit in at once.
+        conns = [self.server.connect() for _ in range(4)]
+        for conn in conns:
+            conn.send(conn.request("POST", path(self.key, "/events"),
+                                   b"x" * 1000)[:-10])
+            # It is read when another is answered.
+            self.server.stats()
+        late = self.server.connect()
+        late.send(late.request("POST", path(self.key, "/events"),
+                               b"x" * 60)[:-1])
+        self.status(late.response(), 503)
+        self.assertTrue(late.is_at_end())
+        for conn in conns:
+            conn.send(b"x" * 10)
+            self.assertEqual(conn.response().status, 201)
+        # They are not counted for ever.
+        for _ in range(10):
+            self.status(self.server.publish(self.key, b"x" * 1000), 201)
+        self.assertEqual(self.server.info(self.key)["last"], 14)
+
     def test_extensions_and_trailers(self):
         def body(extension, trailer):
             return (b"1;" + b"e" * extension + b"\r\nx\r\n0\r\n"
@@ -524,6 +546,33 @@ class Pieces(HttpCase):
             self.assertEqual(conn.read_to_end(), b"")
         self.assertEqual(self.server.ask(
             "GET", path(self.key, "/info")).status, 404)
+
+
+class Flood(HttpCase):
+    """Who asks and does not listen is not listened to."""
+
+    options = ("--stall", "0", "--request-timeout", "0")
+
+    def test_requests_wait_for_room(self):
+        conn = self.server.connect(rcvbuf=4096)
+        conn.sock.setblocking(False)
+        data = conn.request("GET", "/healthz") * 100
+        pause = threading.Event()
+        quiet = 0
+        for _ in range(200):
+            try:
+                while True:
+                    sent = conn.sock.send(data)
+                    data = data[sent:] + data[:sent]
+                    quiet = 0
+            except BlockingIOError:
+                quiet += 1
+            if quiet == 5:
+                break
+            pause.wait(0.05)
+        # The sockets are full, and stay so: the server reads no more.
+        self.assertEqual(quiet, 5)
+        self.assertEqual(self.server.ask("GET", "/healthz").status, 200)
 
 
 class Expect(HttpCase):
