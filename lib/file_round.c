@@ -446,7 +446,6 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
 
 static int end_spare(struct weir_log_file *log, struct weir__round *round) {
   struct weir__segment *spare = round->spare;
-  char name[WEIR__FILE_NAME];
 
   if (round->spare_result != WEIR_OK) {
     log->info.failures += 1;
@@ -455,13 +454,12 @@ static int end_spare(struct weir_log_file *log, struct weir__round *round) {
     return round->spare_result;
   }
   spare->size = round->spare_size;
-  if (segment_of(log->segments.prev)->number < spare->number) {
+  if (log->segments.prev == &log->segments ||
+      segment_of(log->segments.prev)->number < spare->number) {
     log->spare = spare;
   } else {
     /* It came too late: there is a newer one. */
-    weir__segment_name(spare->number, true, name);
-    (void)log->io->remove(log->io->user, name);
-    weir__segment_free(log, spare);
+    weir__segment_discard(log, spare);
   }
   return WEIR_OK;
 }

@@ -93,6 +93,15 @@ void weir__segment_free(struct weir_log_file *log,
   weir__file_free(log, segment, sizeof *segment);
 }
 
+void weir__segment_discard(struct weir_log_file *log,
+                           struct weir__segment *segment) {
+  char name[WEIR__FILE_NAME];
+
+  weir__segment_name(segment->number, true, name);
+  (void)log->io->remove(log->io->user, name);
+  weir__segment_free(log, segment);
+}
+
 uint64_t weir__segment_room(const struct weir__segment *segment) {
   const uint64_t used = segment->tail + WEIR__HEAD_SIZE;
 

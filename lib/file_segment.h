@@ -22,6 +22,10 @@ struct weir__segment *weir__segment_new(struct weir_log_file *log,
 void weir__segment_free(struct weir_log_file *log,
                         struct weir__segment *segment);
 
+/* Remove the file of a segment that nothing was written to, and free it. */
+void weir__segment_discard(struct weir_log_file *log,
+                           struct weir__segment *segment);
+
 /* Bytes of records that a file of this size has room for, behind `tail`. */
 uint64_t weir__segment_room(const struct weir__segment *segment);
 

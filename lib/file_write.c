@@ -32,13 +32,14 @@ static void push(struct weir_log_file *log, struct weir__segment *segment) {
 
 /* Make a segment here and now, because none has been made beforehand. */
 static int make_now(struct weir_log_file *log, uint64_t size) {
-  struct weir__segment *segment;
+  struct weir__segment *segment = weir__segment_new(log, log->numbers + 1);
   int rv;
 
-  segment = weir__segment_new(log, log->numbers + 1);
   if (segment == NULL) {
     return WEIR_ENOMEM;
   }
+  /* Also if this fails: something may be left under the name. */
+  log->numbers += 1;
   rv = weir__file_random(log, &segment->salt, sizeof segment->salt);
   if (rv == WEIR_OK) {
     rv = weir__segment_make(log->io, &log->crc, segment->number, segment->salt,
@@ -50,32 +51,29 @@ static int make_now(struct weir_log_file *log, uint64_t size) {
     return rv;
   }
   segment->size = size;
-  log->numbers += 1;
   push(log, segment);
   return WEIR_OK;
 }
 
-int weir__file_activate(struct weir_log_file *log, uint64_t bytes) {
-  struct weir__segment *active = log->active;
+/* The active segment has no room: have another, with room for so much. */
+static int turn_over(struct weir_log_file *log, uint64_t bytes) {
   struct weir__segment *spare = log->spare;
-  uint64_t size = weir__file_next_size(log);
 
-  if (active != NULL && bytes <= weir__segment_room(active)) {
-    return WEIR_OK;
-  }
-  if (bytes > WEIR__SEGMENT_MOST / 2) {
-    return WEIR_ETOOBIG;
-  }
-  if (active != NULL) {
-    active->full = true;
+  if (log->active != NULL) {
+    log->active->full = true;
     log->active = NULL;
   }
+  log->spare = NULL;
   if (spare != NULL && bytes <= weir__segment_room(spare)) {
-    log->spare = NULL;
     push(log, spare);
     return WEIR_OK;
   }
-  return make_now(log, weir__max(size, bytes + 2 * WEIR__HEAD_SIZE));
+  if (spare != NULL) {
+    /* Numbers rise in the order in which segments are used. */
+    weir__segment_discard(log, spare);
+  }
+  return make_now(
+      log, weir__max(weir__file_next_size(log), bytes + 2 * WEIR__HEAD_SIZE));
 }
 
 /* Whether this segment knows the stream already. */
@@ -88,6 +86,19 @@ static uint64_t state_length(const struct weir__file_stream *stream) {
   return weir__record_length((uint32_t)(WEIR__STATE_SIZE +
                                         stream->epoch_count * (size_t)16 +
                                         stream->key_len + stream->meta_len));
+}
+
+/* Have an active segment with room for so much of a stream, and for its state
+ * if that has to come first. */
+static int have_room(struct weir_log_file *log,
+                     const struct weir__file_stream *stream, uint64_t own) {
+  const uint64_t whole = own + state_length(stream);
+
+  if (log->active != NULL && (is_introduced(log, stream) ? own : whole) <=
+                                 weir__segment_room(log->active)) {
+    return WEIR_OK;
+  }
+  return whole <= WEIR__SEGMENT_MOST / 2 ? turn_over(log, whole) : WEIR_ETOOBIG;
 }
 
 /* Bytes of the records themselves; 0: there can be no such record. */
@@ -240,12 +251,7 @@ int weir__file_append(struct weir_log_file *log,
   if (own == 0 || append->count > UINT32_MAX) {
     return WEIR_ETOOBIG;
   }
-  /* If it does not fit in here, it will be introduced in the next. */
-  rv = weir__file_activate(
-      log, own + (is_introduced(log, stream) ? 0 : state_length(stream)));
-  if (rv == WEIR_OK && !is_introduced(log, stream)) {
-    rv = weir__file_activate(log, own + state_length(stream));
-  }
+  rv = have_room(log, stream, own);
   if (rv != WEIR_OK) {
     return rv;
   }

@@ -22,9 +22,6 @@ struct weir__append {
 int weir__file_append(struct weir_log_file *log,
                       const struct weir__append *append);
 
-/* Have an active segment with room for so many bytes more. */
-int weir__file_activate(struct weir_log_file *log, uint64_t bytes);
-
 /* The size of the segment that comes next. */
 uint64_t weir__file_next_size(const struct weir_log_file *log);
 

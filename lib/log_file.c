@@ -545,7 +545,6 @@ int weir_log_file_open(const weir_log_file_options *options,
 }
 
 int weir_log_file_close(weir_log_file *log) {
-  char name[WEIR__FILE_NAME];
   int rv = WEIR_OK;
   int one;
 
@@ -566,8 +565,8 @@ int weir_log_file_close(weir_log_file *log) {
     rv = rv == WEIR_OK ? one : rv;
   }
   if (log->spare != NULL) {
-    weir__segment_name(log->spare->number, true, name);
-    (void)log->io->remove(log->io->user, name);
+    weir__segment_discard(log, log->spare);
+    log->spare = NULL;
   }
   free_log(log);
   return rv;
