@@ -94,7 +94,7 @@ $B/examples/page_files.h: $(page_files) Makefile
 
 $B/examples/server: $(server_objects) $B/libweir.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # The same with poll(2), as on systems without epoll.
 poll_objects := $(server_objects:%/loop.o=%/loop_poll.o)
@@ -105,7 +105,7 @@ $B/obj/examples/server/loop_poll.o: examples/server/loop.c Makefile
 
 $B/examples/server-poll: $(poll_objects) $B/libweir.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # --- Tests -----------------------------------------------------------------
 

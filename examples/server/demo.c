@@ -1,6 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "demo.h"
 
+#include "durable.h"
 #include "reply.h"
 #include "streams.h"
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEVER UINT64_MAX
 #define INTERVAL 60 /* ms between tokens */
 #define INTERVAL_MOST 10000
 #define STALL_IDLE 10000 /* ms until a stalled answer is given up */
@@ -19,7 +21,9 @@ struct demo {
   struct listener listener; /* first: the user pointer of the stream */
   struct demo *next;
   struct server *server;
+  struct conn *conn; /* that waits for the answer, or NULL */
   weir_stream *stream;
+  struct text key;
   enum script script;
   uint64_t interval;
   uint64_t due;
@@ -67,19 +71,8 @@ static void demo_free(struct demo *demo) {
   }
   *link = demo->next;
   weir_stream_release(demo->stream);
+  text_free(&demo->key);
   free(demo);
-}
-
-/* The stream has been opened, or is at its end; nobody types into what is at
- * its end. */
-static void hear(struct listener *listener, const weir_notice *notice) {
-  struct demo *demo = (struct demo *)(void *)listener;
-
-  if (notice->kind == WEIR_NOTICE_CANCELLED ||
-      notice->kind == WEIR_NOTICE_ENDED ||
-      (notice->kind == WEIR_NOTICE_OPENED && notice->error != WEIR_OK)) {
-    demo_free(demo);
-  }
 }
 
 static void send_status(struct demo *demo, const char *data) {
@@ -122,15 +115,15 @@ static void go_on(struct demo *demo) {
   static const char message[] = "This failure was asked for.";
 
   if (demo->at >= MIDDLE && demo->script == SCRIPT_STALL) {
-    demo->due = UINT64_MAX; /* the watchdog sees to it */
+    demo->due = NEVER; /* the watchdog sees to it */
   } else if (demo->at >= MIDDLE && demo->script == SCRIPT_FAIL) {
     (void)weir_stream_fail(demo->stream, "demo_failed", 11, message,
                            sizeof message - 1, 0, NULL);
-    demo->due = UINT64_MAX;
+    demo->due = NEVER;
   } else if (answer[token_end(demo->at)] == '\0' &&
              token_end(demo->at) == demo->at) {
     (void)weir_stream_end(demo->stream, "complete", 8, 0, NULL);
-    demo->due = UINT64_MAX;
+    demo->due = NEVER;
   } else {
     type(demo);
   }
@@ -138,12 +131,12 @@ static void go_on(struct demo *demo) {
 
 int demo_timeout(const struct server *server) {
   const struct demo *demo;
-  uint64_t next = UINT64_MAX;
+  uint64_t next = NEVER;
 
   for (demo = server->demos; demo != NULL; demo = demo->next) {
     next = demo->due < next ? demo->due : next;
   }
-  if (next == UINT64_MAX) {
+  if (next == NEVER) {
     return -1;
   }
   if (next <= server->pool.now) {
@@ -164,8 +157,14 @@ void demo_type(struct server *server) {
 }
 
 void demo_stop_all(struct server *server) {
-  while (server->demos != NULL) {
-    demo_free(server->demos);
+  struct demo *demo;
+  struct demo *next;
+
+  for (demo = server->demos; demo != NULL; demo = next) {
+    next = demo->next;
+    if (demo->conn == NULL) {
+      demo_free(demo);
+    }
   }
 }
 
@@ -210,64 +209,116 @@ static size_t count(const struct server *server) {
   return n;
 }
 
-static void answer_start(struct conn *conn, const struct demo *demo,
-                         struct slice key) {
+/* The stream is open: say so, and begin. One that is joined is being typed
+ * already. */
+static void begin(struct demo *demo, struct conn *conn) {
+  const struct slice key = {demo->key.data, demo->key.len};
   struct text body = {NULL, 0, 0, false};
   weir_stream_info info;
 
   info.size = sizeof info;
   (void)weir_stream_get_info(demo->stream, &info);
-  streams_describe(demo->stream, key, &body);
-  text_put(&body, "}\n");
-  reply_json(conn, info.joined != 0 ? 200 : 201, &body);
-  text_free(&body);
+  if (conn != NULL) {
+    streams_describe(demo->stream, key, &body);
+    text_put(&body, "}\n");
+    reply_json(conn, info.joined != 0 ? 200 : 201, &body);
+    text_free(&body);
+  }
+  if (info.joined != 0 || demo->server->draining) {
+    demo_free(demo);
+  } else {
+    demo->due = demo->server->pool.now + demo->interval;
+  }
 }
 
-/* One that is joined is being typed already. */
-static bool is_joined(const struct demo *demo) {
-  weir_stream_info info;
+/* The stream has been opened, or is at its end; nobody types into what is at
+ * its end. */
+static void hear(struct listener *listener, const weir_notice *notice) {
+  struct demo *demo = (struct demo *)(void *)listener;
+  struct conn *conn = demo->conn;
 
-  info.size = sizeof info;
-  return weir_stream_get_info(demo->stream, &info) == WEIR_OK &&
-         info.joined != 0;
+  if (notice->kind == WEIR_NOTICE_CANCELLED ||
+      notice->kind == WEIR_NOTICE_ENDED) {
+    demo_free(demo);
+  } else if (notice->kind == WEIR_NOTICE_OPENED) {
+    demo->conn = NULL;
+    if (notice->error == WEIR_OK) {
+      begin(demo, conn);
+    } else {
+      demo_free(demo);
+      if (conn != NULL) {
+        reply_weir_error(conn, notice->error);
+      }
+    }
+    if (conn != NULL) {
+      conn_resume(conn);
+    }
+  }
+}
+
+void demo_closed(const struct conn *conn) {
+  struct demo *demo;
+
+  for (demo = conn->pool->server->demos; demo != NULL; demo = demo->next) {
+    if (demo->conn == conn) {
+      demo->conn = NULL;
+    }
+  }
+}
+
+/* Open the stream of a demo. */
+static int open_stream(struct demo *demo, struct slice query) {
+  weir_open_options options = demo->server->options.open;
+
+  weir_open_options_answer(&options);
+  options.key = demo->key.data;
+  options.key_len = demo->key.len;
+  options.user = demo;
+  options.label = LABEL_DEMO;
+  if (demo->key.failed) {
+    return WEIR_ENOMEM;
+  }
+  if (!choose(query, demo, &options)) {
+    return WEIR_EINVAL;
+  }
+  if (demo->script == SCRIPT_STALL) {
+    options.idle = STALL_IDLE;
+  }
+  return count(demo->server) < DEMOS_MOST
+             ? weir_hub_open(demo->server->hub, &options, &demo->stream)
+             : WEIR_ESTREAMS;
 }
 
 void demo_start(struct conn *conn, const struct http_request *request,
                 struct slice key) {
   struct server *server = conn->pool->server;
-  weir_open_options options = server->options.open;
   struct demo *demo = calloc(1, sizeof *demo);
-  int rv = WEIR_ENOMEM;
+  weir_stream_info info;
+  int rv;
 
-  if (demo != NULL) {
-    demo->listener.hear = hear;
-    demo->server = server;
-    weir_open_options_answer(&options);
-    options.key = key.data;
-    options.key_len = key.len;
-    options.user = demo;
-    rv = choose(request->query, demo, &options) ? WEIR_OK : WEIR_EINVAL;
-    if (demo->script == SCRIPT_STALL) {
-      options.idle = STALL_IDLE;
-    }
+  if (demo == NULL) {
+    reply_weir_error(conn, WEIR_ENOMEM);
+    return;
   }
-  if (rv == WEIR_OK && count(server) >= DEMOS_MOST) {
-    rv = WEIR_ESTREAMS;
-  }
-  if (rv == WEIR_OK) {
-    rv = weir_hub_open(server->hub, &options, &demo->stream);
-  }
+  demo->listener.hear = hear;
+  demo->server = server;
+  demo->due = NEVER;
+  text_add(&demo->key, key.data, key.len);
+  rv = open_stream(demo, request->query);
+  demo->next = server->demos;
+  server->demos = demo;
   if (rv != WEIR_OK) {
-    free(demo);
+    demo_free(demo);
     reply_weir_error(conn, rv);
     return;
   }
-  demo->due = conn->pool->now + demo->interval;
-  demo->next = server->demos;
-  server->demos = demo;
-  answer_start(conn, demo, key);
-  if (is_joined(demo)) {
-    demo_free(demo);
+  info.size = sizeof info;
+  (void)weir_stream_get_info(demo->stream, &info);
+  if (info.status == WEIR_STREAM_OPENING) {
+    demo->conn = conn;
+    conn_wait(conn); /* `opened` will tell */
+  } else {
+    begin(demo, conn);
   }
 }
 

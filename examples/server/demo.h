@@ -18,6 +18,9 @@ void demo_cut(struct conn *conn, const struct http_request *request);
 int demo_timeout(const struct server *server);
 void demo_type(struct server *server);
 
+/* A connection goes, which may be waiting for an answer. */
+void demo_closed(const struct conn *conn);
+
 void demo_stop_all(struct server *server);
 
 #endif /* SERVER_DEMO_H */

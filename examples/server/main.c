@@ -1,8 +1,10 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 
-/* The reference server: one process, one thread, one loop. */
+/* The reference server: one process, one thread, one loop; with a log, another
+ * thread that waits for the disk. */
 
 #include "demo.h"
+#include "durable.h"
 #include "listen.h"
 #include "routes.h"
 #include "server.h"
@@ -37,7 +39,7 @@ static struct main {
 } program;
 
 static const struct conn_handler handler = {routes_admit, routes_handle,
-                                            streams_writable, streams_closed};
+                                            streams_writable, routes_closed};
 
 static uint64_t clock_now(void) {
   struct timespec now;
@@ -116,6 +118,8 @@ static void happened(void *user, int events) {
     if (read(program.signals[0], &byte, 1) == 1) {
       drain(&program.server);
     }
+  } else if (user == durable_user(&program.server)) {
+    durable_answer(&program.server);
   } else {
     conn_happened(user, events);
   }
@@ -139,6 +143,7 @@ static int next_turn(const struct server *server) {
 
   ms = earliest(ms, conn_pool_timeout(&server->pool));
   ms = earliest(ms, demo_timeout(server));
+  ms = earliest(ms, durable_timeout(server));
   ms = earliest(ms, until(program.accept_at, now));
   return earliest(ms, until(program.quit_at, now));
 }
@@ -153,6 +158,7 @@ static void run(struct server *server) {
     (void)weir_hub_run(server->hub);
     loop_report(server->pool.loop, happened);
     demo_type(server);
+    durable_turn(server);
     conn_pool_expire(&server->pool);
     if (program.accept_at != 0 && program.accept_at <= server->pool.now &&
         program.listener >= 0) {
@@ -235,13 +241,21 @@ static bool start(struct server *server) {
   server->started = server->pool.now;
   set_cors(server);
   rv = try_options(server);
-  if (rv == WEIR_OK) {
-    server->options.hub.notify = streams_notify;
-    rv = weir_hub_new(&server->options.hub, &server->hub);
-  }
   if (rv != WEIR_OK) {
     fprintf(stderr, "server: the options cannot be used: %s\n",
             weir_strerror(rv));
+    return false;
+  }
+  server->options.hub.notify = streams_notify;
+  if (!durable_open(server)) {
+    return false;
+  }
+  rv = weir_hub_new(&server->options.hub, &server->hub);
+  if (rv != WEIR_OK) {
+    fprintf(stderr, "server: %s\n", weir_strerror(rv));
+    return false;
+  }
+  if (!durable_start(server)) {
     return false;
   }
   program.listener = listen_on(server->options.listen);
@@ -271,6 +285,7 @@ int main(int argc, char **argv) {
   run(server);
   conn_pool_end(&server->pool);
   weir_hub_free(server->hub);
+  durable_close(server);
   text_free(&server->cors);
   loop_free(server->pool.loop);
   return 0;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { TEXT, SIZE, COUNT, COUNT32, TIME, TIME32, UTF8 };
+enum kind { TEXT, SIZE, COUNT, COUNT32, TIME, TIME32, UTF8, SYNC };
 
 /* Where an option goes, what it is, and what it says of itself. */
 struct option {
@@ -28,6 +28,11 @@ static const struct option table[] = {
      "for a head, and between two pieces of a body"},
     {"keep-alive", TIME, AT(idle_timeout), "until an idle connection closes"},
     {"drain", TIME, AT(drain), "how long SIGTERM may take"},
+    {"log", TEXT, AT(log.path), "DIRECTORY; without one, all is in memory"},
+    {"sync", SYNC, 0, "always, a duration, or never: to the disk"},
+    {"keep-age", TIME, AT(log.keep_age), "of events in the log"},
+    {"keep-ended", TIME, AT(log.keep_ended), "of streams after their end"},
+    {"keep-bytes", SIZE, AT(log.keep_bytes), "of the log"},
     {"memory-bytes", SIZE, AT(hub.max_resident), "of all streams in memory"},
     {"history-bytes", SIZE, AT(hub.history_bytes), "of one stream"},
     {"history-events", COUNT, AT(hub.history_events), "of one stream"},
@@ -115,6 +120,19 @@ static bool parse_count(const char *text, uint64_t *value) {
   return parse_units(text, units, factors, COUNT_OF(units), value);
 }
 
+static bool parse_sync(weir_log_file_options *log, const char *text) {
+  if (strcmp(text, "always") == 0) {
+    log->sync = WEIR_SYNC_ALWAYS;
+    return true;
+  }
+  if (strcmp(text, "never") == 0) {
+    log->sync = WEIR_SYNC_NEVER;
+    return true;
+  }
+  log->sync = WEIR_SYNC_INTERVAL;
+  return parse_time(text, &log->sync_interval) && log->sync_interval != 0;
+}
+
 static bool set(struct options *options, const struct option *option,
                 const char *text) {
   char *at = (char *)options + option->offset;
@@ -130,6 +148,8 @@ static bool set(struct options *options, const struct option *option,
       narrow = strcmp(text, "pass") == 0 ? WEIR_HUB_BYTES : 0;
       memcpy(at, &narrow, sizeof narrow);
       return narrow != 0 || strcmp(text, "check") == 0;
+    case SYNC:
+      return parse_sync(&options->log, text);
     case SIZE:
       good = parse_size(text, &value);
       break;
@@ -190,6 +210,7 @@ static void set_defaults(struct options *options) {
   weir_hub_options_init(&options->hub, sizeof options->hub);
   weir_open_options_init(&options->open, sizeof options->open);
   weir_attach_options_init(&options->attach, sizeof options->attach);
+  weir_log_file_options_init(&options->log, sizeof options->log);
   options->open.on_first_event = WEIR_ACTION_FAIL;
   options->open.on_idle = WEIR_ACTION_FAIL;
   options->open.on_lifetime = WEIR_ACTION_END;

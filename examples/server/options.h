@@ -17,6 +17,7 @@ struct options {
   weir_hub_options hub;
   weir_open_options open;
   weir_attach_options attach;
+  weir_log_file_options log; /* path NULL: everything is in memory */
 };
 
 /* Fill in the defaults, then what the command line says. Returns -1 to go on;

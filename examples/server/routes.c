@@ -325,3 +325,8 @@ void routes_handle(struct conn *conn, const struct http_request *request,
   }
   text_free(&key);
 }
+
+void routes_closed(struct conn *conn) {
+  streams_closed(conn);
+  demo_closed(conn);
+}

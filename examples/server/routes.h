@@ -6,9 +6,10 @@
 
 #include "server.h"
 
-/* conn_handler.admit and .handle */
+/* conn_handler.admit, .handle and .closed */
 bool routes_admit(struct conn *conn, const struct http_request *request);
 void routes_handle(struct conn *conn, const struct http_request *request,
                    struct slice body);
+void routes_closed(struct conn *conn);
 
 #endif /* SERVER_ROUTES_H */

@@ -10,15 +10,18 @@
 #include "options.h"
 
 struct demo;
+struct durable;
 
 struct server {
   struct options options;
   struct conn_pool pool;
   weir_hub *hub;
   weir_http_options http;
-  struct text cors;   /* header fields for every response */
-  struct demo *demos; /* those that are typing */
-  uint64_t started;   /* ms */
+  struct text cors;        /* header fields for every response */
+  struct demo *demos;      /* those that are typing */
+  struct durable *durable; /* NULL: everything is in memory */
+  weir_log log;            /* of its */
+  uint64_t started;        /* ms */
   uint64_t requests;
   bool draining;
 };
