@@ -258,6 +258,29 @@ START_TEST(r08_a_cursor_has_three_places) {
 }
 END_TEST
 
+/* R-12: a browser that reconnects repeats its first URL; the header is newer.
+ */
+START_TEST(race12_the_first_url_does_not_turn_time_back) {
+  weir_attach_options options = kit_attach_options("a", NULL);
+  weir_subscriber *subscriber;
+  weir_request request;
+  char query[64];
+
+  kit_publish(stream, "x", "1");
+  kit_publish(stream, "x", "2");
+  snprintf(query, sizeof query, "lastEventId=%s", kit_cursor(stream, 0));
+  weir_request_init(&request, sizeof request);
+  request.query = query;
+  request.query_len = strlen(query);
+  request.header = kit_cursor(stream, 1);
+  request.header_len = strlen(kit_cursor(stream, 1));
+  options.request = &request;
+  subscriber = kit_attach_with(&kit, &options);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@1 resumed; x@2 2");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 START_TEST(r08_ten_kilobytes_are_no_cursor) {
   weir_attach_options options = kit_attach_options("a", NULL);
   weir_subscriber *subscriber = NULL;
@@ -435,6 +458,30 @@ START_TEST(f06_the_memory_outlives_the_connections) {
   ck_assert_uint_eq(hub_info().subscribers, 2);
   ck_assert_uint_eq(hub_info().replaced, 1);
   for (i = 2; i < 4; ++i) {
+    weir_subscriber_release(subscribers[i]);
+  }
+}
+END_TEST
+
+/* One is forgotten in time, and the other stays. */
+START_TEST(f06_each_client_has_ten_minutes_of_its_own) {
+  weir_subscriber *subscribers[6];
+  int i;
+
+  for (i = 0; i < 2; ++i) {
+    subscribers[0] = attach("0", i == 0 ? "c" : "d", WEIR_CLIENT_REPLACE);
+    subscribers[1] = attach("1", i == 0 ? "c" : "d", WEIR_CLIENT_REPLACE);
+    weir_subscriber_release(subscribers[0]);
+    weir_subscriber_release(subscribers[1]);
+    kit_pass(&kit, 300000);
+  }
+  kit_pass(&kit, 100000);
+  ck_assert_uint_eq(hub_info().replaced, 2);
+  for (i = 0; i < 4; ++i) {
+    subscribers[i] = attach("n", i < 2 ? "c" : "d", WEIR_CLIENT_REPLACE);
+  }
+  ck_assert_uint_eq(hub_info().replaced, 3); /* c again, and not d */
+  for (i = 0; i < 4; ++i) {
     weir_subscriber_release(subscribers[i]);
   }
 }
@@ -774,6 +821,7 @@ static TCase *claims(void) {
   tcase_add_loop_test(tcase, r08_a_cursor_has_three_places, 0,
                       (int)(sizeof places / sizeof places[0]));
   tcase_add_test(tcase, r08_ten_kilobytes_are_no_cursor);
+  tcase_add_test(tcase, race12_the_first_url_does_not_turn_time_back);
   tcase_add_loop_test(tcase, f01_each_verdict_says_so, 0, 9);
   tcase_add_test(tcase, a_client_can_begin_at_the_head);
   tcase_add_test(tcase, numbers_alone_are_cursors_of_the_decimal_format);
@@ -788,6 +836,7 @@ static TCase *clients(void) {
                  f06_the_newer_connection_of_a_client_replaces_the_older);
   tcase_add_test(tcase, f06_there_is_no_replacement_war);
   tcase_add_test(tcase, f06_the_memory_outlives_the_connections);
+  tcase_add_test(tcase, f06_each_client_has_ten_minutes_of_its_own);
   tcase_add_test(tcase, what_is_remembered_of_clients_goes_in_time);
   tcase_add_test(tcase, a_client_can_have_several_connections);
   tcase_add_test(tcase, a_client_without_a_limit_has_none);

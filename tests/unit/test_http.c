@@ -128,7 +128,7 @@ START_TEST(the_head_of_a_bad_request) {
 END_TEST
 
 /* R66: for one origin, with and without credentials, and for all. */
-START_TEST(cross_origin_heads) {
+START_TEST(r66_cross_origin_heads) {
   static const struct {
     const char *origin;
     uint32_t flags;
@@ -193,6 +193,44 @@ START_TEST(without_options_there_are_defaults) {
       WEIR_OK);
   expect_head(&response, STREAM_HEAD "Connection: close\r\n\r\n");
   ck_assert_int_eq(options.unknown_status, 404);
+}
+END_TEST
+
+/* R62: the length of a stream is not known, and nobody compresses it. */
+START_TEST(r62_a_stream_has_no_length_and_no_coding) {
+  char head[2048];
+  weir_response response;
+  size_t len = 0;
+  int verdict;
+
+  for (verdict = WEIR_FRESH; verdict <= WEIR_MALFORMED; ++verdict) {
+    response = respond(WEIR_OK, verdict, "a");
+    ck_assert_int_eq(weir_http_head(&response, head, sizeof head - 1, &len),
+                     WEIR_OK);
+    head[len] = '\0';
+    ck_assert_ptr_null(strstr(head, "Content-Length"));
+    ck_assert_ptr_null(strstr(head, "Content-Encoding"));
+    ck_assert_ptr_null(strstr(head, "Transfer-Encoding"));
+    ck_assert_ptr_nonnull(strstr(head, "no-transform"));
+  }
+}
+END_TEST
+
+/* R64: a page of another origin may read which stream it is. */
+START_TEST(r64_the_stream_id_is_exposed) {
+  char head[2048];
+  weir_response response;
+  size_t len = 0;
+
+  options.origin = "*";
+  options.origin_len = 1;
+  response = respond(WEIR_OK, WEIR_FRESH, "my-stream");
+  ck_assert_int_eq(weir_http_head(&response, head, sizeof head - 1, &len),
+                   WEIR_OK);
+  head[len] = '\0';
+  ck_assert_ptr_nonnull(strstr(head, "\r\nX-Stream-Id: my-stream\r\n"));
+  ck_assert_ptr_nonnull(
+      strstr(head, "\r\nAccess-Control-Expose-Headers: X-Stream-Id\r\n"));
 }
 END_TEST
 
@@ -747,9 +785,11 @@ static TCase *heads(void) {
   tcase_add_test(tcase, r68_the_head_of_what_is_finished);
   tcase_add_test(tcase, the_head_of_what_is_unknown);
   tcase_add_test(tcase, the_head_of_a_bad_request);
-  tcase_add_loop_test(tcase, cross_origin_heads, 0, 4);
+  tcase_add_loop_test(tcase, r66_cross_origin_heads, 0, 4);
   tcase_add_test(tcase, a_host_adds_fields_of_its_own);
   tcase_add_test(tcase, without_options_there_are_defaults);
+  tcase_add_test(tcase, r62_a_stream_has_no_length_and_no_coding);
+  tcase_add_test(tcase, r64_the_stream_id_is_exposed);
   tcase_add_test(tcase, f20_fields_for_http_2);
   tcase_add_loop_test(tcase, the_head_is_its_fields, 0, 22);
   tcase_add_loop_test(tcase, f05_each_error_has_its_response, 0, 15);

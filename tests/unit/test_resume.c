@@ -677,7 +677,7 @@ START_TEST(f03_a_client_at_the_head_gets_nothing_twice) {
 END_TEST
 
 /* F10, R-38: a client that has seen no event has a cursor all the same. */
-START_TEST(f10_the_first_frame_gives_a_cursor) {
+START_TEST(race38_f10_the_first_frame_gives_a_cursor) {
   struct kit_client client;
   weir_subscriber *subscriber;
   weir_stream *stream;
@@ -813,7 +813,7 @@ static TCase *stories(void) {
   tcase_add_test(tcase, r03_frames_without_an_id_move_no_cursor);
   tcase_add_test(tcase, r05_what_came_meanwhile_comes_first);
   tcase_add_test(tcase, f03_a_client_at_the_head_gets_nothing_twice);
-  tcase_add_test(tcase, f10_the_first_frame_gives_a_cursor);
+  tcase_add_test(tcase, race38_f10_the_first_frame_gives_a_cursor);
   tcase_add_test(tcase, r60_an_inexact_resume_says_so);
   tcase_add_test(tcase, race34_an_older_end_stops_nothing);
   tcase_add_loop_test(tcase, race04_the_end_is_never_missed, 0, 100);

@@ -228,7 +228,7 @@ END_TEST
 
 /* R16, invariant 6. Whatever comes up while a client has taken n bytes of what
  * was shown stands behind the rest: for every n. */
-START_TEST(inv06_nothing_is_put_into_what_was_shown) {
+START_TEST(r16_inv06_nothing_is_put_into_what_was_shown) {
   struct kit_bytes bytes = {NULL, 0, 0};
   weir_event own = kit_make_event("own", "");
   weir_attach_options options = kit_attach_options("a", "s");
@@ -600,6 +600,7 @@ START_TEST(the_ring_of_signals_has_a_limit) {
                                      "s 1; s 2; s 3; s 4"};
   weir_subscriber *slow;
   weir_subscriber *quick;
+  weir_hub_info hub_info;
   weir_stream_info info;
   char data[2] = "0";
   int count = _i + 3;
@@ -621,6 +622,9 @@ START_TEST(the_ring_of_signals_has_a_limit) {
   info.size = sizeof info;
   ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
   ck_assert_uint_eq(info.dropped, count == 5);
+  hub_info.size = sizeof hub_info;
+  ck_assert_int_eq(weir_hub_get_info(kit.hub, &hub_info), WEIR_OK);
+  ck_assert_uint_eq(hub_info.dropped, count == 5);
   weir_subscriber_release(slow);
   weir_subscriber_release(quick);
 }
@@ -819,7 +823,7 @@ static TCase *bytes_case(void) {
   tcase_add_test(tcase, looking_again_shows_the_same_bytes_and_more);
   tcase_add_test(tcase, more_than_was_shown_cannot_be_consumed);
   tcase_add_test(tcase, no_room_is_an_error_whatever_there_is);
-  tcase_add_test(tcase, inv06_nothing_is_put_into_what_was_shown);
+  tcase_add_test(tcase, r16_inv06_nothing_is_put_into_what_was_shown);
   tcase_add_loop_test(tcase, shown_bytes_stay_until_the_release, 0, 8);
   tcase_add_test(tcase, the_position_follows_what_was_consumed);
   tcase_add_loop_test(tcase, what_is_known_stays_known, 0, 2);
