@@ -297,7 +297,6 @@ static int load_index(struct weir_log_file *log, struct weir__segment *segment,
 
 static int load(struct weir_log_file *log, struct weir__segment *segment) {
   const unsigned long long number = segment->number;
-  struct weir__head head;
   uint64_t end = 0;
   int rv;
 
@@ -326,10 +325,8 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
                       number);
     rv = weir__scan_segment(log, segment, end, true);
   } else {
-    end = segment->size;
-    if (read_head(log, segment, end - WEIR__HEAD_SIZE, &head) == WEIR_OK) {
-      end -= WEIR__HEAD_SIZE;
-    }
+    /* Behind the records is a head again. */
+    end = weir__max(segment->size, 2 * WEIR__HEAD_SIZE) - WEIR__HEAD_SIZE;
     rv = weir__scan_segment(log, segment, end, false);
   }
   weir__segment_close(log, segment);

@@ -6,6 +6,10 @@
 #define PIECE (1024 * 1024)
 #define BLOCK 4096
 
+/* So many events that are lost are noted one by one, where they should have
+ * been; of more, an index says that they were before it. */
+#define HOLE 65536
+
 /* A segment that is being read through. */
 struct scan {
   struct weir_log_file *log;
@@ -154,9 +158,15 @@ static void void_beyond(struct weir_log_file *log,
  * as is what should stand before it and does not. */
 static int append_event(struct scan *scan, struct weir__file_stream *stream,
                         uint64_t seq, uint64_t place) {
-  const int rv =
-      weir__segment_note(scan->log, scan->segment, stream, seq, place);
+  const uint64_t next = stream->last + 1;
+  int rv = WEIR_OK;
 
+  if (seq != next && seq - next < HOLE) {
+    rv = weir__segment_note(scan->log, scan->segment, stream, next, 0);
+  }
+  if (rv == WEIR_OK) {
+    rv = weir__segment_note(scan->log, scan->segment, stream, seq, place);
+  }
   if (rv == WEIR_OK) {
     stream->last = seq;
     stream->put = seq;

@@ -398,6 +398,11 @@ static void say(struct reading *reading, uint64_t seq, bool lost) {
     say_run(reading);
     reading->lost = lost;
   }
+  if (lost) {
+    reading->bench->counts.lost += seq - reading->at;
+  } else {
+    reading->bench->counts.present += seq - reading->at;
+  }
   reading->at = seq;
 }
 
@@ -450,6 +455,8 @@ static void read_done(void *owner, int result, const weir_answer *answer,
   ck_assert_int_eq(result, WEIR_LOG_YES);
   if (reading->answers == 1) {
     say_state(&reading->text, answer);
+    reading->bench->counts.trimmed = answer->trimmed;
+    reading->bench->counts.last = answer->last;
     reading->at = answer->trimmed;
     reading->from = reading->at + 1;
     reading->last = answer->last;
@@ -476,9 +483,11 @@ const char *fb_contents(struct filebench *bench, const char *key) {
   const int rv = fb_lookup(bench, key, &handle);
   uint64_t before;
 
+  memset(&bench->counts, 0, sizeof bench->counts);
   if (rv == WEIR_ENOENT) {
     return "none";
   }
+  bench->counts.exists = true;
   ck_assert_int_eq(rv, WEIR_LOG_YES);
   memset(&reading, 0, sizeof reading);
   reading.bench = bench;

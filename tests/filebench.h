@@ -12,6 +12,15 @@
 #include "log.h"
 #include "log_file.h"
 
+/* What was there of a stream when it was read last. */
+struct fb_counts {
+  bool exists;
+  uint64_t trimmed;
+  uint64_t present;
+  uint64_t lost;
+  uint64_t last;
+};
+
 struct filebench {
   struct kit kit;
   struct kit_memory memory;      /* the log's */
@@ -25,6 +34,7 @@ struct filebench {
   uint64_t chance;
   size_t frame_len;         /* of what is appended; default 40 */
   struct kit_bytes reports; /* what the log has said, in lines */
+  struct fb_counts counts;  /* of the last fb_contents */
 };
 
 /* How the last call of a kind was answered. */

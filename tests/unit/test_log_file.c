@@ -119,6 +119,357 @@ START_TEST(batch_larger_than_a_segment) {
 }
 END_TEST
 
+/* --- Damage ----------------------------------------------------------------*/
+
+/* Two streams in turn, five events each, one sync after the other; then the
+ * process dies. All of it is in one segment, whose records run to its end. */
+static void two_streams(void) {
+  struct weir__handle *a;
+  struct weir__handle *b;
+  uint64_t seq;
+
+  fb_open(&bench);
+  a = create("a", 1);
+  b = create("b", 2);
+  for (seq = 1; seq <= 5; ++seq) {
+    append(a, 1, seq, seq);
+    append(b, 2, seq, seq);
+  }
+  weir__handle_release(a);
+  weir__handle_release(b);
+  fb_kill(&bench);
+}
+
+static void flip(uint64_t at) {
+  uint64_t size;
+
+  fb_segment(&bench, 0, &size)[at] ^= 0x10;
+}
+
+/* What it comes to is the same after a restart. */
+static void expect_both(const char *a, const char *b) {
+  int i;
+
+  for (i = 0; i < 3; ++i) {
+    expect("a", a);
+    expect("b", b);
+    fb_reopen(&bench);
+  }
+}
+
+/* Rows: what is hit, and what is left. */
+static const struct {
+  uint64_t generation;
+  uint64_t seq;
+  uint64_t at; /* in the record */
+  const char *a;
+  const char *b;
+  const char *said;
+} hits[] = {
+    /* A payload, or a head, that others follow. */
+    {1, 3, 70, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 3, 20, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 1, 70, "1:5 *:5 | !1 2-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    /* The last of its stream, but not of all: whose it was is known from its
+     * head. Without that it may have been anybody's of whom nothing comes after
+     * it. */
+    {1, 5, 70, "1:5 *:5 | 1-4 !5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 5, 20, "1:5 *:5 | 1-4 !5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {2, 4, 20, "1:5 *:5 | 1-5", "2:5 *:5 | 1-3 !4 5", "damaged in 1 places"},
+    /* The last of all: it might as well not have been written. */
+    {2, 5, 70, "1:5 *:5 | 1-5", "2:4 *:4 | 1-4", "cut off 104 bytes"},
+    {2, 5, 20, "1:5 *:5 | 1-5", "2:4 *:4 | 1-4", "cut off 104 bytes"},
+};
+
+START_TEST(damage_to_one_event) {
+  two_streams();
+  flip(fb_find(&bench, 0, hits[_i].generation, hits[_i].seq) + hits[_i].at);
+  fb_open(&bench);
+  ck_assert(fb_said(&bench, hits[_i].said));
+  expect_both(hits[_i].a, hits[_i].b);
+}
+END_TEST
+
+/* The first record of this kind and (small) generation. */
+static uint64_t find_kind(int kind, uint64_t generation) {
+  uint64_t size;
+  const unsigned char *bytes = fb_segment(&bench, 0, &size);
+  uint64_t at;
+
+  for (at = 64; at + 64 <= size; at += 8) {
+    if (bytes[at + 4] == kind && bytes[at + 16] == generation &&
+        memcmp(bytes + at + 17, "\0\0\0\0\0\0", 7) == 0) {
+      return at;
+    }
+  }
+  ck_abort_msg("no record of kind %d", kind);
+  return 0;
+}
+
+/* What a stream began with: without it nobody knows the key. */
+START_TEST(damage_to_a_beginning) {
+  two_streams();
+  flip(find_kind(2, 2) + (_i == 0 ? 20 : 70));
+  fb_open(&bench);
+  ck_assert(fb_said(&bench, "5 records of streams whose beginning is lost") ||
+            fb_said(&bench, "6 records of streams whose beginning is lost"));
+  expect_both("1:5 *:5 | 1-5", "none");
+}
+END_TEST
+
+/* A taking over that is lost shows in the events of the new epoch, also where
+ * others of the same numbers were void. */
+START_TEST(damage_to_a_taking_over) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 3);
+  weir__handle_release(handle);
+  ck_assert_int_eq(fb_take(&bench, "a", 1, 9, &handle), WEIR_LOG_YES);
+  append(handle, 9, 4, 4);
+  append(handle, 9, 5, 5);
+  weir__handle_release(handle);
+  fb_kill(&bench);
+  flip(find_kind(3, 1) + 8);
+  fb_open(&bench);
+  expect_both("1:3 9:5 *:5 | 1-5", "none");
+}
+END_TEST
+
+/* So does that it was taken over after events that are lost. */
+START_TEST(damage_before_a_taking_over) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 1);
+  append(handle, 1, 2, 2);
+  append(handle, 1, 3, 3);
+  weir__handle_release(handle);
+  ck_assert_int_eq(fb_take(&bench, "a", 1, 9, &handle), WEIR_LOG_YES);
+  weir__handle_release(handle);
+  fb_write(&bench, "b", 2, 1);
+  fb_kill(&bench);
+  flip(fb_find(&bench, 0, 1, 2) + 20);
+  flip(fb_find(&bench, 0, 1, 3) + 20);
+  fb_open(&bench);
+  expect_both("1:3 9:3 *:3 | 1 !2-3", "2:1 *:1 | 1");
+}
+END_TEST
+
+/* What is destroyed takes nothing else with it: a whole sector. */
+START_TEST(damage_to_a_sector) {
+  uint64_t size;
+  unsigned char *bytes;
+
+  two_streams();
+  bytes = fb_segment(&bench, 0, &size);
+  memset(bytes + 512, _i == 0 ? 0 : 0xff, 512);
+  fb_open(&bench);
+  ck_assert(fb_said(&bench, "damaged"));
+  expect_both("1:5 *:5 | 1 !2-4 5", "2:5 *:5 | !1-3 4-5");
+}
+END_TEST
+
+/* The head of a segment stands at its end too. */
+START_TEST(damage_to_a_head) {
+  uint64_t size;
+  unsigned char *bytes;
+
+  two_streams();
+  bytes = fb_segment(&bench, 0, &size);
+  if (_i % 2 == 0) {
+    bytes[20] ^= 1;
+  } else {
+    bytes[size - 64 + 20] ^= 1;
+  }
+  if (_i >= 2) {
+    fb_open(&bench);
+    fb_reopen(&bench);
+    ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+    fb_segment(&bench, 0, &size)[20] ^= 1;
+  }
+  fb_open(&bench);
+  expect_both("1:5 *:5 | 1-5", "2:5 *:5 | 1-5");
+  ck_assert_uint_eq(bench.reports.len, 0);
+}
+END_TEST
+
+/* Both: nothing of it can be read. What may have been in it is declared lost.
+ */
+START_TEST(damage_to_both_heads) {
+  struct weir__handle *a;
+  uint64_t size;
+  unsigned char *bytes;
+
+  fb_open(&bench);
+  a = create("a", 1);
+  fb_write(&bench, "b", 2, 2);
+  append(a, 1, 1, 30);
+  append(a, 1, 31, 35);
+  weir__handle_release(a);
+  ck_assert_uint_eq(fb_info(&bench).segments, 2);
+  fb_kill(&bench);
+  bytes = fb_segment(&bench, (size_t)_i, &size);
+  bytes[30] ^= 1;
+  bytes[size - 30] ^= 1;
+  fb_open(&bench);
+  ck_assert(fb_said(&bench, "its head is damaged"));
+  if (_i == 0) {
+    /* The next one says what the stream was before it. */
+    expect_both("1:35 *:35 trimmed 30 | 31-35", "none");
+  } else {
+    /* Nobody knows how much is lost. One event at least may be. */
+    expect_both("1:31 *:31 | 1-30 !31", "2:3 *:3 | 1-2 !3");
+  }
+}
+END_TEST
+
+START_TEST(damage_to_all_heads) {
+  uint64_t size;
+  unsigned char *bytes;
+
+  two_streams();
+  bytes = fb_segment(&bench, 0, &size);
+  bytes[30] ^= 1;
+  bytes[size - 30] ^= 1;
+  ck_assert_int_eq(fb_try(&bench), WEIR_EFORMAT);
+  ck_assert(fb_said(&bench, "there is no segment with a head that is one"));
+}
+END_TEST
+
+/* Whatever is wrong with an index, the records are read instead. */
+START_TEST(damage_to_an_index) {
+  struct simdisk sound;
+  uint64_t size;
+  uint64_t from;
+  uint64_t at;
+
+  two_streams();
+  fb_open(&bench);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  simdisk_copy(&bench.disk, &sound);
+  (void)fb_segment(&bench, 0, &size);
+  from = fb_find(&bench, 0, 2, 5) + 104;
+  for (at = from; at < size; ++at) {
+    fb_segment(&bench, 0, &size)[at] ^= (unsigned char)(1 + at % 255);
+    fb_open(&bench);
+    expect("a", "1:5 *:5 | 1-5");
+    expect("b", "2:5 *:5 | 1-5");
+    /* And it gets one again. */
+    fb_forget(&bench);
+    fb_reopen(&bench);
+    ck_assert_uint_eq(bench.reports.len, 0);
+    expect("a", "1:5 *:5 | 1-5");
+    ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+    fb_set_disk(&bench, &sound);
+  }
+  simdisk_free(&sound);
+}
+END_TEST
+
+/* --- Any damage ------------------------------------------------------------*/
+
+static const char *const keys[] = {"a", "b", "c"};
+static uint64_t full[3]; /* how many events each of them has had */
+
+/* Three streams in turn: two segments and some; then the process dies. */
+static void three_streams(void) {
+  struct weir__handle *handles[3];
+  uint64_t seq;
+  size_t i;
+
+  fb_open(&bench);
+  for (i = 0; i < 3; ++i) {
+    handles[i] = create(keys[i], i + 1);
+    full[i] = 30;
+  }
+  for (seq = 1; seq <= 30; ++seq) {
+    for (i = 0; i < 3; ++i) {
+      append(handles[i], i + 1, seq, seq);
+    }
+  }
+  for (i = 0; i < 3; ++i) {
+    weir__handle_release(handles[i]);
+  }
+  (void)fb_rounds(&bench);
+  fb_kill(&bench);
+}
+
+/* After some damage: every event is there, or is declared lost; or, at most one
+ * of them, was cut off as a torn tail. Only one stream has lost something. */
+static void expect_little_loss(const char *what, uint64_t where) {
+  const bool is_cut = fb_said(&bench, "cut off");
+  const bool has_orphans = fb_said(&bench, "beginning is lost");
+  const struct fb_counts *counts = &bench.counts;
+  unsigned hit = 0;
+  size_t i;
+
+  for (i = 0; i < 3; ++i) {
+    (void)fb_contents(&bench, keys[i]);
+    if (!counts->exists) {
+      ck_assert_msg(has_orphans, "%s %llu: no %s", what,
+                    (unsigned long long)where, keys[i]);
+      hit += 1;
+      continue;
+    }
+    ck_assert_uint_eq(counts->trimmed + counts->present + counts->lost,
+                      counts->last);
+    ck_assert_msg(
+        counts->last >= full[i] || (is_cut && counts->last + 1 == full[i]),
+        "%s %llu: %s ends with %llu", what, (unsigned long long)where, keys[i],
+        (unsigned long long)counts->last);
+    hit += counts->present < full[i];
+  }
+  ck_assert_msg(hit <= 1, "%s %llu: %u streams are hit", what,
+                (unsigned long long)where, hit);
+  ck_assert(hit == 0 || bench.reports.len != 0 || fb_info(&bench).lost != 0);
+}
+
+/* And then it goes on. */
+static void expect_going_on(void) {
+  struct weir__handle *handle;
+
+  fb_write(&bench, "new", 99, 2);
+  expect("new", "99:2 | 1-2");
+  if (strcmp(fb_contents(&bench, "b"), "none") != 0) {
+    ck_assert_int_eq(fb_take(&bench, "b", 2, 98, &handle), WEIR_LOG_YES);
+    append(handle, 98, bench.counts.last + 1, bench.counts.last + 1);
+    weir__handle_release(handle);
+  }
+}
+
+/* Every byte in turn; 1 in n of them, so that it does not take too long. */
+START_TEST(damage_to_any_byte) {
+  const uint64_t step = _i == 0 ? 5 : 7;
+  struct simdisk sound;
+  uint64_t size;
+  uint64_t at;
+  size_t file;
+
+  three_streams();
+  if (_i == 1) {
+    fb_open(&bench);
+    ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  }
+  simdisk_copy(&bench.disk, &sound);
+  for (file = 0; simdisk_name(&sound, file) != NULL; ++file) {
+    (void)fb_segment(&bench, file, &size);
+    for (at = file; at < size; at += step) {
+      fb_segment(&bench, file, &size)[at] ^= (unsigned char)(1 + at % 255);
+      fb_forget(&bench);
+      fb_open(&bench);
+      expect_little_loss("byte", file << 32 | at);
+      expect_going_on();
+      ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+      fb_set_disk(&bench, &sound);
+    }
+  }
+  simdisk_free(&sound);
+}
+END_TEST
+
 static TCase *lives(void) {
   TCase *tcase = tcase_create("lives");
 
@@ -136,4 +487,30 @@ static TCase *segments(void) {
   return tcase;
 }
 
-KIT_MAIN("log_file", lives(), segments())
+static TCase *damage(void) {
+  TCase *tcase = tcase_create("damage");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, damage_to_one_event, 0,
+                      sizeof hits / sizeof hits[0]);
+  tcase_add_loop_test(tcase, damage_to_a_beginning, 0, 2);
+  tcase_add_test(tcase, damage_to_a_taking_over);
+  tcase_add_test(tcase, damage_before_a_taking_over);
+  tcase_add_loop_test(tcase, damage_to_a_sector, 0, 2);
+  tcase_add_loop_test(tcase, damage_to_a_head, 0, 4);
+  tcase_add_loop_test(tcase, damage_to_both_heads, 0, 2);
+  tcase_add_test(tcase, damage_to_all_heads);
+  tcase_add_test(tcase, damage_to_an_index);
+  return tcase;
+}
+
+static TCase *any_damage(void) {
+  TCase *tcase = tcase_create("any damage");
+
+  tcase_set_timeout(tcase, 600);
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, damage_to_any_byte, 0, 2);
+  return tcase;
+}
+
+KIT_MAIN("log_file", lives(), segments(), damage(), any_damage())
