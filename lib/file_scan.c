@@ -141,12 +141,7 @@ static uint64_t next_record(struct scan *scan, uint64_t at) {
 /* What a stream had beyond `base` never was. */
 static void void_beyond(struct weir_log_file *log,
                         struct weir__file_stream *stream, uint64_t base) {
-  struct weir__link *link;
-
-  for (link = log->segments.next; link != &log->segments; link = link->next) {
-    weir__segment_forget(log, weir__owner(link, struct weir__segment, link),
-                         stream, base);
-  }
+  weir__segment_forget_all(log, stream, base);
   stream->last = weir__min(stream->last, base);
   stream->put = stream->last;
   if (stream->ended > base) {

@@ -320,14 +320,30 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
   return WEIR_OK;
 }
 
-void weir__segment_forget(struct weir_log_file *log,
-                          struct weir__segment *segment,
-                          struct weir__file_stream *stream, uint64_t seq) {
+void weir__segment_forget(struct weir__segment *segment,
+                          const struct weir__file_stream *stream,
+                          uint64_t seq) {
   struct weir__run *run = find_run(segment, stream->generation);
 
-  (void)log;
-  if (run != NULL && run->count != 0 && run->first + run->count - 1 > seq) {
-    run->count = seq < run->first ? 0 : (uint32_t)(seq - run->first + 1);
+  if (run == NULL || run->first + run->count - 1 <= seq) {
+    return;
+  }
+  if (run->first > seq) {
+    run->first = seq + 1;
+    run->count = 0;
+  } else {
+    run->count = (uint32_t)(seq - run->first + 1);
+  }
+}
+
+void weir__segment_forget_all(struct weir_log_file *log,
+                              const struct weir__file_stream *stream,
+                              uint64_t seq) {
+  struct weir__link *link;
+
+  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+    weir__segment_forget(weir__owner(link, struct weir__segment, link), stream,
+                         seq);
   }
 }
 

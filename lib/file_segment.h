@@ -58,10 +58,13 @@ int weir__segment_enter(struct weir_log_file *log,
                         struct weir__file_stream *stream,
                         struct weir__run **run);
 
-/* Forget the places of events beyond seq: they are void. */
-void weir__segment_forget(struct weir_log_file *log,
-                          struct weir__segment *segment,
-                          struct weir__file_stream *stream, uint64_t seq);
+/* Forget the places of events beyond seq in this segment, or in all that have
+ * no index: they are void. */
+void weir__segment_forget(struct weir__segment *segment,
+                          const struct weir__file_stream *stream, uint64_t seq);
+void weir__segment_forget_all(struct weir_log_file *log,
+                              const struct weir__file_stream *stream,
+                              uint64_t seq);
 
 /* Somewhere before this place of a segment there was something, nobody knows
  * whose. */

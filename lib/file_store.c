@@ -239,17 +239,32 @@ void weir__file_state_of(const struct weir__file_stream *stream, uint64_t last,
   }
 }
 
+/* Forget an epoch, since there are too many: the oldest that gave no number,
+ * which is not missed; else the oldest but the first, which is the generation's
+ * name. Its events go with it: they would belong to nobody. */
+static void forget_epoch(struct weir__file_stream *stream) {
+  weir_epoch *epochs = stream->epochs;
+  uint32_t i = 1;
+
+  while (i + 1 < stream->epoch_count && epochs[i].last != epochs[i - 1].last) {
+    i += 1;
+  }
+  if (i + 1 == stream->epoch_count) {
+    i = 1;
+    stream->trimmed = weir__max(stream->trimmed, epochs[1].last);
+  }
+  stream->epoch_count -= 1;
+  memmove(epochs + i, epochs + i + 1,
+          (stream->epoch_count - i) * sizeof epochs[0]);
+}
+
 int weir__file_add_epoch(struct weir_log_file *log,
                          struct weir__file_stream *stream, uint64_t epoch,
                          uint64_t base) {
   uint32_t i;
 
   if (stream->epoch_count == WEIR__EPOCHS_MOST) {
-    /* The first is the generation's name. A cursor of one that is forgotten
-     * starts over. */
-    memmove(stream->epochs + 1, stream->epochs + 2,
-            (stream->epoch_count - 2) * sizeof stream->epochs[0]);
-    stream->epoch_count -= 1;
+    forget_epoch(stream);
   }
   if (!reserve_epochs(log, stream, stream->epoch_count + 1)) {
     return WEIR_ENOMEM;

@@ -136,12 +136,16 @@ static void put_record(struct batch *batch, struct weir__file_record *record) {
 }
 
 static void put_state(struct batch *batch, uint32_t left) {
-  const struct weir__file_stream *stream = batch->append->stream;
+  const struct weir__append *append = batch->append;
+  const struct weir__file_stream *stream = append->stream;
   unsigned char epochs[WEIR__EPOCHS_MOST * 16];
   struct weir__file_record record = {0};
   struct weir__file_state state;
 
-  weir__file_state_of(stream, stream->put, epochs, &state);
+  /* What is under way counts, unless it is voided here. */
+  weir__file_state_of(
+      stream, append->kind == WEIR__RECORD_TAKE ? append->seq : stream->put,
+      epochs, &state);
   weir__state_write(&state, batch->bytes + WEIR__RECORD_SIZE);
   record.kind = WEIR__RECORD_STATE;
   record.size = (uint32_t)weir__state_size(&state);
@@ -276,7 +280,7 @@ int weir__file_append(struct weir_log_file *log,
     rv = deliver(log, segment, bytes, (size_t)size);
   }
   if (rv != WEIR_OK) {
-    weir__segment_forget(log, segment, stream, stream->put);
+    weir__segment_forget(segment, stream, stream->put);
     stream->newest = newest;
     stream->run_segment = 0;
     return rv;

@@ -134,7 +134,6 @@ static void succeed(struct weir_log_file *log, struct weir__op *op) {
 /* It is not: as if it had never been asked for. */
 static void fail(struct weir_log_file *log, struct weir__op *op, int error) {
   struct weir__file_stream *stream = op->stream;
-  struct weir__segment *segment = weir__segment_find(log, op->segment);
 
   if (op->mode == WEIR_LOG_CREATE) {
     weir__file_purge(log, stream);
@@ -143,9 +142,7 @@ static void fail(struct weir_log_file *log, struct weir__op *op, int error) {
     stream->epochs[stream->epoch_count - 1].last = stream->last;
   } else if (!op->is_void) {
     stream->put = stream->last;
-    if (segment != NULL) {
-      weir__segment_forget(log, segment, stream, stream->last);
-    }
+    weir__segment_forget_all(log, stream, stream->last);
   }
   (void)refuse(op->hub, op->ticket, error);
   free_op(log, op);
@@ -240,7 +237,6 @@ static int take(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
   struct weir__file_stream *stream = weir__file_find(log, request->generation);
   struct weir__append append = {stream, WEIR__RECORD_TAKE, NULL,
                                 1,      request->epoch,    0};
-  struct weir__link *link;
   struct weir__op *op;
   int rv;
 
@@ -269,10 +265,7 @@ static int take(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
   }
   void_ops(log, stream);
   stream->put = stream->last;
-  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
-    weir__segment_forget(log, weir__owner(link, struct weir__segment, link),
-                         stream, stream->last);
-  }
+  weir__segment_forget_all(log, stream, stream->last);
   op->mode = WEIR_LOG_TAKE;
   finish(log, op);
   return WEIR_LOG_YES;

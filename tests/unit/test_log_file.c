@@ -43,7 +43,7 @@ START_TEST(round_trip) {
 }
 END_TEST
 
-/* --- Segments --------------------------------------------------------------*/
+/* --- Writers ---------------------------------------------------------------*/
 
 /* Append events first to last of a stream that has a handle. */
 static void append(struct weir__handle *handle, uint64_t epoch, uint64_t first,
@@ -58,6 +58,91 @@ static struct weir__handle *create(const char *key, uint64_t epoch) {
   ck_assert_int_eq(fb_create(&bench, key, 0, epoch, &handle), WEIR_LOG_YES);
   return handle;
 }
+
+/* What the older writer has under way is void, wherever it stands: in the same
+ * segment, or in the one before. */
+START_TEST(take_with_an_append_under_way) {
+  struct weir__handle *old;
+  struct weir__handle *handle;
+  struct fb_call appended;
+  struct fb_call taken;
+  int i;
+
+  fb_open(&bench);
+  ck_assert_int_eq(fb_create(&bench, "a", 0, 1, &old), WEIR_LOG_YES);
+  ck_assert_int_eq(fb_append(&bench, old, 1, 1, _i == 0 ? 4 : 33, 0),
+                   WEIR_LOG_YES);
+  if (_i == 0) {
+    fb_start_append(&bench, &appended, old, 1, 5, 7, 0);
+  } else {
+    fb_start_append(&bench, &appended, old, 1, 34, 36, WEIR_RECORD_END);
+  }
+  fb_start_take(&bench, &taken, "a", 1, 9);
+  ck_assert_uint_eq(appended.answers + taken.answers, 0);
+  ck_assert_int_eq(fb_rounds(&bench), WEIR_OK);
+  ck_assert_int_eq(appended.result, WEIR_EFENCED);
+  ck_assert_int_eq(taken.result, WEIR_LOG_YES);
+  ck_assert_int_eq(fb_append(&bench, old, 1, 5, 5, 0), WEIR_EFENCED);
+  handle = taken.handle;
+  weir__handle_release(old);
+  for (i = 0; i < 3; ++i) {
+    if (_i == 0) {
+      expect("a", i == 0 ? "1:4 9:4 | 1-4" : "1:4 9:4 *:4 | 1-4");
+    } else {
+      expect("a", i == 0 ? "1:33 9:33 | 1-33" : "1:33 9:33 *:33 | 1-33");
+    }
+    weir__handle_release(handle);
+    handle = NULL;
+    if (i == 0) {
+      fb_kill(&bench);
+      fb_open(&bench);
+    } else {
+      fb_reopen(&bench);
+    }
+  }
+}
+END_TEST
+
+/* However often a stream is taken over, its events can be read, or are said to
+ * be gone: what a reader is shown of epochs has to agree with what events say.
+ * Epochs without events are forgotten first. */
+START_TEST(many_epochs) {
+  struct weir__handle *handle;
+  const struct fb_counts *counts = &bench.counts;
+  uint64_t epoch;
+  uint64_t last = 1;
+  const uint64_t every = _i == 0 ? 1 : 10; /* how many of them write */
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 1);
+  for (epoch = 2; epoch < 300; ++epoch) {
+    ck_assert_int_eq(fb_take(&bench, "a", 1, epoch, &handle), WEIR_LOG_YES);
+    if (epoch % every == 0) {
+      last += 1;
+      append(handle, epoch, last, last);
+    }
+    weir__handle_release(handle);
+    (void)fb_contents(&bench, "a");
+    ck_assert_uint_eq(counts->trimmed + counts->present, last);
+    if (epoch % 37 == 0) {
+      fb_reopen(&bench);
+    } else if (epoch % 17 == 0) {
+      fb_kill(&bench);
+      fb_open(&bench);
+    }
+    (void)fb_contents(&bench, "a");
+    ck_assert_uint_eq(counts->trimmed + counts->present, last);
+  }
+  ck_assert_uint_eq(counts->lost, 0);
+  if (_i != 0) {
+    ck_assert_uint_eq(counts->present, last);
+  } else {
+    ck_assert_uint_ge(counts->present, 60);
+  }
+}
+END_TEST
+
+/* --- Segments --------------------------------------------------------------*/
 
 /* Streams in turn, over many segments, with what each of them is left by. */
 START_TEST(many_segments) {
@@ -478,6 +563,15 @@ static TCase *lives(void) {
   return tcase;
 }
 
+static TCase *writers(void) {
+  TCase *tcase = tcase_create("writers");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, take_with_an_append_under_way, 0, 2);
+  tcase_add_loop_test(tcase, many_epochs, 0, 2);
+  return tcase;
+}
+
 static TCase *segments(void) {
   TCase *tcase = tcase_create("segments");
 
@@ -513,4 +607,4 @@ static TCase *any_damage(void) {
   return tcase;
 }
 
-KIT_MAIN("log_file", lives(), segments(), damage(), any_damage())
+KIT_MAIN("log_file", lives(), writers(), segments(), damage(), any_damage())
