@@ -143,6 +143,75 @@ $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
 
+# --- Installation ----------------------------------------------------------
+
+man_pages := $(sort $(wildcard man/*.[357]))
+
+# Where what is installed may end up empty: innermost first.
+install_dirs = $(includedir)/weir $(includedir) $(pkgconfigdir) $(libdir) \
+	$(mandir)/man3 $(mandir)/man5 $(mandir)/man7 $(mandir) \
+	$(prefix)/share
+
+# A page has a link for each further function that it is about.
+man_names = sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([^ ]*\).*/\1/p'
+
+.PHONY: install uninstall $B/weir.pc
+
+# Made anew whenever it is wanted: make cannot see that prefix has changed. It
+# finds its way from where it lies, so that the whole prefix may be moved;
+# except below /usr, which stays, and where pkg-config has to recognize it.
+$B/weir.pc: pkgconfig/weir.pc.in
+	@mkdir -p $(@D)
+	@prefix='$(prefix)'; up=; \
+	case '$(pkgconfigdir)' in \
+	  /usr/lib* | /usr/share*) ;; \
+	  "$$prefix"/*) \
+	    up=$$(printf %s '$(pkgconfigdir)' | sed "s|^$$prefix||; s|//*[^/]*|/..|g"); \
+	    up="\$${pcfiledir}$$up" ;; \
+	esac; \
+	sed -e "s|@prefix@|$${up:-$$prefix}|" \
+	  -e "s|@libdir@|$(patsubst $(prefix)/%,\$${prefix}/%,$(libdir))|" \
+	  -e "s|@includedir@|$(patsubst $(prefix)/%,\$${prefix}/%,$(includedir))|" \
+	  -e 's|@VERSION@|$(VERSION)|' pkgconfig/weir.pc.in > $@
+
+install: $B/libweir.a $B/libweir.so $B/weir.pc
+	$(INSTALL) -d '$(DESTDIR)$(includedir)/weir' '$(DESTDIR)$(libdir)' \
+	  '$(DESTDIR)$(pkgconfigdir)'
+	$(INSTALL) -m 644 include/weir/*.h '$(DESTDIR)$(includedir)/weir'
+	$(INSTALL) -m 644 $B/libweir.a '$(DESTDIR)$(libdir)'
+	$(INSTALL) -m 755 $B/$(SONAME) '$(DESTDIR)$(libdir)/libweir.so.$(VERSION)'
+	ln -sf libweir.so.$(VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libweir.so'
+	$(INSTALL) -m 644 $B/weir.pc '$(DESTDIR)$(pkgconfigdir)'
+	@for page in $(man_pages); do \
+	  name=$${page##*/}; part=$${name##*.}; \
+	  dir='$(DESTDIR)$(mandir)'/man$$part; \
+	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir" || exit 1; \
+	  for also in $$($(man_names) $$page); do \
+	    [ $$also.$$part = $$name ] || \
+	      ln -sf $$name "$$dir"/$$also.$$part || exit 1; done; done
+
+uninstall:
+	@for header in include/weir/*.h; do \
+	  rm -f '$(DESTDIR)$(includedir)'/weir/$${header##*/}; done
+	rm -f '$(DESTDIR)$(libdir)/libweir.a' '$(DESTDIR)$(libdir)/libweir.so' \
+	  '$(DESTDIR)$(libdir)/$(SONAME)' \
+	  '$(DESTDIR)$(libdir)/libweir.so.$(VERSION)' \
+	  '$(DESTDIR)$(pkgconfigdir)/weir.pc'
+	@for page in $(man_pages); do \
+	  name=$${page##*/}; part=$${name##*.}; \
+	  for also in $${name%.*} $$($(man_names) $$page); do \
+	    rm -f '$(DESTDIR)$(mandir)'/man$$part/$$also.$$part; done; done
+	@for dir in $(install_dirs); do \
+	  rmdir '$(DESTDIR)'"$$dir" 2> /dev/null || :; done
+
+# --- Packages --------------------------------------------------------------
+
+.PHONY: dist
+dist:
+	@mkdir -p $B
+	@pkgconfig/dist.sh weir-$(VERSION) $B/weir-$(VERSION).tar.gz
+
 .SECONDARY:
 
 clean:
