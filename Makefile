@@ -147,15 +147,13 @@ $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 
 man_pages := $(sort $(wildcard man/*.[357]))
 
-# Where what is installed may end up empty: innermost first.
-install_dirs = $(includedir)/weir $(includedir) $(pkgconfigdir) $(libdir) \
-	$(mandir)/man3 $(mandir)/man5 $(mandir)/man7 $(mandir) \
-	$(prefix)/share
-
 # A page has a link for each further function that it is about.
 man_names = sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([^ ]*\).*/\1/p'
 
-.PHONY: install uninstall $B/weir.pc
+.PHONY: install uninstall check-install version $B/weir.pc
+
+version:
+	@echo $(VERSION)
 
 # Made anew whenever it is wanted: make cannot see that prefix has changed. It
 # finds its way from where it lies, so that the whole prefix may be moved;
@@ -202,8 +200,15 @@ uninstall:
 	  name=$${page##*/}; part=$${name##*.}; \
 	  for also in $${name%.*} $$($(man_names) $$page); do \
 	    rm -f '$(DESTDIR)$(mandir)'/man$$part/$$also.$$part; done; done
-	@for dir in $(install_dirs); do \
-	  rmdir '$(DESTDIR)'"$$dir" 2> /dev/null || :; done
+	@for dir in $(includedir)/weir $(pkgconfigdir) $(libdir) \
+	    $(addprefix $(mandir)/man,3 5 7); do case $$dir in \
+	  $(prefix)/*) cd '$(DESTDIR)$(prefix)/' && rmdir -p $${dir#$(prefix)/} ;; \
+	  *) rmdir '$(DESTDIR)'$$dir ;; \
+	esac 2> /dev/null || :; done
+
+# Other people's programs, with CMake and Meson too where they are.
+check-install: $B/libweir.a $B/libweir.so
+	@MAKE='$(MAKE)' CC='$(CC)' B='$B' tests/check-install.sh
 
 # --- Packages --------------------------------------------------------------
 
