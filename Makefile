@@ -4,6 +4,7 @@
 #   make run        the server with its page; ARGS="--listen 127.0.0.1:9000"
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
+#   make bench      the speed of everything, in a table: tests/bench/README
 #   make help       the rest
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are yours. B is where everything is built.
@@ -142,6 +143,29 @@ $B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
 $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
+
+# --- Bench -----------------------------------------------------------------
+
+# Peers are measured if their packages are there: tests/setup-bench.sh.
+bench_peers := $(shell for p in libevent libuv glib-2.0 sqlite3; do \
+  pkg-config --exists $$p 2> /dev/null && echo $$p; done)
+bench_peer = $(if $(bench_peers),$(shell pkg-config $(1) $(bench_peers)))
+BENCH_FLAGS = $(BASE) -Iinclude -Ilib -D_GNU_SOURCE \
+	$(patsubst %,-DHAVE_%,$(subst -2.0,,$(bench_peers))) \
+	$(patsubst -I%,-isystem %,$(call bench_peer,--cflags))
+bench_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/bench/*.c))
+
+.PHONY: bench
+bench: $B/bench $B/examples/server
+	@$B/bench $(ARGS)
+
+$B/obj/tests/bench/%.o: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/bench: $(bench_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call bench_peer,--libs)
 
 # --- Installation ----------------------------------------------------------
 
