@@ -250,7 +250,8 @@ int weir__publish(struct weir__generation *generation,
   if (count > (uint64_t)WEIR_SEQ_MAX - history->put) {
     return WEIR_EOVERFLOW;
   }
-  if (limit != 0 && generation->backing != NULL &&
+  /* A batch that is larger than the limit has its turn when nothing waits. */
+  if (limit != 0 && weir__generation_pending(generation) != 0 &&
       weir__generation_pending(generation) + count > limit) {
     return WEIR_EPENDING;
   }

@@ -458,17 +458,27 @@ static void end(struct job *job) {
   }
 }
 
-static void cancel(struct job *job) {
+static void answer_cancel(struct job *job, int error) {
   struct text body = {NULL, 0, 0, false};
-  int rv = weir_stream_cancel(job->conn->stream);
 
-  if (rv != WEIR_OK && rv != WEIR_EENDED) {
-    finish_badly(job, rv);
+  if (error != WEIR_OK && error != WEIR_EENDED) {
+    finish_badly(job, error);
     return;
   }
-  text_put(&body, rv == WEIR_OK ? "{\"cancelled\":true}\n"
-                                : "{\"cancelled\":false}\n");
+  /* To cancel what has ended is to do nothing. */
+  text_put(&body, error == WEIR_OK ? "{\"cancelled\":true}\n"
+                                   : "{\"cancelled\":false}\n");
   finish(job, 200, &body);
+}
+
+static void cancel(struct job *job) {
+  int rv = weir_stream_cancel(job->conn->stream);
+
+  if (rv != WEIR_OK) {
+    answer_cancel(job, rv);
+  } else {
+    conn_wait(job->conn);
+  }
 }
 
 /* The stream is open: do what was asked for. */
@@ -515,14 +525,9 @@ static void answer_stored(struct job *job, uint64_t seq) {
   finish(job, job->action == STREAMS_PUBLISH ? 201 : 200, &body);
 }
 
-/* A key that has ended cannot be opened once more; to cancel what has ended is
- * to do nothing. */
 static void refuse_open(struct job *job, int error) {
-  struct text body = {NULL, 0, 0, false};
-
-  if (job->action == STREAMS_CANCEL && error == WEIR_EENDED) {
-    text_put(&body, "{\"cancelled\":false}\n");
-    finish(job, 200, &body);
+  if (job->action == STREAMS_CANCEL) {
+    answer_cancel(job, error);
   } else {
     finish_badly(job, error);
   }
@@ -535,10 +540,10 @@ static void hear_producer(struct listener *listener,
   struct conn *conn = job->conn;
 
   if (notice->kind == WEIR_NOTICE_OPENED) {
-    if (notice->error != WEIR_OK) {
-      refuse_open(job, notice->error);
-    } else {
+    if (notice->error == WEIR_OK) {
       act(job);
+    } else {
+      refuse_open(job, notice->error);
     }
   } else if (notice->kind == WEIR_NOTICE_STORED) {
     if (notice->error != WEIR_OK) {
@@ -546,6 +551,9 @@ static void hear_producer(struct listener *listener,
     } else {
       answer_stored(job, notice->seq);
     }
+  } else if (notice->kind == WEIR_NOTICE_ENDED &&
+             job->action == STREAMS_CANCEL) {
+    answer_cancel(job, notice->error);
   } else {
     return; /* of the stream's other fates its readers hear */
   }

@@ -133,7 +133,7 @@ typedef struct weir_hub_options {
   uint64_t max_client_subscribers; /**< of one client key; default 6 */
   uint64_t max_event_bytes;        /**< of data; default 1 MiB */
   uint64_t max_event_lines;        /**< default and most: 100,000 */
-  uint64_t max_pending;            /**< events of a stream; default 4096 */
+  uint64_t max_pending;            /**< a stream's, for storage; default 4096 */
   uint64_t max_resident;           /**< bytes of pages; default 256 MiB */
 
   /* The history of a stream in memory. Without a log these say what is kept;

@@ -16,6 +16,8 @@ What decides what is run, in the environment:
                       a sanitizer is tested by naming it here: a word on
                       standard error, or an exit status but 0, fails the test.
     WEIR_SERVER_POLL  the server with poll instead of epoll (-DSERVER_POLL)
+    WEIR_SYNC=POLICY  the same tests with a log: `--log` and a directory for
+                      every server, `--sync` always, 100ms or never
     WEIR_LONG=1       also what takes longer than `make check` has time for
     WEIR_PATIENCE     seconds until a test gives up on something; default 30
 
@@ -38,6 +40,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -53,8 +56,14 @@ SERVER = os.path.abspath(os.environ.get(
     "WEIR_SERVER", os.path.join(ROOT, "build", "examples", "server")))
 SERVER_POLL = os.path.abspath(os.environ.get(
     "WEIR_SERVER_POLL", os.path.join(os.path.dirname(SERVER), "server-poll")))
+SYNC = os.environ.get("WEIR_SYNC", "")
 LONG = os.environ.get("WEIR_LONG", "0") not in ("", "0")
 PATIENCE = float(os.environ.get("WEIR_PATIENCE", "30"))
+
+
+# What only a hub without a log does: it forgets by count, bytes and age, and
+# what has ended for good is gone.
+in_memory = unittest.skipIf(SYNC, "there is a log")
 
 
 def wait_until(condition, what="something"):
@@ -515,6 +524,10 @@ class Server:
     def __init__(self, *options, program=None, limit=None, wrapper=()):
         command = [program or SERVER, "--listen", "127.0.0.1:0"]
         command += options
+        self.directory = None
+        if SYNC and "--log" not in options:
+            self.directory = tempfile.mkdtemp(prefix="weir-")
+            command += ["--log", self.directory, "--sync", SYNC]
         if limit is not None:
             command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"',
                        str(limit)] + command
@@ -557,6 +570,7 @@ class Server:
             self.kill()
             raise AssertionError("the server does not end")
         self.let_go()
+        self.remove_log()
         rest = self.process.stdout.read()
         self.process.stdout.close()
         said = self.said()
@@ -574,8 +588,13 @@ class Server:
         self.let_go()
         self.process.kill()
         self.process.wait()
+        self.remove_log()
         self.process.stdout.close()
         self.errors.close()
+
+    def remove_log(self):
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def let_go(self):
         """Close what the tests have left open."""

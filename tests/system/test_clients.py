@@ -131,6 +131,7 @@ class Limits(kit.Case, Closing):
     weight = 4
     options = None
 
+    @kit.in_memory
     def test_streams(self):
         with kit.Server("--max-streams", "2", "--linger", "100ms") as server:
             self.status(server.open("1"), 201)
@@ -216,6 +217,7 @@ class Limits(kit.Case, Closing):
             self.assertIsNone(source.closed)
             self.assertEqual(source.events[-1].data, "at last")
 
+    @kit.in_memory
     def test_history_by_bytes(self):
         with kit.Server("--history-bytes", "1000") as server:
             first = server.publish_id("k", b"x")
@@ -229,6 +231,7 @@ class Limits(kit.Case, Closing):
             reader.wait("message", 21 - info["trimmed"])
             self.assertLessEqual(sum(len(f) for f in reader.frames[2:]), 1000)
 
+    @kit.in_memory
     def test_history_by_age(self):
         with kit.Server("--history-age", "200ms") as server:
             first = server.publish_id("k", b"x")
@@ -241,6 +244,7 @@ class Memory(kit.Case, Closing):
     weight = 5
     options = None
 
+    @kit.in_memory
     def test_pressure_drives_out_the_oldest(self):
         with kit.Server("--memory-bytes", "1M") as server:
             ids = [server.publish_id("%d" % i, b"x" * 20000)
@@ -269,6 +273,7 @@ class Memory(kit.Case, Closing):
             self.assertEqual(server.info("k")["trimmed"], 0)
             self.status(server.publish("k", b"x"), 201)
 
+    @kit.in_memory
     def test_readers_that_pin_memory_are_cut_off(self):
         with kit.Server("--memory-bytes", "4M", "--stall", "0") as server:
             server.open("k")

@@ -272,6 +272,7 @@ class Verdicts(kit.Case):
         self.fill(2)
         self.check("", "fresh", None, 0, [1, 2])
 
+    @kit.in_memory
     def test_fresh_where_the_first_are_gone(self):
         # It had nothing, so it lost nothing.
         self.fill(5)
@@ -284,6 +285,7 @@ class Verdicts(kit.Case):
         self.check(ids[1], "resumed", None, 2, [3])
         self.check(ids[2], "resumed", None, 3, [])
 
+    @kit.in_memory
     def r10_evicted_is_told_of_the_gap(self):
         ids = self.fill(7)
         self.check(ids[0], "evicted", (ids[0], 5, 7), 4, [5, 6, 7])
@@ -291,50 +293,51 @@ class Verdicts(kit.Case):
         self.check(self.generation + "-0", "evicted",
                    (self.generation + "-0", 5, 7), 4, [5, 6, 7])
 
+    @kit.in_memory
     def r60_the_oldest_that_is_left_says_who_is_evicted(self):
         ids = self.fill(5)
         self.check(ids[1], "resumed", None, 2, [3, 4, 5])
         self.check(ids[0], "evicted", (ids[0], 3, 5), 2, [3, 4, 5])
 
     def test_ahead(self):
-        self.fill(5)
-        for seq in (6, 7, 9223372036854775806):
+        self.fill(3)
+        for seq in (4, 5, 9223372036854775806):
             cursor = "%s-%d" % (self.generation, seq)
-            self.check(cursor, "ahead", (cursor, 3, 5), 2, [3, 4, 5])
+            self.check(cursor, "ahead", (cursor, 1, 3), 0, [1, 2, 3])
 
     def test_foreign(self):
-        self.fill(5)
+        self.fill(3)
         for cursor in ("b-1", "zzzzzzzzzzzz-3", "b-0"):
-            self.check(cursor, "foreign", (cursor, 3, 5), 2, [3, 4, 5])
+            self.check(cursor, "foreign", (cursor, 1, 3), 0, [1, 2, 3])
 
     def r08_what_is_no_cursor_is_served_as_a_foreign_one(self):
-        self.fill(5)
+        self.fill(3)
         for cursor in ("abc", "-1", "6", "99999999999999999999", "b-", "-",
                        "b-01", "B-1", "b-1-1", "b--1", "b-x", "a-1", "1-1",
                        "~", "._~-", "b-9223372036854775807",
                        "b-99999999999999999999", "zzzzzzzzzzzzzz-1"):
             with self.subTest(cursor):
-                self.check(cursor, "malformed", (cursor, 3, 5), 2, [3, 4, 5])
-                self.check(cursor, "malformed", (cursor, 3, 5), 2, [3, 4, 5],
+                self.check(cursor, "malformed", (cursor, 1, 3), 0, [1, 2, 3])
+                self.check(cursor, "malformed", (cursor, 1, 3), 0, [1, 2, 3],
                            query=True)
 
     def test_what_could_break_out_is_not_repeated(self):
-        self.fill(5)
+        self.fill(3)
         for cursor in ("\u0666".encode().decode("latin-1"), "b 1", "\"b-1\"",
                        "b-1\\", "<b-1>", "b-1;x=y", "b\t1", "x" * 129,
                        "b-" + "1" * 10000, "\x7f", "b-1\x01"):
             with self.subTest(cursor[:20]):
-                self.check(cursor, "malformed", (None, 3, 5), 2, [3, 4, 5])
+                self.check(cursor, "malformed", (None, 1, 3), 0, [1, 2, 3])
         for cursor in ("b-1\n", "\0", "b-1\r\ndata: x\n\n", "%", "\xff"):
             with self.subTest(cursor):
-                self.check(cursor, "malformed", (None, 3, 5), 2, [3, 4, 5],
+                self.check(cursor, "malformed", (None, 1, 3), 0, [1, 2, 3],
                            query=True)
 
     def test_128_bytes_are_repeated_and_129_are_not(self):
-        self.fill(5)
+        self.fill(3)
         cursor = "x" * 128
-        self.check(cursor, "malformed", (cursor, 3, 5), 2, [3, 4, 5])
-        self.check(cursor + "x", "malformed", (None, 3, 5), 2, [3, 4, 5])
+        self.check(cursor, "malformed", (cursor, 1, 3), 0, [1, 2, 3])
+        self.check(cursor + "x", "malformed", (None, 1, 3), 0, [1, 2, 3])
 
     def test_blanks_around_a_cursor_are_not_its(self):
         ids = self.fill(2)
@@ -377,6 +380,7 @@ class Verdicts(kit.Case):
         self.check("", "fresh", None, 0, [])
         self.check(self.generation + "-0", "resumed", None, 0, [])
 
+    @kit.in_memory
     def f02_a_gap_is_an_event_and_carries_the_safe_position(self):
         ids = self.fill(7)
         reader = self.server.reader(self.key, ids[0])
@@ -389,6 +393,7 @@ class Verdicts(kit.Case):
         self.assertEqual(again.verdict, "resumed")
 
 
+@kit.in_memory
 class Behind(kit.Case):
     """A reader that falls behind what is kept."""
 

@@ -187,10 +187,13 @@ END_TEST
 
 /* Events that wait for storage have a limit. */
 START_TEST(events_that_wait_have_a_limit) {
-  weir_event events[3];
+  weir_event events[6];
   weir_stream *stream;
+  int i;
 
-  events[0] = events[1] = events[2] = kit_make_event("x", "d");
+  for (i = 0; i < 6; ++i) {
+    events[i] = kit_make_event("x", "d");
+  }
   storage->later = true;
   a->options.max_pending = 4;
   bench_hub(&bench);
@@ -199,10 +202,14 @@ START_TEST(events_that_wait_have_a_limit) {
   ck_assert_int_eq(weir_stream_publish(stream, events, 2, NULL), WEIR_EPENDING);
   ck_assert_int_eq(weir_stream_publish(stream, events, 1, NULL), WEIR_OK);
   ck_assert_int_eq(weir_stream_publish(stream, events, 1, NULL), WEIR_EPENDING);
+  bench_rest(&bench);
+  /* What is larger than the limit has its turn when nothing waits. */
+  ck_assert_int_eq(weir_stream_publish(stream, events, 6, NULL), WEIR_OK);
+  ck_assert_int_eq(weir_stream_publish(stream, events, 1, NULL), WEIR_EPENDING);
   /* An end is never too much. */
   ck_assert_int_eq(end(stream, 0), WEIR_OK);
   bench_rest(&bench);
-  ck_assert_uint_eq(bench_info(stream).ended, 5);
+  ck_assert_uint_eq(bench_info(stream).ended, 11);
   weir_stream_release(stream);
 }
 END_TEST
