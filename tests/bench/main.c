@@ -14,6 +14,7 @@ static const struct {
     {"encode", bench_encode},
     {"timers", bench_timers},
     {"lookup", bench_lookup},
+    {"hub", bench_hub},
 };
 
 #define COUNT_OF(array) (sizeof array / sizeof array[0])

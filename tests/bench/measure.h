@@ -76,5 +76,6 @@ static inline void keep(const void *p) {
 void bench_encode(void);
 void bench_timers(void);
 void bench_lookup(void);
+void bench_hub(void);
 
 #endif /* BENCH_MEASURE_H */
