@@ -5,6 +5,7 @@
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
 #   make bench      the speed of everything, in a table: tests/bench/README
+#   make bench-count  instructions of the hot paths, and which have grown
 #   make help       the rest
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are yours. B is where everything is built.
@@ -153,19 +154,27 @@ bench_peer = $(if $(bench_peers),$(shell pkg-config $(1) $(bench_peers)))
 BENCH_FLAGS = $(BASE) -Iinclude -Ilib -D_GNU_SOURCE \
 	$(patsubst %,-DHAVE_%,$(subst -2.0,,$(bench_peers))) \
 	$(patsubst -I%,-isystem %,$(call bench_peer,--cflags))
-bench_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/bench/*.c))
+bench_sources := $(filter-out %/main.c %/paths.c,$(wildcard tests/bench/*.c))
+bench_objects := $(bench_sources:%.c=$B/obj/%.o)
 
-.PHONY: bench
+.PHONY: bench bench-count
 bench: $B/bench $B/examples/server
 	@$B/bench $(ARGS)
+
+# Which hot path has grown; ARGS=--write accepts it.
+bench-count: $B/bench-paths
+	@tests/bench/count.sh $B/bench-paths $(ARGS)
 
 $B/obj/tests/bench/%.o: tests/bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$B/bench: $(bench_objects) $B/libweir.a
+$B/bench: $B/obj/tests/bench/main.o
+$B/bench-paths: $B/obj/tests/bench/paths.o
+$B/bench $B/bench-paths: $(bench_objects) $B/libweir.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call bench_peer,--libs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^) \
+	  $B/libweir.a $(call bench_peer,--libs)
 
 # --- Installation ----------------------------------------------------------
 
