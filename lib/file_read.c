@@ -24,15 +24,20 @@ static int find_place(struct weir_log_file *log,
 
   *limit = stream->last;
   *found = false;
-  while (number != 0) {
-    place->segment = weir__segment_find(log, number);
+  for (; number != 0; number = place->entry.previous) {
+    place->segment = weir__segment_upto(log, number);
     if (place->segment == NULL) {
       return WEIR_OK;
     }
     rv = weir__segment_entry(log, place->segment, stream->generation,
                              &place->entry, &has);
-    if (rv != WEIR_OK || !has) {
+    if (rv != WEIR_OK) {
       return rv;
+    }
+    if (!has) {
+      /* What it had is lost, or nothing came of it; not what is older. */
+      place->entry.previous = place->segment->number - 1;
+      continue;
     }
     if (seq >= place->entry.first) {
       /* What it has beyond the limit is void: a newer one has those numbers. */
@@ -41,7 +46,6 @@ static int find_place(struct weir_log_file *log,
       return WEIR_OK;
     }
     *limit = weir__min(*limit, place->entry.first - 1);
-    number = place->entry.previous;
   }
   return WEIR_OK;
 }

@@ -237,7 +237,7 @@ static int apply_index(struct weir_log_file *log, struct weir__segment *segment,
     if (rv == WEIR_OK) {
       stream->newest = segment->number;
       if (entry.previous == 0 ||
-          weir__segment_find(log, entry.previous) == NULL) {
+          weir__segment_upto(log, entry.previous) == NULL) {
         /* What was before is gone with its segment. */
         stream->trimmed = weir__max(stream->trimmed,
                                     weir__min(entry.first - 1, stream->last));
@@ -471,6 +471,8 @@ int weir__recover(struct weir_log_file *log) {
   if (rv != WEIR_OK) {
     return rv;
   }
+  /* Whatever could not be read: what comes now is later. */
+  log->orders = weir__max(log->orders, (log->numbers + 1) << 32);
   /* Only now is anything touched. */
   (void)io->list(io->user, remove_unmade, log);
   for (segment = next_of(log, &log->segments); segment != NULL;

@@ -411,8 +411,7 @@ static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
    * says of this file is worth nothing (LWN 752063, 2018). */
   segment->distrusted = segment->distrusted || task->failed_sync || task->seal;
   segment->full = true;
-  segment->pending_len = 0;
-  segment->tail = segment->written;
+  weir__segment_give_up(log, segment);
   if (log->active == segment) {
     log->active = NULL;
   }

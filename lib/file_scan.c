@@ -27,7 +27,8 @@ struct scan {
 
 /* --- Bytes ----------------------------------------------------------------*/
 
-/* Read what can be read of a piece; the rest is no record, and not zero. */
+/* Read what can be read of a piece; the rest is no record, and not zero: it may
+ * be what was synced, and may be read another time. */
 static void read_blocks(struct scan *scan, uint64_t at, size_t len) {
   struct weir_log_file *log = scan->log;
   unsigned char *bytes = scan->piece;
@@ -38,8 +39,9 @@ static void read_blocks(struct scan *scan, uint64_t at, size_t len) {
     n = n < len ? n : len;
     if (weir__io_read(log->io, scan->segment->fd, bytes, n, at) != WEIR_OK) {
       memset(bytes, 0xff, n);
-      /* Nothing is written over what may be there after all. */
+      scan->synced = weir__max(scan->synced, at + n);
       scan->segment->distrusted = true;
+      scan->segment->newest = weir__file_wall(log);
     }
   }
 }

@@ -205,7 +205,7 @@ int weir__segment_open(struct weir_log_file *log,
   return WEIR_OK;
 }
 
-struct weir__segment *weir__segment_find(const struct weir_log_file *log,
+struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
                                          uint64_t number) {
   struct weir__link *link;
   struct weir__segment *segment;
@@ -214,10 +214,17 @@ struct weir__segment *weir__segment_find(const struct weir_log_file *log,
   for (link = log->segments.prev; link != &log->segments; link = link->prev) {
     segment = weir__owner(link, struct weir__segment, link);
     if (segment->number <= number) {
-      return segment->number == number ? segment : NULL;
+      return segment;
     }
   }
   return NULL;
+}
+
+struct weir__segment *weir__segment_find(const struct weir_log_file *log,
+                                         uint64_t number) {
+  struct weir__segment *segment = weir__segment_upto(log, number);
+
+  return segment != NULL && segment->number == number ? segment : NULL;
 }
 
 static struct weir__run *find_run(const struct weir__segment *segment,
@@ -241,6 +248,7 @@ static struct weir__run *make_run(struct weir_log_file *log,
   run->node.key = &run->generation;
   run->node.key_len = sizeof run->generation;
   run->previous = stream->newest;
+  run->begun = segment->tail;
   run->first = stream->put + 1;
   if (weir__map_insert(&segment->runs, &run->node) != WEIR_OK) {
     weir__file_free(log, run, sizeof *run);
@@ -344,6 +352,38 @@ void weir__segment_forget_all(struct weir_log_file *log,
   for (link = log->segments.prev; link != &log->segments; link = link->prev) {
     weir__segment_forget(weir__owner(link, struct weir__segment, link), stream,
                          seq);
+  }
+}
+
+/* For the visit of runs. */
+struct giving_up {
+  struct weir_log_file *log;
+  const struct weir__segment *segment;
+};
+
+static void give_up_run(void *user, struct weir__node *node) {
+  const struct weir__run *run = weir__owner_const(node, struct weir__run, node);
+  const struct giving_up *giving_up = user;
+  const struct weir__segment *segment = giving_up->segment;
+  struct weir__file_stream *stream =
+      weir__file_find(giving_up->log, run->generation);
+
+  if (stream != NULL && stream->newest == segment->number &&
+      run->begun >= segment->written) {
+    stream->newest = run->previous;
+    stream->run_segment = 0;
+  }
+}
+
+void weir__segment_give_up(struct weir_log_file *log,
+                           struct weir__segment *segment) {
+  struct giving_up giving_up = {log, segment};
+  size_t i;
+
+  segment->pending_len = 0;
+  segment->tail = segment->written;
+  for (i = 0; i < segment->runs.buckets; ++i) {
+    weir__map_visit(&segment->runs, i, give_up_run, &giving_up);
   }
 }
 

@@ -42,6 +42,10 @@ int weir__segment_open(struct weir_log_file *log,
 void weir__segment_close(struct weir_log_file *log,
                          struct weir__segment *segment);
 
+/* The newest segment up to this number; NULL: they are all gone. */
+struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
+                                         uint64_t number);
+
 /* The segment of this number; NULL: it is gone. */
 struct weir__segment *weir__segment_find(const struct weir_log_file *log,
                                          uint64_t number);
@@ -65,6 +69,11 @@ void weir__segment_forget(struct weir__segment *segment,
 void weir__segment_forget_all(struct weir_log_file *log,
                               const struct weir__file_stream *stream,
                               uint64_t seq);
+
+/* What waited to be written to this segment will not be: no stream has its
+ * newest record there. */
+void weir__segment_give_up(struct weir_log_file *log,
+                           struct weir__segment *segment);
 
 /* Somewhere before this place of a segment there was something, nobody knows
  * whose. */

@@ -19,6 +19,7 @@ struct weir__run {
   struct weir__node node; /* in segment->runs, by generation */
   uint64_t generation;
   uint64_t previous; /* the segment with the events before; 0: none */
+  uint64_t begun;    /* written: where its first record is */
   uint64_t first;    /* number of the first event */
   uint64_t seen;     /* read through: where its newest record is */
   uint32_t count;

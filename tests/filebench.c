@@ -105,6 +105,7 @@ int fb_try(struct filebench *bench) {
     ck_assert(!bench->disk.is_locked);
     return rv;
   }
+  weir_log_init(&bench->table, sizeof bench->table);
   ck_assert_int_eq(weir_log_file_get_log(bench->log, &bench->table), WEIR_OK);
   bench->kit.options.log = &bench->table;
   kit_hub(&bench->kit);
@@ -112,7 +113,6 @@ int fb_try(struct filebench *bench) {
 }
 
 void fb_open(struct filebench *bench) {
-  bench->table.size = sizeof bench->table;
   ck_assert_int_eq(fb_try(bench), WEIR_OK);
 }
 

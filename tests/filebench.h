@@ -12,6 +12,10 @@
 #include "log.h"
 #include "log_file.h"
 
+/* Here things are asserted by the million: without a note each time that one
+ * holds, which would be a write(2). */
+#define _mark_point(file, line) ((void)0)
+
 /* What was there of a stream when it was read last. */
 struct fb_counts {
   bool exists;

@@ -1,10 +1,11 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "simdisk.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "kit.h"
 
 /* Whatever its length, a list of subsets ends. */
 #define COMBINATIONS_MOST 65536
@@ -19,7 +20,7 @@ struct simunit {
 static void *make(size_t size) {
   void *made = calloc(1, size + 1);
 
-  ck_assert_ptr_nonnull(made);
+  kit_need(made != NULL);
   return made;
 }
 
@@ -45,7 +46,7 @@ static void add_to_unit(struct simcuts *cuts, size_t item) {
     cuts->sector_count += items[item].kind == SIM_ITEM_SECTOR;
   }
   unit->items = realloc(unit->items, (unit->count + 1) * sizeof unit->items[0]);
-  ck_assert_ptr_nonnull(unit->items);
+  kit_need(unit->items != NULL);
   unit->items[unit->count++] = item;
 }
 
@@ -189,7 +190,7 @@ static void set_name(struct names *names, const char *text,
     i += 1;
   }
   if (i == names->count) {
-    ck_assert_uint_lt(i, sizeof names->list / sizeof names->list[0]);
+    kit_need(i < sizeof names->list / sizeof names->list[0]);
     names->count += 1;
     strcpy(names->list[i].text, text);
   }
@@ -300,7 +301,7 @@ static bool is_new(struct simcuts *cuts, uint64_t hash) {
   if (cuts->seen_count == cuts->seen_cap) {
     cuts->seen_cap = cuts->seen_cap * 2 + 64;
     cuts->seen = realloc(cuts->seen, cuts->seen_cap * sizeof *cuts->seen);
-    ck_assert_ptr_nonnull(cuts->seen);
+    kit_need(cuts->seen != NULL);
   }
   cuts->seen[cuts->seen_count++] = hash;
   return true;

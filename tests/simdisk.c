@@ -1,11 +1,12 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "simdisk.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "kit.h"
 
 uint64_t sim_draw(uint64_t *seed) {
   uint64_t z = *seed += UINT64_C(0x9e3779b97f4a7c15);
@@ -18,14 +19,14 @@ uint64_t sim_draw(uint64_t *seed) {
 static void *make(size_t size) {
   void *made = calloc(1, size);
 
-  ck_assert_ptr_nonnull(made);
+  kit_need(made != NULL);
   return made;
 }
 
 static void *grow(void *bytes, size_t size) {
   void *grown = realloc(bytes, size);
 
-  ck_assert_ptr_nonnull(grown);
+  kit_need(grown != NULL);
   return grown;
 }
 
@@ -80,7 +81,7 @@ static void set_name(struct simname **names, size_t *count, const char *text,
   }
   if (i == *count) {
     *names = grow(*names, (*count + 1) * sizeof **names);
-    ck_assert_uint_lt(strlen(text), sizeof(*names)[i].text);
+    kit_need(strlen(text) < sizeof(*names)[i].text);
     strcpy((*names)[i].text, text);
     *count += 1;
   }
@@ -238,6 +239,11 @@ void simdisk_fail(struct simdisk *disk, int kind, size_t nth, int what,
   add_plan(disk, kind, nth, nth, what, value);
 }
 
+void simdisk_fail_some(struct simdisk *disk, int kind, size_t nth, size_t count,
+                       int what, int value) {
+  add_plan(disk, kind, nth, nth + count - 1, what, value);
+}
+
 void simdisk_fail_on(struct simdisk *disk, int kind, size_t nth, int what,
                      int value) {
   add_plan(disk, kind, nth, SIZE_MAX, what, value);
@@ -308,7 +314,7 @@ static int give_fd(struct simdisk *disk, struct simfile *file) {
   while (fd < most && disk->fds[fd] != NULL) {
     fd += 1;
   }
-  ck_assert_uint_lt(fd, most);
+  kit_need(fd < most);
   disk->fds[fd] = file;
   disk->open += 1;
   file->fds += 1;
@@ -324,7 +330,8 @@ static int sim_open(void *user, const char *name, bool is_new) {
   if (rv != 0) {
     return rv;
   }
-  if (plan != NULL && plan->what == SIM_VANISH && !is_new) {
+  if (plan != NULL && plan->what == SIM_VANISH && !is_new &&
+      find_file(disk, name) != NULL) {
     simdisk_remove(disk, name);
   }
   file = find_file(disk, name);
@@ -344,9 +351,9 @@ static int sim_open(void *user, const char *name, bool is_new) {
 }
 
 static struct simfile *file_of(const struct simdisk *disk, int fd) {
-  ck_assert_int_ge(fd, 0);
-  ck_assert_uint_lt((size_t)fd, sizeof disk->fds / sizeof disk->fds[0]);
-  ck_assert_ptr_nonnull(disk->fds[fd]);
+  kit_need(fd >= 0);
+  kit_need((size_t)fd < sizeof disk->fds / sizeof disk->fds[0]);
+  kit_need(disk->fds[fd] != NULL);
   return disk->fds[fd];
 }
 
@@ -402,6 +409,9 @@ static int64_t sim_read(void *user, int fd, void *dst, size_t len,
   vanish(disk, plan, file);
   if (plan != NULL && plan->what == SIM_SHORT) {
     len = (len + 1) / 2;
+  }
+  if (disk->bad != 0 && at <= disk->bad && disk->bad - at < len) {
+    return -EIO;
   }
   if (at >= file->live_size) {
     return 0;
@@ -581,6 +591,9 @@ static int sim_sync(void *user, int fd) {
   const struct simplan *plan = count_call(disk, SIM_SYNC);
   struct simfile *file = file_of(disk, fd);
 
+  disk->resyncs += file->failed;
+  file->failed = file->failed || (plan != NULL && plan->what != SIM_VANISH &&
+                                  plan->value != EINTR);
   if (plan != NULL && (plan->what == SIM_KEEP || plan->what == SIM_DROP)) {
     sync_badly(disk, file, plan->what);
     changed(disk);
@@ -635,7 +648,8 @@ static int sim_rename(void *user, const char *from, const char *to) {
   if (rv != 0) {
     return rv;
   }
-  if (plan != NULL && plan->what == SIM_VANISH) {
+  if (plan != NULL && plan->what == SIM_VANISH &&
+      find_file(disk, from) != NULL) {
     simdisk_remove(disk, from);
   }
   file = find_file(disk, from);
@@ -784,7 +798,7 @@ void simdisk_put(struct simdisk *disk, const char *name, const void *bytes,
 void simdisk_resize(struct simdisk *disk, const char *name, uint64_t size) {
   struct simfile *file = find_file(disk, name);
 
-  ck_assert_ptr_nonnull(file);
+  kit_need(file != NULL);
   reserve(file, (size + SIM_SECTOR - 1) / SIM_SECTOR * SIM_SECTOR);
   if (size < file->live_size) {
     memset(file->live + size, 0, (size_t)(file->live_size - size));
@@ -796,7 +810,7 @@ void simdisk_resize(struct simdisk *disk, const char *name, uint64_t size) {
 void simdisk_move(struct simdisk *disk, const char *from, const char *to) {
   struct simfile *file = find_file(disk, from);
 
-  ck_assert_ptr_nonnull(file);
+  kit_need(file != NULL);
   sync_names(disk);
   set_name(&disk->names, &disk->name_count, from, NULL);
   set_name(&disk->names, &disk->name_count, to, file);

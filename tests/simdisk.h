@@ -63,6 +63,7 @@ struct simfile {
   uint64_t disk_size;
   uint64_t cap; /* what lies behind a size is zero */
   size_t fds;
+  bool failed; /* a sync of it has */
 };
 
 struct simname {
@@ -92,6 +93,7 @@ struct simdisk {
   uint64_t room;  /* bytes that all files may have together; at first any */
   int full_error; /* what is said when that is not enough: ENOSPC */
   size_t fd_most; /* files that may be open at a time; 0 is any number */
+  uint64_t bad;   /* this byte of a file cannot be read; 0: all can */
   /* Called after everything that changes what a power cut could leave. */
   void (*changed)(void *user);
   void *changed_user;
@@ -100,7 +102,8 @@ struct simdisk {
   size_t calls; /* all that can fail */
   size_t calls_of[SIM_KINDS];
   size_t changes;
-  size_t open; /* files, now */
+  size_t resyncs; /* syncs of files of which one had failed */
+  size_t open;    /* files, now */
   bool is_locked;
   /* Inside. */
   struct simfile *files;
@@ -123,9 +126,11 @@ void simdisk_free(struct simdisk *disk);
 void simdisk_fail(struct simdisk *disk, int kind, size_t nth, int what,
                   int value);
 
-/* Let all calls of a kind go wrong from the nth on. */
+/* Let all calls of a kind go wrong from the nth on, or so many of them. */
 void simdisk_fail_on(struct simdisk *disk, int kind, size_t nth, int what,
                      int value);
+void simdisk_fail_some(struct simdisk *disk, int kind, size_t nth, size_t count,
+                       int what, int value);
 
 /* All is well again. */
 void simdisk_heal(struct simdisk *disk);

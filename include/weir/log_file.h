@@ -101,7 +101,8 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
  */
 WEIR_API int weir_log_file_close(weir_log_file *log);
 
-/** Fill in *log, of this library's size, for weir_hub_options.log.
+/** Fill in *log, which weir_log_init has been called for, for
+ * weir_hub_options.log: WEIR_OK or WEIR_EINVAL.
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
 WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);

@@ -555,6 +555,391 @@ START_TEST(damage_to_any_byte) {
 }
 END_TEST
 
+/* --- Faults ----------------------------------------------------------------*/
+
+/* One that does what a hub does: after a refusal it takes its stream over, and
+ * goes on where that stands. */
+struct writer {
+  const char *key;
+  uint64_t generation; /* 0: it has not been created */
+  uint64_t epoch;
+  struct weir__handle *handle; /* NULL: it has been refused something */
+  uint64_t acked;
+  uint64_t tried;
+};
+
+static uint64_t epochs; /* that were given */
+
+/* Be somebody who may write. */
+static bool begin(struct writer *writer) {
+  struct weir__handle *handle;
+  const uint64_t epoch = ++epochs;
+  int rv;
+
+  if (writer->handle != NULL) {
+    return true;
+  }
+  rv = writer->generation == 0
+           ? fb_create(&bench, writer->key, 0, epoch, &handle)
+           : fb_take(&bench, writer->key, writer->generation, epoch, &handle);
+  if (rv != WEIR_LOG_YES) {
+    ck_assert_int_lt(rv, 0);
+    ck_assert_ptr_null(handle);
+    return false;
+  }
+  writer->generation = writer->generation == 0 ? epoch : writer->generation;
+  writer->epoch = epoch;
+  writer->handle = handle;
+  return true;
+}
+
+static void leave(struct writer *writer) {
+  weir__handle_release(writer->handle);
+  writer->handle = NULL;
+}
+
+static void write_some(struct writer *writer, uint64_t count) {
+  const uint64_t first = writer->acked + 1;
+  int rv;
+
+  if (!begin(writer)) {
+    return;
+  }
+  rv = fb_append(&bench, writer->handle, writer->epoch, first,
+                 first + count - 1, 0);
+  writer->tried = first + count - 1;
+  if (rv == WEIR_LOG_YES) {
+    writer->acked += count;
+  } else {
+    ck_assert_int_lt(rv, 0);
+    leave(writer);
+  }
+}
+
+/* What can be read now. */
+static void expect_written(const struct writer *writer, bool may_lose) {
+  const struct fb_counts *counts = &bench.counts;
+
+  (void)fb_contents(&bench, writer->key);
+  if (writer->generation == 0 || (may_lose && !counts->exists)) {
+    return;
+  }
+  ck_assert(counts->exists);
+  ck_assert_uint_eq(counts->present + counts->lost + counts->trimmed,
+                    counts->last);
+  if (!may_lose) {
+    ck_assert_uint_eq(counts->lost, 0);
+    ck_assert_uint_ge(counts->last, writer->acked);
+    ck_assert_uint_le(counts->last, weir__max(writer->tried, writer->acked));
+  }
+}
+
+static void no_matter(void *owner, int result, const weir_answer *answer,
+                      struct weir__handle *handle) {
+  unsigned *answers = owner;
+
+  (void)result;
+  (void)answer;
+  (void)handle;
+  *answers += 1;
+}
+
+/* Read the first of it, whatever comes of that. */
+static void read_some(const struct writer *writer) {
+  struct weir__call *place;
+  unsigned answers = 0;
+
+  if (writer->handle != NULL) {
+    ck_assert_int_eq(weir__log_read(writer->handle, 0, writer->acked, 4096,
+                                    no_matter, &answers, &place),
+                     WEIR_OK);
+    ck_assert_uint_eq(answers, 1);
+  }
+}
+
+/* Some of everything, over a few segments. false: the log could not be opened.
+ */
+static bool live(struct writer *writers) {
+  uint64_t i;
+
+  if (fb_try(&bench) != WEIR_OK) {
+    return false;
+  }
+  for (i = 0; i < 12; ++i) {
+    write_some(&writers[0], 3);
+    write_some(&writers[1], 1 + i % 3 * 6);
+    read_some(&writers[0]);
+    (void)fb_rounds(&bench);
+    bench.kit.now += 1100;
+    if (i == 5) {
+      leave(&writers[0]);
+    }
+  }
+  leave(&writers[0]);
+  leave(&writers[1]);
+  return true;
+}
+
+/* Rows: faults. */
+static const struct {
+  int kind;
+  int what;
+  int value;
+} faults[] = {
+    {SIM_ANY, SIM_ERROR, EIO},     {SIM_ANY, SIM_ERROR, ENOSPC},
+    {SIM_ANY, SIM_ERROR, EDQUOT},  {SIM_ANY, SIM_ERROR, ENOMEM},
+    {SIM_ANY, SIM_ERROR, EACCES},  {SIM_READ, SIM_SHORT, 0},
+    {SIM_WRITE, SIM_SHORT, 0},     {SIM_READ, SIM_ERROR, EINTR},
+    {SIM_WRITE, SIM_ERROR, EINTR}, {SIM_SYNC, SIM_ERROR, EINTR},
+    {SIM_SYNC, SIM_KEEP, 0},       {SIM_SYNC, SIM_DROP, 0},
+    {SIM_OPEN, SIM_ERROR, EMFILE}, {SIM_MAKE, SIM_ERROR, EMFILE},
+    {SIM_ANY, SIM_VANISH, 0},
+};
+/* What a segment was to have of a stream did not come there: when older ones
+ * go, it is carried on all the same. */
+START_TEST(carried_after_a_fault) {
+  struct weir__handle *handle;
+
+  bench.options.keep_age = 1000;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 30);
+  simdisk_fail(&bench.disk, SIM_SYNC, 2, SIM_KEEP, 0);
+  ck_assert_int_lt(fb_append(&bench, handle, 1, 31, 60, 0), 0);
+  weir__handle_release(handle);
+  fb_write(&bench, "b", 2, 20);
+  (void)fb_rounds(&bench);
+  bench.wall += 2000;
+  while (fb_info(&bench).removed == 0) {
+    ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+    weir_log_file_run(bench.log);
+    ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  }
+  fb_cut(&bench);
+  fb_open(&bench);
+  expect("a", "1:30 *:30 trimmed 30 |");
+}
+END_TEST
+
+#define FAULTS ((int)(sizeof faults / sizeof faults[0]))
+
+static void plan_fault(int fault, size_t nth, bool go_on) {
+  const int kind = faults[fault].kind;
+  const int what = faults[fault].what;
+  const int value = faults[fault].value;
+
+  if (!go_on) {
+    simdisk_fail(&bench.disk, kind, nth, what, value);
+  } else if (value == EINTR) {
+    /* Signals that never stop would be another matter. */
+    simdisk_fail_some(&bench.disk, kind, nth, 5, what, value);
+  } else {
+    simdisk_fail_on(&bench.disk, kind, nth, what, value);
+  }
+}
+
+/* One fault, at call number nth. false: there are not so many calls. */
+static bool with_fault(int fault, size_t nth, int sync, bool go_on, int end) {
+  struct writer writers[3] = {{"a", 0, 0, NULL, 0, 0},
+                              {"b", 0, 0, NULL, 0, 0},
+                              {"c", 0, 0, NULL, 0, 0}};
+  const int what = faults[fault].what;
+  const int kind = faults[fault].kind;
+  bool may_lose =
+      what == SIM_VANISH ||
+      (sync != WEIR_SYNC_ALWAYS && (what == SIM_DROP || what == SIM_KEEP));
+  size_t before;
+  bool reached;
+  size_t i;
+
+  fb_init(&bench);
+  bench.options.sync = sync;
+  fb_open(&bench);
+  write_some(&writers[0], 2);
+  leave(&writers[0]);
+  fb_kill(&bench);
+  before = kind == SIM_ANY ? bench.disk.calls : bench.disk.calls_of[kind];
+  plan_fault(fault, nth, go_on);
+  if (!live(writers)) {
+    simdisk_heal(&bench.disk);
+    fb_open(&bench);
+  }
+  reached = (kind == SIM_ANY ? bench.disk.calls : bench.disk.calls_of[kind]) >=
+            before + nth;
+  simdisk_heal(&bench.disk);
+  /* All is well again: without a restart everything goes on. */
+  bench.kit.now += 1100;
+  (void)fb_rounds(&bench);
+  may_lose = may_lose || fb_said(&bench, "cannot be read");
+  for (i = 0; i < 3; ++i) {
+    uint64_t acked = writers[i].acked;
+
+    expect_written(&writers[i], may_lose);
+    if (writers[i].generation != 0 && !bench.counts.exists) {
+      writers[i] = (struct writer){writers[i].key, 0, 0, NULL, 0, 0};
+      acked = 0;
+    } else if (bench.counts.last < acked) {
+      ck_assert(may_lose);
+      acked = bench.counts.last;
+      writers[i].acked = acked;
+    }
+    write_some(&writers[i], 2);
+    ck_assert_uint_eq(writers[i].acked, acked + 2);
+    leave(&writers[i]);
+    expect_written(&writers[i], may_lose);
+  }
+  ck_assert_uint_eq(bench.disk.resyncs, 0);
+  if (end == 0) {
+    (void)fb_close(&bench);
+  } else if (end == 1 || sync != WEIR_SYNC_ALWAYS) {
+    fb_kill(&bench);
+  } else {
+    fb_cut(&bench);
+  }
+  fb_open(&bench);
+  for (i = 0; i < 3; ++i) {
+    expect_written(&writers[i], may_lose);
+  }
+  fb_end(&bench);
+  return reached;
+}
+
+START_TEST(faults_at_every_call) {
+  size_t nth = 1;
+  int sync;
+  int end;
+
+  for (sync = WEIR_SYNC_ALWAYS; sync <= WEIR_SYNC_NEVER; ++sync) {
+    for (end = 0; end < 3; ++end) {
+      for (nth = 1; with_fault(_i, nth, sync, false, end); ++nth) {
+        (void)with_fault(_i, nth, sync, true, end);
+      }
+      ck_assert_uint_gt(nth, 3);
+    }
+  }
+}
+END_TEST
+
+/* A segment in the middle that is damaged, or has gone, takes what was in it
+ * and no more. */
+START_TEST(damage_to_the_middle) {
+  struct weir__handle *a;
+  uint64_t size;
+  unsigned char *bytes;
+
+  fb_open(&bench);
+  a = create("a", 1);
+  append(a, 1, 1, 30);
+  append(a, 1, 31, 60);
+  append(a, 1, 61, 90);
+  weir__handle_release(a);
+  ck_assert_uint_eq(fb_info(&bench).segments, 3);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  if (_i == 0) {
+    bytes = fb_segment(&bench, 1, &size);
+    bytes[30] ^= 1;
+    bytes[size - 30] ^= 1;
+  } else {
+    simdisk_remove(&bench.disk, simdisk_name(&bench.disk, 1));
+  }
+  fb_open(&bench);
+  expect_both("1:90 *:90 | 1-30 !31-60 61-90", "none");
+}
+END_TEST
+
+/* Records that cannot be read are no torn tail. */
+START_TEST(unreadable_end) {
+  struct weir__handle *a;
+  struct weir__handle *b;
+  uint64_t seq;
+  int i;
+
+  bench.options.segment_bytes = 16384;
+  fb_open(&bench);
+  a = create("a", 1);
+  b = create("b", 2);
+  for (seq = 1; seq <= 30; ++seq) {
+    append(a, 1, seq, seq);
+    append(b, 2, seq, seq);
+  }
+  weir__handle_release(a);
+  weir__handle_release(b);
+  fb_kill(&bench);
+  bench.disk.bad = 5000; /* of about 6600 */
+  for (i = 0; i < 2; ++i) {
+    fb_forget(&bench);
+    fb_open(&bench);
+    ck_assert(fb_said(&bench, "cannot be read everywhere"));
+    (void)fb_contents(&bench, "a");
+    ck_assert_uint_gt(bench.counts.last, 10);
+    ck_assert_uint_eq(bench.counts.present + 1, bench.counts.last);
+    (void)fb_contents(&bench, "b");
+    ck_assert_uint_eq(bench.counts.present + 1, bench.counts.last);
+    ck_assert_uint_eq(bench.counts.lost, 1);
+    ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  }
+  bench.disk.bad = 0;
+  fb_open(&bench);
+  expect_both("1:30 *:30 | 1-30", "2:30 *:30 | 1-30");
+}
+END_TEST
+
+/* Who begins anew while the old generation cannot be read is the newer one all
+ * the same. */
+START_TEST(unreadable_generation) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  fb_write(&bench, "b", 2, 1);
+  fb_write(&bench, "a", 1, 3);
+  fb_kill(&bench);
+  bench.disk.bad = 300;
+  fb_open(&bench);
+  expect("a", "none");
+  bench.disk.bad = 0;
+  ck_assert_int_eq(fb_create(&bench, "a", 0, 9, &handle), WEIR_LOG_YES);
+  append(handle, 9, 1, 1);
+  weir__handle_release(handle);
+  fb_kill(&bench);
+  fb_open(&bench);
+  expect("a", "9:1 *:1 | 1");
+}
+END_TEST
+
+/* What cannot be read when a log is opened is left as it is: it may be another
+ * time. */
+START_TEST(unreadable_at_open) {
+  const uint64_t day = 86400000;
+  size_t nth = 1;
+  bool reached;
+
+  three_streams();
+  do {
+    const size_t before = bench.disk.calls_of[SIM_READ];
+
+    simdisk_fail_on(&bench.disk, SIM_READ, nth, SIM_ERROR, EIO);
+    fb_forget(&bench);
+    if (fb_try(&bench) == WEIR_OK) {
+      bench.wall += day / 2;
+      (void)fb_rounds(&bench);
+      (void)fb_close(&bench);
+      bench.wall -= day / 2;
+    } else {
+      ck_assert(fb_said(&bench, "no segment with a head that is one"));
+    }
+    reached = bench.disk.calls_of[SIM_READ] >= before + nth;
+    simdisk_heal(&bench.disk);
+    fb_open(&bench);
+    expect("a", "1:30 *:30 | 1-30");
+    expect("b", "2:30 *:30 | 1-30");
+    expect("c", "3:30 *:30 | 1-30");
+    fb_kill(&bench);
+    nth += 1;
+  } while (reached);
+  ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
 static TCase *lives(void) {
   TCase *tcase = tcase_create("lives");
 
@@ -595,6 +980,10 @@ static TCase *damage(void) {
   tcase_add_loop_test(tcase, damage_to_both_heads, 0, 2);
   tcase_add_test(tcase, damage_to_all_heads);
   tcase_add_test(tcase, damage_to_an_index);
+  tcase_add_loop_test(tcase, damage_to_the_middle, 0, 2);
+  tcase_add_test(tcase, unreadable_end);
+  tcase_add_test(tcase, unreadable_generation);
+  tcase_add_test(tcase, unreadable_at_open);
   return tcase;
 }
 
@@ -607,4 +996,21 @@ static TCase *any_damage(void) {
   return tcase;
 }
 
-KIT_MAIN("log_file", lives(), writers(), segments(), damage(), any_damage())
+static TCase *failed(void) {
+  TCase *tcase = tcase_create("failed");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, carried_after_a_fault);
+  return tcase;
+}
+
+static TCase *failing(void) {
+  TCase *tcase = tcase_create("faults");
+
+  tcase_set_timeout(tcase, 600);
+  tcase_add_loop_test(tcase, faults_at_every_call, 0, FAULTS);
+  return tcase;
+}
+
+KIT_MAIN("log_file", lives(), writers(), segments(), damage(), any_damage(),
+         failed(), failing())
