@@ -109,6 +109,40 @@ $B/examples/server-poll: $(poll_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
+# weir in other people's servers: each host, and what pkg-config calls its
+# library. CivetWeb has no .pc, so it is tried.
+host_libraries = evhttp:libevent
+hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h)))
+hosts_found = $(foreach h,$(host_libraries),$(shell \
+	pkg-config --exists $(lastword $(subst :, ,$h)) && echo $(firstword \
+	$(subst :, ,$h))))
+host_flag = $(if $(filter civetweb,$1),$(if $(filter --libs,$2),-lcivetweb),$(shell \
+	pkg-config $2 $(patsubst $1:%,%,$(filter $1:%,$(host_libraries)))))
+host_objects = $(addprefix $B/obj/examples/,hosts/host.o server/http1.o \
+	server/listen.o server/options.o server/text.o)
+
+# HOSTS_REQUIRED=1: one that cannot be built is an error.
+.PHONY: hosts
+hosts:
+	@$(MAKE) --no-print-directory $(hosts_found:%=$B/examples/hosts/%)
+	@for h in $(filter-out $(hosts_found),$(hosts_all)); do \
+	  echo "*** SKIPPED: no library for examples/hosts/$$h.c" \
+	    "(tests/setup-hosts.sh installs all)"; \
+	  test -z "$(HOSTS_REQUIRED)" || exit 1; done
+
+$B/obj/examples/hosts/%.o: examples/hosts/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLE_FLAGS) $(call host_flag,$*,--cflags) $(CPPFLAGS) $(CFLAGS) \
+	  -c -o $@ $<
+
+$B/obj/examples/hosts/host.o: examples/hosts/host.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLE_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/examples/hosts/%: $B/obj/examples/hosts/%.o $(host_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call host_flag,$*,--libs)
+
 # --- Tests -----------------------------------------------------------------
 
 # They see what is in lib/ too.
@@ -120,7 +154,7 @@ unit_sources := $(sort $(wildcard tests/unit/test_*.c))
 unit_programs := $(unit_sources:%.c=$B/%)
 kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 
-.PHONY: check check-unit check-system
+.PHONY: check check-unit check-system check-hosts
 check: check-unit check-system
 
 # One line a suite; a failure ends it at once and says how to run it alone.
@@ -132,6 +166,11 @@ check-unit: $(unit_programs)
 check-system: $B/examples/server $B/examples/server-poll
 	@WEIR_SERVER=$B/examples/server WEIR_SERVER_POLL=$B/examples/server-poll \
 	  $(PYTHON) tests/system/run.py $(ARGS)
+
+# The programs in examples/hosts from outside: those that could be built.
+check-hosts: hosts
+	@HOSTS_REQUIRED=$(HOSTS_REQUIRED) $(PYTHON) tests/hosts/test_hosts.py \
+	  $(hosts_found:%=$B/examples/hosts/%) $(ARGS)
 
 $B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
 	@mkdir -p $(@D)

@@ -1,0 +1,84 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef HOST_H
+#define HOST_H
+
+/*
+ * What the programs in this directory have in common, so that each of them is
+ * about its server library alone:
+ *
+ *     PUT  /streams/KEY[?on_duplicate=replace|reject]   open a stream
+ *     POST /streams/KEY/events[?type=T]                 publish the body
+ *     POST /streams/KEY/end[?reason=R]                  end it
+ *     GET  /streams/KEY[?from=head][&client=C]          read it
+ *     GET  /stats                                       counters
+ *
+ * The command line, the listening socket and what is cut out of requests are
+ * the reference server's: see ../server and `--help`.
+ */
+
+#include <weir/weir.h>
+
+#include "../server/http1.h"
+#include "../server/listen.h"
+#include "../server/options.h"
+#include "../server/text.h"
+
+#include <stdbool.h>
+
+struct host {
+  struct options options;
+  weir_http_options http; /* for every response to a reader */
+  weir_hub *hub;
+};
+
+/* Read the command line into host->options. Returns -1 to go on, or the exit
+ * status. The hub is for the program to make, with notices of its own. */
+int host_configure(struct host *host, int argc, char **argv);
+
+/* What a request wants. */
+struct host_request {
+  enum {
+    HOST_NOTHING, /* that there is here */
+    HOST_READ,    /* the only one that weir_hub_attach is for */
+    HOST_OPEN,
+    HOST_PUBLISH,
+    HOST_END,
+    HOST_STATS
+  } wish;
+  char key[256]; /* of the stream, decoded */
+  size_t key_len;
+  struct slice query;
+};
+
+/* A string, or an empty slice for NULL. */
+struct slice host_slice(const char *string);
+
+/* Understand a request. A path may have its query behind it. The query has to
+ * stay while *request is used. */
+void host_parse(struct host_request *request, const char *method,
+                struct slice path, struct slice query);
+
+/* For HOST_READ: attach the client, whose cursor may stand in Last-Event-ID or
+ * in the query. There is always a response. Where response->stream is 1, its
+ * head and then the bytes of *subscriber are to be sent; elsewhere there is no
+ * subscriber, and weir_http_body has the body. The response needs *request. */
+void host_attach(struct host *host, const struct host_request *request,
+                 struct slice last_event_id, void *user,
+                 weir_subscriber **subscriber, weir_response *response);
+
+/* A header field, in strings that end in NUL, as most servers want them. */
+struct host_field {
+  char name[64];
+  char value[1024];
+};
+
+/* The fields of a response: 0, 1 and so on until it is false. */
+bool host_get_field(const weir_response *response, size_t index,
+                    struct host_field *field);
+
+/* For all else: do it, and append what became of it to *json, in which
+ * application/json is. Returns the status. */
+int host_produce(struct host *host, const struct host_request *request,
+                 struct slice body, struct text *json);
+
+#endif /* HOST_H */
