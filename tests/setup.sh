@@ -1,0 +1,69 @@
+#!/bin/sh
+# weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
+#
+# Install what tests need (Debian and Ubuntu): setup.sh [WHAT ...]. Packages
+# that are there are left alone, so a second run does nothing.
+#
+#   check       what `make check` runs; the default
+#   browser     the same, for the part of it that is in a browser
+#   long        what .ci/run adds
+#
+# weir itself needs a C compiler and make, no more. `browser` may fail: its tests
+# then say loudly that they were left out.
+set -eu
+
+packages() {
+  case $1 in
+    check) echo gcc libc6-dev make pkg-config check python3 nodejs mandoc \
+      binutils valgrind ;;
+    browser) echo chromium chromium-driver ;;
+    long) echo clang clang-format git ca-certificates curl ;;
+    *) echo "setup.sh: what is $1?" >&2 && exit 2 ;;
+  esac
+}
+
+# Those of the packages that are not there.
+missing() {
+  for package; do
+    # What is there in another way need not come from a package.
+    case $package in
+      nodejs) node --version > /dev/null 2>&1 && continue ;;
+    esac
+    dpkg-query -W -f '${Status}\n' "$package" 2> /dev/null |
+      grep -q 'ok installed' || echo "$package"
+  done
+}
+
+install_all() {
+  sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get -q update > /dev/null || :
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+    --no-install-recommends install "$@" > /dev/null
+}
+
+setup() {
+  want=$(packages "$1")
+  if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null
+  then
+    echo "setup: no apt-get here; the tests need what these packages hold:" \
+      $want
+    return
+  fi
+  want=$(missing $want)
+  if [ -z "$want" ]; then
+    echo "setup: all that $1 needs is there"
+    return
+  fi
+  echo "setup: for $1:" $want
+  install_all $want
+}
+
+[ $# != 0 ] || set -- check browser
+for what; do
+  if [ "$what" = browser ]; then
+    setup "$what" || echo "setup: NO BROWSER: its tests will be left out" >&2
+  else
+    setup "$what"
+  fi
+done
