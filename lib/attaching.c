@@ -76,7 +76,8 @@ static bool is_judgeable(struct weir__generation *generation,
     return true;
   }
   resolve(generation, claim, &resolution);
-  if (resolution.verdict != WEIR_AHEAD && resolution.verdict != WEIR_FOREIGN) {
+  if (resolution.verdict != WEIR_VERDICT_AHEAD &&
+      resolution.verdict != WEIR_VERDICT_FOREIGN) {
     return true;
   }
   claim->looked = true;
@@ -102,17 +103,17 @@ static int admit(struct weir__registry *registry,
     return WEIR_EDRAINING;
   }
   if (generation->phase == WEIR__VOID) {
-    *verdict = WEIR_UNKNOWN;
-    core->info.verdicts[WEIR_UNKNOWN] += 1;
+    *verdict = WEIR_VERDICT_UNKNOWN;
+    core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
     return generation->fault;
   }
   if (claim->looked && generation->backing->unseen != WEIR_OK) {
     return generation->backing->unseen;
   }
   resolve(generation, claim, &resolution);
-  if (resolution.verdict == WEIR_FINISHED) {
+  if (resolution.verdict == WEIR_VERDICT_FINISHED) {
     trace_attach(generation, claim, &resolution, subscriber->user);
-    *verdict = WEIR_FINISHED;
+    *verdict = WEIR_VERDICT_FINISHED;
     return WEIR_OK;
   }
   rv = weir__clients_admit(&registry->clients, generation, client_of(claim),
@@ -144,7 +145,7 @@ static int admit(struct weir__registry *registry,
 static void count_refusal(struct weir__core *core, int error) {
   static const int refusals[] = {
       WEIR_EEXISTS,      WEIR_EMALFORMED, WEIR_EDRAINING, WEIR_ESTREAMS,
-      WEIR_ESUBSCRIBERS, WEIR_ECROWD,     WEIR_ECLIENT,   WEIR_EMEMORY};
+      WEIR_ESUBSCRIBERS, WEIR_ECROWD,     WEIR_ECLIENT,   WEIR_ERESIDENT};
   size_t i;
 
   for (i = 0; i < sizeof refusals / sizeof refusals[0]; ++i) {
@@ -156,7 +157,7 @@ static void count_refusal(struct weir__core *core, int error) {
 static void decide_attach(struct weir__registry *registry,
                           struct weir_subscriber *subscriber) {
   const bool inside = subscriber->todo.claim->inside;
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
   int rv = admit(registry, subscriber->generation, subscriber->todo.claim,
                  subscriber, &verdict);
 
@@ -164,8 +165,9 @@ static void decide_attach(struct weir__registry *registry,
     if (!inside) {
       count_refusal(registry->core, rv);
     }
-    weir__reader_refuse(subscriber, WEIR_PENDING, rv);
-  } else if (verdict == WEIR_FINISHED || verdict == WEIR_UNKNOWN) {
+    weir__reader_refuse(subscriber, WEIR_VERDICT_PENDING, rv);
+  } else if (verdict == WEIR_VERDICT_FINISHED ||
+             verdict == WEIR_VERDICT_UNKNOWN) {
     weir__reader_refuse(subscriber, verdict, WEIR_OK);
   }
   weir__reader_decided(subscriber);
@@ -283,7 +285,7 @@ static int wait_for_storage(struct weir_subscriber *subscriber,
   weir__tend_advance(generation);
   if (subscriber->standing == WEIR__UNDECIDED) {
     kept->inside = false;
-    *verdict = WEIR_PENDING;
+    *verdict = WEIR_VERDICT_PENDING;
     return WEIR_OK;
   }
   subscriber->source.notices &= (uint16_t)~WEIR__SAY_DECIDED;
@@ -312,7 +314,7 @@ static int attach(struct weir__registry *registry,
   struct weir__generation *generation;
   struct weir_subscriber *subscriber = NULL;
   union claim asked;
-  int judged = WEIR_UNKNOWN;
+  int judged = WEIR_VERDICT_UNKNOWN;
   int rv = weir__registry_check_key(options->key, options->key_len);
 
   if (rv == WEIR_OK) {
@@ -335,14 +337,15 @@ static int attach(struct weir__registry *registry,
     return rv;
   }
   if (generation == NULL) {
-    core->info.verdicts[WEIR_UNKNOWN] += 1;
+    core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
     *attached = NULL;
-    *verdict = WEIR_UNKNOWN;
+    *verdict = WEIR_VERDICT_UNKNOWN;
     return WEIR_OK;
   }
   weir__generation_hold(generation);
   rv = receive(registry, generation, &asked.claim, subscriber, &judged);
-  if (rv != WEIR_OK || judged == WEIR_FINISHED || judged == WEIR_UNKNOWN) {
+  if (rv != WEIR_OK || judged == WEIR_VERDICT_FINISHED ||
+      judged == WEIR_VERDICT_UNKNOWN) {
     weir_subscriber_release(subscriber);
     subscriber = NULL;
   }

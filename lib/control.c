@@ -232,8 +232,9 @@ static void put_bare(struct weir__out *out, const struct weir__scheme *scheme,
   frame.flags = WEIR_FRAME_BYTES;
   frame.max_lines =
       scheme->lines < UINT32_MAX ? (uint32_t)scheme->lines : UINT32_MAX;
-  rv = weir_frame_event(&frame, id, id_len, fits ? out->dst + out->len : NULL,
-                        fits ? out->cap - out->len : 0, &len);
+  rv = weir_frame_encode_event(&frame, id, id_len,
+                               fits ? out->dst + out->len : NULL,
+                               fits ? out->cap - out->len : 0, &len);
   out->lines = rv == WEIR_ETOOBIG ? SIZE_MAX : 1;
   out->overflow |= rv == WEIR_EOVERFLOW || len > SIZE_MAX - out->len;
   out->len += len;

@@ -156,7 +156,7 @@ static inline void weir__work_init(struct weir__work *work,
   work->start = start;
 }
 
-/* weir_hub_timeout has become 0: tell the host, unless it has been told. */
+/* weir_hub_get_timeout has become 0: tell the host, unless it has been told. */
 void weir__core_wake(struct weir__core *core);
 
 /* There are storage calls to start. */

@@ -279,19 +279,19 @@ static int judge(const weir_state *state, size_t i, uint64_t seq,
   *position = state->trimmed;
   if (seq > limit) {
     if (i + 1 == state->epoch_count) {
-      return WEIR_AHEAD;
+      return WEIR_VERDICT_AHEAD;
     }
     if (limit < state->trimmed) {
-      return WEIR_FOREIGN;
+      return WEIR_VERDICT_FOREIGN;
     }
     *position = limit;
-    return WEIR_REWOUND;
+    return WEIR_VERDICT_REWOUND;
   }
   if (seq < state->trimmed) {
-    return WEIR_EVICTED;
+    return WEIR_VERDICT_EVICTED;
   }
   *position = seq;
-  return WEIR_RESUMED;
+  return WEIR_VERDICT_RESUMED;
 }
 
 /* The position of a client that has no cursor. */
@@ -312,20 +312,21 @@ static int resolve(const weir_state *state, const weir_state *previous,
   if (parsed == WEIR_EABSENT) {
     *position = fresh(state, from);
     /* Even the end is gone: there is nothing to come, ever. */
-    return state->ended != 0 && *position == state->ended ? WEIR_FINISHED
-                                                          : WEIR_FRESH;
+    return state->ended != 0 && *position == state->ended
+               ? WEIR_VERDICT_FINISHED
+               : WEIR_VERDICT_FRESH;
   }
   if (parsed != WEIR_OK) {
-    return WEIR_MALFORMED;
+    return WEIR_VERDICT_MALFORMED;
   }
   /* A cursor without an epoch cannot be told from one of this generation. */
   if (has_seen_end(state, cursor) || (previous != NULL && cursor->epoch != 0 &&
                                       has_seen_end(previous, cursor))) {
     *position = state->last;
-    return WEIR_FINISHED;
+    return WEIR_VERDICT_FINISHED;
   }
   i = find_epoch(state, cursor->epoch);
-  return i == state->epoch_count ? WEIR_FOREIGN
+  return i == state->epoch_count ? WEIR_VERDICT_FOREIGN
                                  : judge(state, i, cursor->seq, position);
 }
 
@@ -354,15 +355,15 @@ int weir_cursor_resolve(const weir_state *callers,
     return WEIR_EINVAL;
   }
   if (state == NULL) {
-    result.verdict = WEIR_UNKNOWN;
+    result.verdict = WEIR_VERDICT_UNKNOWN;
   } else {
     result.verdict =
         resolve(state, previous, parsed, cursor, from, &result.position.seq);
     result.position.epoch = weir__state_epoch_of(state, result.position.seq);
     result.first = result.position.seq + 1;
     result.last = state->last;
-    result.gap =
-        result.verdict >= WEIR_EVICTED && result.verdict <= WEIR_MALFORMED;
+    result.gap = result.verdict >= WEIR_VERDICT_EVICTED &&
+                 result.verdict <= WEIR_VERDICT_MALFORMED;
   }
   return weir__store(resolution, &result, sizeof result);
 }
@@ -372,6 +373,7 @@ const char *weir_verdict_name(int verdict) {
       "pending", "fresh",   "resumed",   "evicted",  "ahead",
       "rewound", "foreign", "malformed", "finished", "unknown"};
 
-  return verdict >= WEIR_PENDING && verdict <= WEIR_UNKNOWN ? names[verdict]
-                                                            : "none";
+  return verdict >= WEIR_VERDICT_PENDING && verdict <= WEIR_VERDICT_UNKNOWN
+             ? names[verdict]
+             : "none";
 }

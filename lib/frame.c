@@ -11,21 +11,21 @@ void weir_frame_init(weir_frame *frame, size_t size) {
   (void)weir__start(frame, size);
 }
 
-int weir_frame_event(const weir_frame *frame, const void *id, size_t id_len,
-                     void *dst, size_t cap, size_t *len) {
+int weir_frame_encode_event(const weir_frame *frame, const void *id,
+                            size_t id_len, void *dst, size_t cap, size_t *len) {
   return frame != NULL && frame->size == sizeof *frame &&
                  weir__widest() == WEIR__BYTES_64
              ? weir__frame_wide(frame, id, id_len, dst, cap, len)
              : weir__frame_plain(frame, id, id_len, dst, cap, len);
 }
 
-int weir_frame_signal(const weir_frame *frame, void *dst, size_t cap,
-                      size_t *len) {
-  return weir_frame_event(frame, NULL, 0, dst, cap, len);
+int weir_frame_encode_signal(const weir_frame *frame, void *dst, size_t cap,
+                             size_t *len) {
+  return weir_frame_encode_event(frame, NULL, 0, dst, cap, len);
 }
 
-int weir_frame_comment(const void *text, size_t text_len, void *dst, size_t cap,
-                       size_t *len) {
+int weir_frame_encode_comment(const void *text, size_t text_len, void *dst,
+                              size_t cap, size_t *len) {
   struct weir__out out;
 
   if (!weir__is_field(text, text_len)) {

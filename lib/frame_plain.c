@@ -60,7 +60,7 @@ static int encode(const weir_frame *frame, const void *id, size_t id_len,
     return WEIR_EOVERFLOW;
   }
   if (out.lines >
-          (frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES) ||
+          (frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX) ||
       (frame->max_bytes != 0 && out.len > frame->max_bytes)) {
     return WEIR_ETOOBIG;
   }

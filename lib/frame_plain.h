@@ -26,7 +26,7 @@ static inline bool weir__frame_is_default(const void *type, size_t len) {
 /* The end of the data and of the frame. */
 void weir__frame_end(struct weir__out *out);
 
-/* As weir_frame_event. */
+/* As weir_frame_encode_event. */
 int weir__frame_plain(const weir_frame *frame, const void *id, size_t id_len,
                       void *dst, size_t cap, size_t *len);
 

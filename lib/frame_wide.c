@@ -112,7 +112,7 @@ AVX512 static inline size_t put_line(const weir_frame *frame,
 static size_t put_lines(const weir_frame *frame, unsigned char *d, size_t cap,
                         size_t done) {
   const uint64_t most =
-      frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES;
+      frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX;
   const unsigned char *data = (const unsigned char *)frame->data + done;
   const size_t len = frame->data_len - done;
   struct weir__progress progress;

@@ -2,8 +2,8 @@
 #ifndef WEIR__FRAME_WIDE_H
 #define WEIR__FRAME_WIDE_H
 
-/* weir_frame_event where the processor has AVX-512: nearly all frames cost what
- * copying their bytes does, the others go the plain way. */
+/* weir_frame_encode_event where the processor has AVX-512: nearly all frames
+ * cost what copying their bytes does, the others go the plain way. */
 
 #include <stddef.h>
 

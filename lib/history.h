@@ -54,7 +54,7 @@ uint64_t weir__history_epoch(const struct weir__history *history);
 /* Encode event number seq, the first after `put`, behind the others, or take
  * over its frame. It is nobody's until it is committed.
  *
- * WEIR_OK, WEIR_ETOOBIG, WEIR_EMEMORY, WEIR_ENOMEM or WEIR_EOVERFLOW. */
+ * WEIR_OK, WEIR_ETOOBIG, WEIR_ERESIDENT, WEIR_ENOMEM or WEIR_EOVERFLOW. */
 int weir__history_put(struct weir__history *history,
                       const struct weir__scheme *scheme,
                       const weir_cursor *cursor,

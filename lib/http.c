@@ -83,11 +83,11 @@ static int32_t status_of(const weir_http_options *options, int error,
     return is_bad_request(error) ? 400 : 200;
   }
   switch (verdict) {
-    case WEIR_PENDING:
+    case WEIR_VERDICT_PENDING:
       return 0;
-    case WEIR_FINISHED:
+    case WEIR_VERDICT_FINISHED:
       return 204;
-    case WEIR_UNKNOWN:
+    case WEIR_VERDICT_UNKNOWN:
       return options->unknown_status;
     default:
       return 200;
@@ -101,14 +101,14 @@ int weir_http_respond(const weir_http_options *callers, int error, int verdict,
   weir_response result;
 
   if (load_options(callers, &options) != WEIR_OK || !are_sound(&options) ||
-      key_len > STREAM_ID_MOST / 3 || verdict < WEIR_PENDING ||
-      verdict > WEIR_UNKNOWN || error > 0 || retry > WEIR_RETRY_MAX) {
+      key_len > STREAM_ID_MOST / 3 || verdict < WEIR_VERDICT_PENDING ||
+      verdict > WEIR_VERDICT_UNKNOWN || error > 0 || retry > WEIR_RETRY_MAX) {
     return WEIR_EINVAL;
   }
   memset(&result, 0, sizeof result);
   result.status = status_of(&options, error, verdict);
-  result.stream =
-      error == WEIR_OK && verdict >= WEIR_FRESH && verdict <= WEIR_MALFORMED;
+  result.stream = error == WEIR_OK && verdict >= WEIR_VERDICT_FRESH &&
+                  verdict <= WEIR_VERDICT_MALFORMED;
   result.verdict = verdict;
   result.error = error;
   result.retry = retry;
@@ -124,7 +124,7 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
   weir_subscriber *made = NULL;
   weir_attach_options known;
   weir_response trial;
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
   uint32_t retry;
   int error;
   int rv;
@@ -137,7 +137,7 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
   if (rv == WEIR_OK) {
     /* The host's mistakes first, before anybody is let in. */
     trial.size = sizeof trial;
-    rv = weir_http_respond(options, WEIR_OK, WEIR_PENDING, known.key,
+    rv = weir_http_respond(options, WEIR_OK, WEIR_VERDICT_PENDING, known.key,
                            known.key_len, 0, &trial);
   }
   if (rv != WEIR_OK) {
@@ -284,8 +284,8 @@ static int find_field(const struct parts *parts, size_t i, void *dst,
   return has ? WEIR_OK : WEIR_EAGAIN;
 }
 
-int weir_http_field(const weir_response *response, size_t index, void *dst,
-                    size_t cap, weir_field *callers) {
+int weir_http_get_field(const weir_response *response, size_t index, void *dst,
+                        size_t cap, weir_field *callers) {
   struct parts parts;
   weir_field field;
   size_t i = 0;
@@ -320,8 +320,8 @@ static const char *status_line(int32_t status) {
   }
 }
 
-int weir_http_head(const weir_response *response, void *dst, size_t cap,
-                   size_t *len) {
+int weir_http_write_head(const weir_response *response, void *dst, size_t cap,
+                         size_t *len) {
   char stream_id[STREAM_ID_MOST];
   struct weir__out out;
   struct parts parts;
@@ -347,8 +347,8 @@ int weir_http_head(const weir_response *response, void *dst, size_t cap,
   return weir__out_end(&out, len);
 }
 
-int weir_http_body(const weir_response *response, void *dst, size_t cap,
-                   size_t *len) {
+int weir_http_write_body(const weir_response *response, void *dst, size_t cap,
+                         size_t *len) {
   struct weir__scheme scheme;
   struct weir__out out;
   struct parts parts;

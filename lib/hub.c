@@ -10,7 +10,7 @@
 #include <limits.h>
 
 /* Timers touched in one call: as many as take well under a millisecond. What is
- * left over makes weir_hub_timeout 0. */
+ * left over makes weir_hub_get_timeout 0. */
 #define TIMERS_AT_ONCE 2048
 
 /* Notices that one call hands out beyond those of which each source had one. */
@@ -39,7 +39,7 @@ void weir_hub_options_init(weir_hub_options *options, size_t size) {
   defaults.max_subscribers = 1000000;
   defaults.max_client_subscribers = 6;
   defaults.max_event_bytes = 1024 * 1024;
-  defaults.max_event_lines = WEIR_FRAME_LINES;
+  defaults.max_event_lines = WEIR_FRAME_LINES_MAX;
   defaults.max_pending = 4096;
   defaults.max_resident = 256 * 1024 * 1024;
   defaults.history_bytes = 8 * 1024 * 1024;
@@ -162,7 +162,7 @@ static bool are_sound(const weir_hub_options *options,
           options->cursor_format == WEIR_CURSOR_DECIMAL) &&
          (options->flags & ~WEIR_HUB_BYTES) == 0 &&
          options->max_event_lines != 0 &&
-         options->max_event_lines <= WEIR_FRAME_LINES &&
+         options->max_event_lines <= WEIR_FRAME_LINES_MAX &&
          options->signal_ring != 0 && options->signal_ring <= 65536 &&
          weir__is_zero(options->reserved, sizeof options->reserved);
 }
@@ -347,7 +347,7 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
   return weir__store(callers, &notice, sizeof notice);
 }
 
-int weir_hub_timeout(weir_hub *hub) {
+int weir_hub_get_timeout(weir_hub *hub) {
   struct weir__core *core = &hub->core;
   uint64_t next;
 

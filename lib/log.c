@@ -195,7 +195,7 @@ static void leave(struct weir__core *core, uint64_t ticket, int returned) {
   weir__core_release(core);
 }
 
-int weir__log_open(struct weir__core *core, const weir_log_open *request,
+int weir__log_open(struct weir__core *core, const weir_log_request *request,
                    weir__call_done *done, void *owner,
                    struct weir__call **place) {
   struct weir__handle *handle = new_handle(core);

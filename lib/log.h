@@ -48,7 +48,7 @@ struct weir__call {
  * once, perhaps before this returns; or WEIR_ENOMEM: nothing has happened.
  * *place is the call from before storage is called until just before done is,
  * and NULL then. */
-int weir__log_open(struct weir__core *core, const weir_log_open *request,
+int weir__log_open(struct weir__core *core, const weir_log_request *request,
                    weir__call_done *done, void *owner,
                    struct weir__call **place);
 

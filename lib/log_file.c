@@ -163,7 +163,7 @@ static void finish(struct weir_log_file *log, struct weir__op *op) {
 }
 
 static int lookup(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
-                  const weir_log_open *request) {
+                  const weir_log_request *request) {
   struct weir__file_stream *stream =
       weir__file_find_key(log, request->key, request->key_len);
 
@@ -175,7 +175,7 @@ static int lookup(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
 }
 
 static int create(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
-                  const weir_log_open *request) {
+                  const weir_log_request *request) {
   const struct weir__file_stream *newest =
       weir__file_find_key(log, request->key, request->key_len);
   const weir_epoch first = {request->epoch, 0};
@@ -233,7 +233,7 @@ static void void_ops(struct weir_log_file *log,
 }
 
 static int take(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
-                const weir_log_open *request) {
+                const weir_log_request *request) {
   struct weir__file_stream *stream = weir__file_find(log, request->generation);
   struct weir__append append = {stream, WEIR__RECORD_TAKE, NULL,
                                 1,      request->epoch,    0};
@@ -272,7 +272,7 @@ static int take(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
 }
 
 static int table_open(void *user, weir_hub *hub, uint64_t ticket,
-                      const weir_log_open *request) {
+                      const weir_log_request *request) {
   struct weir_log_file *log = user;
 
   switch (request->mode) {
@@ -568,7 +568,7 @@ int weir_log_file_close(weir_log_file *log) {
 /* --- Rounds
  * -------------------------------------------------------------------*/
 
-int weir_log_file_timeout(weir_log_file *log) {
+int weir_log_file_get_timeout(weir_log_file *log) {
   uint64_t due;
   uint64_t now;
 
@@ -640,8 +640,8 @@ static void visit(void *user, struct weir__node *node) {
   listing->skip -= listing->skip != 0;
 }
 
-int weir_log_file_next(const weir_log_file *log, uint64_t *at,
-                       weir_log_file_stream *callers) {
+int weir_log_file_next_stream(const weir_log_file *log, uint64_t *at,
+                              weir_log_file_stream *callers) {
   const struct weir__file_stream *stream;
   struct listing listing;
   weir_log_file_stream info;

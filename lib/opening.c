@@ -119,9 +119,9 @@ static void decide_known(struct weir__registry *registry,
     } else {
       found_next(registry, producer, generation, NULL);
     }
-  } else if (producer->on_duplicate == WEIR_REJECT) {
+  } else if (producer->on_duplicate == WEIR_DUPLICATE_REJECT) {
     weir__producer_refuse(producer, WEIR_EEXISTS);
-  } else if (producer->on_duplicate == WEIR_REPLACE) {
+  } else if (producer->on_duplicate == WEIR_DUPLICATE_REPLACE) {
     found_next(registry, producer, generation, "replaced_by_new_stream");
   } else {
     join(producer, generation);
@@ -142,7 +142,7 @@ static void decide_open(struct weir__registry *registry,
     decide_void(producer, generation);
   }
   if (generation->phase == WEIR__CREATING && !producer->founder &&
-      producer->on_duplicate == WEIR_REJECT) {
+      producer->on_duplicate == WEIR_DUPLICATE_REJECT) {
     weir__producer_refuse(producer, WEIR_EEXISTS);
   }
   if (generation->phase != WEIR__KNOWN || !producer->pending) {
@@ -215,8 +215,8 @@ int weir__opening_open(struct weir__registry *registry,
   int rv = weir__registry_check_key(options->key, options->key_len);
 
   if (rv == WEIR_OK &&
-      (options->on_duplicate < WEIR_JOIN ||
-       options->on_duplicate > WEIR_REJECT ||
+      (options->on_duplicate < WEIR_DUPLICATE_JOIN ||
+       options->on_duplicate > WEIR_DUPLICATE_REJECT ||
        (options->flags & ~(uint32_t)FLAGS) != 0 ||
        !weir__is_zero(options->reserved, sizeof options->reserved) ||
        ((options->flags & WEIR_OPEN_SHARED) != 0 && core->log.open == NULL))) {

@@ -11,7 +11,7 @@ static int make_room(struct weir__core *core, size_t size) {
   struct weir__link *first;
 
   if (limit != 0 && size > limit) {
-    return WEIR_EMEMORY;
+    return WEIR_ERESIDENT;
   }
   while (limit != 0 && core->info.resident + size > limit) {
     if (!weir__link_alone(&core->pages)) {
@@ -23,7 +23,7 @@ static int make_room(struct weir__core *core, size_t size) {
       core->floors->abort(weir__owner(first, struct weir__source, link));
       return WEIR_OK;
     } else {
-      return WEIR_EMEMORY;
+      return WEIR_ERESIDENT;
     }
   }
   return WEIR_OK;

@@ -45,7 +45,7 @@ static inline unsigned char *weir__page_bytes(const struct weir__page *page) {
 
 /* A page with room for `room` bytes of frames and index. Counted as resident;
  * makes room by evicting others. WEIR_OK, WEIR_ETOOBIG, WEIR_ENOMEM or
- * WEIR_EMEMORY. */
+ * WEIR_ERESIDENT. */
 int weir__page_new(struct weir__core *core, size_t room,
                    struct weir__page **page);
 

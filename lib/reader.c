@@ -430,7 +430,7 @@ void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
 }
 
 void weir__reader_abort(struct weir__source *source) {
-  doom(weir__owner(source, struct weir_subscriber, source), WEIR_EMEMORY);
+  doom(weir__owner(source, struct weir_subscriber, source), WEIR_ERESIDENT);
 }
 
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {

@@ -99,7 +99,7 @@ void weir__reader_wait(struct weir_subscriber *subscriber,
                        struct weir__claim *claim);
 
 /* Make the first frames of a connection, as a verdict has them; requested is
- * the text of the client's cursor. WEIR_OK, WEIR_ENOMEM or WEIR_EMEMORY. */
+ * the text of the client's cursor. WEIR_OK, WEIR_ENOMEM or WEIR_ERESIDENT. */
 int weir__reader_greet(struct weir__generation *generation,
                        const weir_resolution *resolution, const void *requested,
                        size_t requested_len, uint32_t retry,
@@ -120,7 +120,7 @@ void weir__reader_refuse(struct weir_subscriber *subscriber, int verdict,
 void weir__reader_decided(struct weir_subscriber *subscriber);
 
 /* Show it out, in band, if there is memory for that: WEIR_OK, WEIR_ENOMEM or
- * WEIR_EMEMORY. It is reading. */
+ * WEIR_ERESIDENT. It is reading. */
 int weir__reader_close(struct weir_subscriber *subscriber);
 
 /* Show it out, in band; without memory cut it off. */

@@ -184,7 +184,7 @@ int weir__replay_find(struct weir__history *history,
    * out again. */
   for (tries = 0; rv == WEIR_OK; ++tries) {
     if (tries > TRIES) {
-      return WEIR_EMEMORY;
+      return WEIR_ERESIDENT;
     }
     if (after < history->trimmed) {
       *last = history->trimmed;

@@ -19,7 +19,7 @@ struct weir__span {
  * WEIR_OK: *span is filled in, and its page not yet held; page NULL: there are
  * no events up to *last, and nothing is missing. WEIR_EAGAIN: storage has been
  * asked, and *ring is where to wait. WEIR_EDONE: what follows is lost, up to
- * *last. Else an error of storage, or WEIR_ENOMEM or WEIR_EMEMORY. */
+ * *last. Else an error of storage, or WEIR_ENOMEM or WEIR_ERESIDENT. */
 int weir__replay_find(struct weir__history *history,
                       const struct weir__scheme *scheme, uint64_t after,
                       uint64_t upto, struct weir__span *span, uint64_t *last,

@@ -91,7 +91,7 @@ void weir_open_options_init(weir_open_options *options, size_t size) {
   }
 }
 
-void weir_open_options_answer(weir_open_options *options) {
+void weir_open_options_set_answer(weir_open_options *options) {
   options->first_event = 35000;
   options->on_first_event = WEIR_ACTION_FAIL;
   options->idle = 55000;
@@ -238,7 +238,7 @@ int weir__settings_read(struct weir__core *core, const void *meta, size_t len,
   return keep(core, &head, (const char *)p, text.members, like, settings);
 }
 
-int weir_meta_label(const void *meta, size_t len, uint64_t *label) {
+int weir_meta_get_label(const void *meta, size_t len, uint64_t *label) {
   const unsigned char *p = meta;
 
   if (meta == NULL || label == NULL) {

@@ -383,7 +383,7 @@ static void open_done(void *owner, int result, const weir_answer *answer,
 
 static int start_open(struct weir__storage *storage, const void *key,
                       size_t key_len, const void *meta, size_t meta_len) {
-  weir_log_open request;
+  weir_log_request request;
 
   memset(&request, 0, sizeof request);
   request.size = sizeof request;

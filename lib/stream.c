@@ -71,7 +71,7 @@ static bool put_final(struct weir_stream *producer) {
     rv = weir__publish_end(generation, producer, producer->final, NULL);
     producer->pending = true;
   }
-  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
     weir__generation_again(generation);
     return false;
   }
@@ -367,7 +367,7 @@ int weir_stream_get_info(const struct weir_stream *producer,
   return weir__store(callers, &info, sizeof info);
 }
 
-void *weir_stream_user(const struct weir_stream *producer) {
+void *weir_stream_get_user(const struct weir_stream *producer) {
   return producer->user;
 }
 

@@ -127,7 +127,7 @@ static int show_gap(struct weir_subscriber *subscriber, uint64_t upto) {
   before.epoch = weir__state_epoch_of(&state, before.seq);
   (void)weir_cursor_format(&before, loss.scheme.format, loss.text,
                            sizeof loss.text, &loss.text_len);
-  loss.resolution.verdict = WEIR_EVICTED;
+  loss.resolution.verdict = WEIR_VERDICT_EVICTED;
   loss.resolution.position.seq = upto;
   loss.resolution.position.epoch = weir__state_epoch_of(&state, upto);
   loss.resolution.first = upto + 1;
@@ -539,7 +539,7 @@ int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
   return weir__store(callers, &info, sizeof info);
 }
 
-void *weir_subscriber_user(const struct weir_subscriber *subscriber) {
+void *weir_subscriber_get_user(const struct weir_subscriber *subscriber) {
   return subscriber->user;
 }
 

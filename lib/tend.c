@@ -204,7 +204,7 @@ void weir__tend_advance(struct weir__generation *generation) {
                               generation->node.key_len, meta, meta_len);
     }
   } while (rv == WEIR_OK && backing->dirty && !core->gone);
-  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
     weir__generation_again(generation);
   }
   weir__generation_release(generation);
@@ -378,7 +378,7 @@ static void looked(struct weir__storage *storage, int result) {
     deny_waiters(generation, result);
     weir__tend_failed(&generation->history, result);
   }
-  look_later(generation, result == WEIR_ENOMEM || result == WEIR_EMEMORY
+  look_later(generation, result == WEIR_ENOMEM || result == WEIR_ERESIDENT
                              ? AGAIN
                              : generation->core->options.recheck);
   weir__generation_touch(generation);
@@ -455,7 +455,7 @@ static void bark(struct weir__generation *generation, unsigned dog) {
   } else if (action == WEIR_ACTION_FAIL) {
     rv = weir__publish_failed(generation, text);
   }
-  if (rv == WEIR_ENOMEM || rv == WEIR_EMEMORY) {
+  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
     /* It does not get off for that. */
     weir__generation_set_time(generation,
                               dog == WEIR__LIFETIME    ? WEIR__AT_LIFETIME

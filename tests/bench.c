@@ -97,10 +97,10 @@ static weir_subscriber *attach(struct bench *bench, struct kit *kit,
                                const char *key, const char *cursor,
                                int *verdict) {
   weir_subscriber_info info;
-  int judged = WEIR_PENDING;
+  int judged = WEIR_VERDICT_PENDING;
   weir_subscriber *subscriber = kit_attach(kit, key, cursor, &judged);
 
-  if (judged == WEIR_PENDING) {
+  if (judged == WEIR_VERDICT_PENDING) {
     bench_rest(bench);
     while (kit_next(kit).kind != WEIR_NOTICE_DECIDED) {
     }
@@ -108,8 +108,8 @@ static weir_subscriber *attach(struct bench *bench, struct kit *kit,
     ck_assert_int_eq(weir_subscriber_get_info(subscriber, &info), WEIR_OK);
     ck_assert_int_eq(info.error, WEIR_OK);
     judged = info.verdict;
-    ck_assert_int_ne(judged, WEIR_PENDING);
-    if (judged == WEIR_FINISHED || judged == WEIR_UNKNOWN) {
+    ck_assert_int_ne(judged, WEIR_VERDICT_PENDING);
+    if (judged == WEIR_VERDICT_FINISHED || judged == WEIR_VERDICT_UNKNOWN) {
       weir_subscriber_release(subscriber);
       subscriber = NULL;
     }

@@ -65,10 +65,10 @@ struct trial {
 /* --- Between the hub and the log ----------------------------------------- */
 
 static int pass_open(void *user, weir_hub *hub, uint64_t ticket,
-                     const weir_log_open *request) {
+                     const weir_log_request *request) {
   struct node *node = user;
   const weir_log *log = &node->trial->log;
-  weir_log_open changed = *request;
+  weir_log_request changed = *request;
 
   node->opens[request->mode & 3] += 1;
   if (request->epoch != 0) {
@@ -416,7 +416,7 @@ static int attach(struct trial *trial, size_t n, const char *key,
   weir_subscriber_info info;
   weir_request request;
   char text[WEIR_CURSOR_MAX];
-  int verdict = WEIR_UNKNOWN;
+  int verdict = WEIR_VERDICT_UNKNOWN;
   int rv;
 
   weir_attach_options_init(&options, sizeof options);
@@ -542,10 +542,10 @@ static const char *check_frame(const char *data, size_t len,
   frame.data = entry->data;
   frame.data_len = entry->len;
   frame.flags = WEIR_FRAME_BYTES;
-  (void)weir_frame_event(&frame, id, id_len, NULL, 0, &want);
+  (void)weir_frame_encode_event(&frame, id, id_len, NULL, 0, &want);
   expected = malloc(want);
   MUST(expected != NULL, no_memory);
-  (void)weir_frame_event(&frame, id, id_len, expected, want, &want);
+  (void)weir_frame_encode_event(&frame, id, id_len, expected, want, &want);
   same = len == want && memcmp(expected, data, len) == 0;
   free(expected);
   MUST(same, "an event is not as it was stored, byte for byte");
@@ -638,7 +638,7 @@ static const char *expect_all(struct trial *trial, const char *key,
   weir_subscriber *reader;
 
   PASS(begin_reading(trial));
-  MUST(attach(trial, NODES - 1, key, NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, NODES - 1, key, NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
   return expect(trial, reader, book, 0, false, ended);
 }
@@ -654,11 +654,11 @@ static const char *expect_verdict(struct trial *trial, const char *key,
 
   PASS(begin_reading(trial));
   MUST(attach(trial, NODES - 1, key, &cursor, &reader) == verdict, problem);
-  if (reader == NULL || verdict == WEIR_FINISHED) {
+  if (reader == NULL || verdict == WEIR_VERDICT_FINISHED) {
     return NULL;
   }
   return expect(
-      trial, reader, book, after, verdict != WEIR_RESUMED,
+      trial, reader, book, after, verdict != WEIR_VERDICT_RESUMED,
       book->count != 0 && book->entries[book->count - 1].data == NULL);
 }
 
@@ -668,7 +668,7 @@ static const char *unknown_key(struct trial *trial) {
   weir_subscriber *reader;
 
   PASS(start(trial, 0));
-  MUST(attach(trial, 0, "nobody", NULL, &reader) == WEIR_UNKNOWN,
+  MUST(attach(trial, 0, "nobody", NULL, &reader) == WEIR_VERDICT_UNKNOWN,
        "LOOKUP of an unknown key is not answered with WEIR_ENOENT");
   return NULL;
 }
@@ -703,7 +703,7 @@ static const char *create_compares(struct trial *trial) {
            trial->nodes[0].opens[WEIR_LOG_LOOKUP] == 2,
        "CREATE after a generation that is not there does not give "
        "WEIR_EEXISTS");
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   for (i = 0; i < 2; ++i) {
     /* There is one: neither the first nor one after another may be begun. */
     first = info_of(stream).generation;
@@ -731,9 +731,9 @@ static const char *create_hides(struct trial *trial) {
   MUST(open_stream(trial, 0, "k", &stream) == WEIR_OK, "CREATE is refused");
   MUST(publish_text(trial, 0, stream, &before, "old") == WEIR_OK,
        "append is refused");
-  MUST(attach(trial, 0, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, 0, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   MUST(open_with(trial, 0, &options, &next) == WEIR_OK,
        "CREATE of the next generation is refused");
   enter(&before, info_of(stream).epoch, 2, "weir.done", NULL, 0);
@@ -802,7 +802,7 @@ static const char *meta(struct trial *trial) {
   PASS(start(trial, 0));
   MUST(open_with(trial, 0, &options, &stream) == WEIR_OK, "CREATE is refused");
   PASS(begin_reading(trial));
-  MUST(attach(trial, NODES - 1, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, NODES - 1, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "the meta of a stream does not come back, or not as it was");
   problem = pull(trial, reader, &bytes, &last);
   if (problem == NULL &&
@@ -886,8 +886,9 @@ static const char *ranges(struct trial *trial) {
          "append is refused");
   }
   for (i = 0; i < sizeof cursors / sizeof cursors[0]; ++i) {
-    PASS(expect_verdict(trial, "k", &book, epoch, cursors[i], WEIR_RESUMED,
-                        cursors[i], "a cursor of the stream is not known"));
+    PASS(expect_verdict(trial, "k", &book, epoch, cursors[i],
+                        WEIR_VERDICT_RESUMED, cursors[i],
+                        "a cursor of the stream is not known"));
     PASS(forget(trial));
   }
   return NULL;
@@ -1033,9 +1034,9 @@ static const char *ends(struct trial *trial) {
        "an end is refused");
   MUST(info_of(stream).ended == 2, "an end is not in the state");
   PASS(expect_all(trial, "k", &book, true));
-  PASS(expect_verdict(trial, "k", &book, epoch, 1, WEIR_RESUMED, 1,
+  PASS(expect_verdict(trial, "k", &book, epoch, 1, WEIR_VERDICT_RESUMED, 1,
                       "a cursor before the end is not known"));
-  return expect_verdict(trial, "k", &book, epoch, 2, WEIR_FINISHED, 2,
+  return expect_verdict(trial, "k", &book, epoch, 2, WEIR_VERDICT_FINISHED, 2,
                         "an end is not known to be one");
 }
 
@@ -1072,15 +1073,16 @@ static const char *take_what_ended(struct trial *trial) {
   epoch = info_of(stream).epoch;
   MUST(publish_text(trial, 0, stream, &book, "1") == WEIR_OK,
        "append is refused");
-  MUST(attach(trial, 1, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, 1, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
   MUST(end_stream(trial, 0, stream, &book) == WEIR_OK, "an end is refused");
   MUST(open_with(trial, 1, &options, &second) == WEIR_EENDED &&
            trial->nodes[1].opens[WEIR_LOG_TAKE] == 1,
        "TAKE of what has ended does not say that it has");
-  PASS(expect_verdict(trial, "k", &book, trial->nodes[1].epoch, 1, WEIR_FOREIGN,
-                      0, "TAKE of what has ended adds an epoch"));
-  return expect_verdict(trial, "k", &book, epoch, 1, WEIR_RESUMED, 1,
+  PASS(expect_verdict(trial, "k", &book, trial->nodes[1].epoch, 1,
+                      WEIR_VERDICT_FOREIGN, 0,
+                      "TAKE of what has ended adds an epoch"));
+  return expect_verdict(trial, "k", &book, epoch, 1, WEIR_VERDICT_RESUMED, 1,
                         "a cursor before the end is not known");
 }
 
@@ -1124,11 +1126,11 @@ static const char *trims(struct trial *trial) {
   MUST(info_of(stream).trimmed == 6, "a smaller trim takes a larger back");
   MUST(publish_text(trial, 0, stream, &book, "event") == WEIR_OK,
        "append is refused after a trim");
-  PASS(expect_verdict(trial, "k", &book, epoch, 6, WEIR_RESUMED, 6,
+  PASS(expect_verdict(trial, "k", &book, epoch, 6, WEIR_VERDICT_RESUMED, 6,
                       "the last event that is trimmed is no good cursor"));
-  PASS(expect_verdict(trial, "k", &book, epoch, 5, WEIR_EVICTED, 6,
+  PASS(expect_verdict(trial, "k", &book, epoch, 5, WEIR_VERDICT_EVICTED, 6,
                       "a trim is not known to who comes later"));
-  return expect_verdict(trial, "k", &book, epoch, 11, WEIR_RESUMED, 11,
+  return expect_verdict(trial, "k", &book, epoch, 11, WEIR_VERDICT_RESUMED, 11,
                         "a cursor of the stream is not known");
 }
 
@@ -1150,7 +1152,7 @@ static const char *trim_of_all(struct trial *trial) {
   MUST(publish_text(trial, 0, stream, &book, "3") == WEIR_OK &&
            info_of(stream).last == 3,
        "numbers do not go on after a trim of all");
-  return expect_verdict(trial, "k", &book, epoch, 2, WEIR_RESUMED, 2,
+  return expect_verdict(trial, "k", &book, epoch, 2, WEIR_VERDICT_RESUMED, 2,
                         "a cursor of the stream is not known");
 }
 
@@ -1171,9 +1173,9 @@ static const char *replace(struct trial *trial) {
   MUST(open_stream(trial, 0, "k", &stream) == WEIR_OK, "CREATE is refused");
   MUST(publish_text(trial, 0, stream, &before, "1") == WEIR_OK,
        "append is refused");
-  MUST(attach(trial, 0, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, 0, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   MUST(open_with(trial, 1, &options, &next) == WEIR_OK,
        "CREATE of the next generation is refused");
   MUST(publish_text(trial, 1, next, &book, "2") == WEIR_OK,
@@ -1213,13 +1215,14 @@ static const char *take_over(struct trial *trial) {
   }
   PASS(expect_all(trial, "k", &book, false));
   for (i = 0; i < 3; ++i) {
-    PASS(expect_verdict(trial, "k", &book, epochs[i], 2 * i + 2, WEIR_RESUMED,
-                        2 * i + 2, "an earlier epoch is not in the state"));
+    PASS(expect_verdict(trial, "k", &book, epochs[i], 2 * i + 2,
+                        WEIR_VERDICT_RESUMED, 2 * i + 2,
+                        "an earlier epoch is not in the state"));
   }
-  PASS(expect_verdict(trial, "k", &book, epochs[0], 3, WEIR_REWOUND, 2,
+  PASS(expect_verdict(trial, "k", &book, epochs[0], 3, WEIR_VERDICT_REWOUND, 2,
                       "how far an earlier epoch came is not in the state"));
-  return expect_verdict(trial, "k", &book, epochs[1], 5, WEIR_REWOUND, 4,
-                        "how far an earlier epoch came is not in the state");
+  return expect_verdict(trial, "k", &book, epochs[1], 5, WEIR_VERDICT_REWOUND,
+                        4, "how far an earlier epoch came is not in the state");
 }
 
 static const char *fences(struct trial *trial) {
@@ -1283,7 +1286,7 @@ static const char *follows(struct trial *trial) {
   MUST(publish_text(trial, 0, stream, &book, "1") == WEIR_OK,
        "append is refused");
   PASS(begin_reading(trial));
-  MUST(attach(trial, NODES - 1, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, NODES - 1, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
   MUST(weir_hub_hint(trial->nodes[NODES - 1].hub, "k", 1, 9) == WEIR_OK &&
            settle(trial) == NULL,
@@ -1313,7 +1316,7 @@ static const char *handles(struct trial *trial) {
   MUST(open_stream(trial, 0, "k", &stream) == WEIR_OK, "CREATE is refused");
   MUST(publish_text(trial, 0, stream, &book, "1") == WEIR_OK,
        "append is refused");
-  MUST(attach(trial, 1, "k", NULL, &reader) == WEIR_FRESH,
+  MUST(attach(trial, 1, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
        "a stream is not found");
   PASS(settle(trial));
   PASS(clean(trial));
@@ -1422,14 +1425,14 @@ static const char *reopens(struct trial *trial) {
   }
   end = ended.entries[0].at.epoch;
   PASS(expect_all(trial, "k", &book, false));
-  PASS(expect_verdict(trial, "k", &book, epochs[0], 100, WEIR_RESUMED, 100,
-                      "an epoch is lost in a restart"));
-  PASS(expect_verdict(trial, "k", &book, epochs[0], 101, WEIR_REWOUND, 100,
-                      "how far an epoch came is lost in a restart"));
-  PASS(expect_verdict(trial, "ended", &ended, end, 0, WEIR_EVICTED, 1,
+  PASS(expect_verdict(trial, "k", &book, epochs[0], 100, WEIR_VERDICT_RESUMED,
+                      100, "an epoch is lost in a restart"));
+  PASS(expect_verdict(trial, "k", &book, epochs[0], 101, WEIR_VERDICT_REWOUND,
+                      100, "how far an epoch came is lost in a restart"));
+  PASS(expect_verdict(trial, "ended", &ended, end, 0, WEIR_VERDICT_EVICTED, 1,
                       "a trim is lost in a restart"));
-  return expect_verdict(trial, "ended", &ended, end, 3, WEIR_FINISHED, 3,
-                        "an end is lost in a restart");
+  return expect_verdict(trial, "ended", &ended, end, 3, WEIR_VERDICT_FINISHED,
+                        3, "an end is lost in a restart");
 }
 
 /* --- All of them --------------------------------------------------------- */

@@ -181,7 +181,7 @@ int fb_rounds(struct filebench *bench) {
   int rounds = 0;
   int rv;
 
-  while (weir_log_file_timeout(bench->log) == 0) {
+  while (weir_log_file_get_timeout(bench->log) == 0) {
     rv = weir_log_file_begin(bench->log);
     if (rv == WEIR_OK) {
       weir_log_file_run(bench->log);
@@ -224,7 +224,7 @@ static struct weir__core *core_of(struct filebench *bench) {
 
 static void start_open(struct filebench *bench, struct fb_call *call, int mode,
                        const char *key, uint64_t generation, uint64_t epoch) {
-  weir_log_open request;
+  weir_log_request request;
 
   memset(call, 0, sizeof *call);
   memset(&request, 0, sizeof request);

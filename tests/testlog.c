@@ -608,7 +608,7 @@ static int receive(struct testlog *log, struct testlog_call *call,
 }
 
 static int log_open(void *user, weir_hub *hub, uint64_t ticket,
-                    const weir_log_open *request) {
+                    const weir_log_request *request) {
   struct testlog *log = user;
   struct testlog_call *call = make(sizeof *call);
 

@@ -270,7 +270,7 @@ void demo_closed(const struct conn *conn) {
 static int open_stream(struct demo *demo, struct slice query) {
   weir_open_options options = demo->server->options.open;
 
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   options.key = demo->key.data;
   options.key_len = demo->key.len;
   options.user = demo;

@@ -97,9 +97,9 @@ static bool find_interrupted(const struct durable *durable,
   uint64_t at = 0;
 
   found.size = sizeof found;
-  while (weir_log_file_next(durable->file, &at, &found) == WEIR_OK) {
+  while (weir_log_file_next_stream(durable->file, &at, &found) == WEIR_OK) {
     if (found.newest == 0 || found.ended != 0 ||
-        weir_meta_label(found.meta, found.meta_len, &label) != WEIR_OK ||
+        weir_meta_get_label(found.meta, found.meta_len, &label) != WEIR_OK ||
         label != LABEL_DEMO) {
       continue;
     }
@@ -173,14 +173,15 @@ bool durable_start(struct server *server) {
 }
 
 int durable_timeout(const struct server *server) {
-  return server->durable == NULL ? -1
-                                 : weir_log_file_timeout(server->durable->file);
+  return server->durable == NULL
+             ? -1
+             : weir_log_file_get_timeout(server->durable->file);
 }
 
 void durable_turn(struct server *server) {
   struct durable *durable = server->durable;
 
-  if (durable == NULL || weir_log_file_timeout(durable->file) != 0 ||
+  if (durable == NULL || weir_log_file_get_timeout(durable->file) != 0 ||
       weir_log_file_begin(durable->file) != WEIR_OK) {
     return;
   }

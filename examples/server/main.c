@@ -139,7 +139,7 @@ static int until(uint64_t when, uint64_t now) {
 
 static int next_turn(const struct server *server) {
   const uint64_t now = server->pool.now;
-  int ms = weir_hub_timeout(server->hub);
+  int ms = weir_hub_get_timeout(server->hub);
 
   ms = earliest(ms, conn_pool_timeout(&server->pool));
   ms = earliest(ms, demo_timeout(server));

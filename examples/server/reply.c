@@ -59,7 +59,7 @@ static const struct {
     {WEIR_ETOOBIG, 413, "event_too_big"},
     {WEIR_EDRAINING, 503, "draining"},
     {WEIR_ESTREAMS, 503, "too_many_streams"},
-    {WEIR_EMEMORY, 503, "memory_limit"},
+    {WEIR_ERESIDENT, 503, "memory_limit"},
     {WEIR_EPENDING, 503, "too_many_pending"},
     {WEIR_ENOMEM, 503, "out_of_memory"},
     {WEIR_EUNKNOWN, 503, "storage_unknown"},

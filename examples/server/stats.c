@@ -77,9 +77,10 @@ void stats_json(struct conn *conn) {
     text_number(&body, value_of(&info, counters[i].offset));
   }
   text_put(&body, ",\"verdicts\":{");
-  for (verdict = WEIR_FRESH; verdict <= WEIR_UNKNOWN; ++verdict) {
+  for (verdict = WEIR_VERDICT_FRESH; verdict <= WEIR_VERDICT_UNKNOWN;
+       ++verdict) {
     name = weir_verdict_name(verdict);
-    text_put(&body, verdict == WEIR_FRESH ? "" : ",");
+    text_put(&body, verdict == WEIR_VERDICT_FRESH ? "" : ",");
     text_json(&body, name, strlen(name));
     text_put(&body, ":");
     text_number(&body, info.verdicts[verdict]);
@@ -121,7 +122,8 @@ void stats_metrics(struct conn *conn) {
   text_put(&body,
            "# HELP weir_verdicts_total What became of cursors.\n"
            "# TYPE weir_verdicts_total counter\n");
-  for (verdict = WEIR_FRESH; verdict <= WEIR_UNKNOWN; ++verdict) {
+  for (verdict = WEIR_VERDICT_FRESH; verdict <= WEIR_VERDICT_UNKNOWN;
+       ++verdict) {
     text_put(&body, "weir_verdicts_total{verdict=\"");
     text_put(&body, weir_verdict_name(verdict));
     text_put(&body, "\"} ");

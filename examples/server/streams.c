@@ -105,9 +105,10 @@ static void begin_response(struct conn *conn, const weir_response *response) {
   size_t head_len = 0;
   size_t body_len = 0;
 
-  if (weir_http_head(response, head, sizeof head, &head_len) != WEIR_OK ||
+  if (weir_http_write_head(response, head, sizeof head, &head_len) != WEIR_OK ||
       (response->stream == 0 &&
-       weir_http_body(response, body, sizeof body, &body_len) != WEIR_OK)) {
+       weir_http_write_body(response, body, sizeof body, &body_len) !=
+           WEIR_OK)) {
     reply_error(conn, 500, "head_too_long", "the head is too long", NULL);
     return;
   }
@@ -606,7 +607,7 @@ bool streams_choose(struct slice query, weir_open_options *options) {
   if (query_get(query, "timers", &value, &bad)) {
     word.data = value.data;
     word.len = value.len;
-    weir_open_options_answer(options);
+    weir_open_options_set_answer(options);
     good = good && slice_is(word, "answer");
   }
   text_free(&value);

@@ -86,7 +86,7 @@ enum {
   WEIR_ECROWD = -22,       /**< limit: subscribers of one stream */
   WEIR_ECLIENT = -23,      /**< limit: subscribers of one client key */
   WEIR_ETOOBIG = -24,      /**< limit: size or lines of one event */
-  WEIR_EMEMORY = -25,      /**< limit: bytes resident in the hub */
+  WEIR_ERESIDENT = -25,    /**< limit: bytes resident in the hub */
   WEIR_EPENDING = -26,     /**< limit: events that wait for storage */
   WEIR_EUTF8 = -27,        /**< not UTF-8, or a NUL, where text is checked */
   WEIR_EJSON = -28,        /**< not JSON, where JSON was promised */

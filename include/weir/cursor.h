@@ -128,16 +128,16 @@ typedef struct weir_state {
 
 /** What became of a client's cursor. */
 enum {
-  WEIR_PENDING = 0,   /**< not judged yet: storage has been asked */
-  WEIR_FRESH = 1,     /**< there was none */
-  WEIR_RESUMED = 2,   /**< goes on exactly where it was */
-  WEIR_EVICTED = 3,   /**< what follows it has been dropped meanwhile */
-  WEIR_AHEAD = 4,     /**< beyond the newest event: it proves nothing */
-  WEIR_REWOUND = 5,   /**< events that it had were lost in a crash */
-  WEIR_FOREIGN = 6,   /**< of another stream, or of none */
-  WEIR_MALFORMED = 7, /**< not a cursor at all */
-  WEIR_FINISHED = 8,  /**< has seen the end: tell the client to stop */
-  WEIR_UNKNOWN = 9    /**< there is no such stream */
+  WEIR_VERDICT_PENDING = 0,   /**< not judged yet: storage has been asked */
+  WEIR_VERDICT_FRESH = 1,     /**< there was none */
+  WEIR_VERDICT_RESUMED = 2,   /**< goes on exactly where it was */
+  WEIR_VERDICT_EVICTED = 3,   /**< what follows it has been dropped meanwhile */
+  WEIR_VERDICT_AHEAD = 4,     /**< beyond the newest event: it proves nothing */
+  WEIR_VERDICT_REWOUND = 5,   /**< events that it had were lost in a crash */
+  WEIR_VERDICT_FOREIGN = 6,   /**< of another stream, or of none */
+  WEIR_VERDICT_MALFORMED = 7, /**< not a cursor at all */
+  WEIR_VERDICT_FINISHED = 8,  /**< has seen the end: tell the client to stop */
+  WEIR_VERDICT_UNKNOWN = 9    /**< there is no such stream */
 };
 
 /** Where a client without a cursor begins. */
@@ -149,7 +149,7 @@ enum {
 /** A verdict and what follows from it. */
 typedef struct weir_resolution {
   size_t size;     /**< of this struct */
-  int32_t verdict; /**< WEIR_FRESH ... WEIR_UNKNOWN */
+  int32_t verdict; /**< WEIR_VERDICT_FRESH ... WEIR_VERDICT_UNKNOWN */
   /** 1 if the client has to be told of a loss before anything else. */
   uint32_t gap;
   /** The client is taken to have everything up to here. */

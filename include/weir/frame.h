@@ -22,7 +22,7 @@ extern "C" {
 
 /** The default of weir_frame.max_lines: some clients close the connection at
  * about 131,000 lines in one event. */
-#define WEIR_FRAME_LINES 100000
+#define WEIR_FRAME_LINES_MAX 100000
 
 /** The longest retry time that is written, 24 hours. Node's clients come back
  * at once above 2^31-1. */
@@ -44,7 +44,7 @@ typedef struct weir_frame {
   uint32_t retry;
   uint32_t flags;     /**< WEIR_FRAME_... */
   uint64_t max_bytes; /**< of the whole frame; 0 is no limit */
-  uint32_t max_lines; /**< of the data; 0 is WEIR_FRAME_LINES */
+  uint32_t max_lines; /**< of the data; 0 is WEIR_FRAME_LINES_MAX */
   uint32_t reserved0;
   uint64_t reserved[2];
 } weir_frame;
@@ -75,18 +75,18 @@ WEIR_API void weir_frame_init(weir_frame *frame, size_t size);
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_frame_event(const weir_frame *frame, const void *id,
-                              size_t id_len, void *dst, size_t cap,
-                              size_t *len);
+WEIR_API int weir_frame_encode_event(const weir_frame *frame, const void *id,
+                                     size_t id_len, void *dst, size_t cap,
+                                     size_t *len);
 
 /**
- * Encode a signal: as weir_frame_event, but it has no id and cannot have one,
- * so that it never moves a client's cursor.
+ * Encode a signal: as weir_frame_encode_event, but it has no id and cannot have
+ * one, so that it never moves a client's cursor.
  *
- * Returns, reentrancy, threads, memory: as weir_frame_event.
+ * Returns, reentrancy, threads, memory: as weir_frame_encode_event.
  */
-WEIR_API int weir_frame_signal(const weir_frame *frame, void *dst, size_t cap,
-                               size_t *len);
+WEIR_API int weir_frame_encode_signal(const weir_frame *frame, void *dst,
+                                      size_t cap, size_t *len);
 
 /**
  * Encode a comment: one line that every client ignores, for heartbeats. There
@@ -97,8 +97,8 @@ WEIR_API int weir_frame_signal(const weir_frame *frame, void *dst, size_t cap,
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_frame_comment(const void *text, size_t text_len, void *dst,
-                                size_t cap, size_t *len);
+WEIR_API int weir_frame_encode_comment(const void *text, size_t text_len,
+                                       void *dst, size_t cap, size_t *len);
 
 #ifdef __cplusplus
 }

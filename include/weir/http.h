@@ -83,8 +83,8 @@ typedef struct weir_response {
  * for refusals that pass. options may be NULL. The caller has set
  * response->size.
  *
- * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head or
- * is none in this version of HTTP, the key is too long to be one, or
+ * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head
+ * or is none in this version of HTTP, the key is too long to be one, or
  * unknown_status is none of the three).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
@@ -111,14 +111,14 @@ WEIR_API int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
 
 /**
  * Write the whole head for HTTP/1.1, with the blank line, into dst. *len as in
- * weir_frame_event.
+ * weir_frame_encode_event.
  *
  * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (pending) or WEIR_EOVERFLOW.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_http_head(const weir_response *response, void *dst,
-                            size_t cap, size_t *len);
+WEIR_API int weir_http_write_head(const weir_response *response, void *dst,
+                                  size_t cap, size_t *len);
 
 /**
  * Give field number index (from 0) of the head, for hosts that make it
@@ -133,19 +133,19 @@ WEIR_API int weir_http_head(const weir_response *response, void *dst,
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_http_field(const weir_response *response, size_t index,
-                             void *dst, size_t cap, weir_field *field);
+WEIR_API int weir_http_get_field(const weir_response *response, size_t index,
+                                 void *dst, size_t cap, weir_field *field);
 
 /**
  * Write the body of a response that is no stream: a frame for a refusal that
- * passes, else nothing. *len as in weir_frame_event.
+ * passes, else nothing. *len as in weir_frame_encode_event.
  *
  * Returns WEIR_OK, WEIR_ENOSPACE or WEIR_EINVAL (pending, or a stream).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_http_body(const weir_response *response, void *dst,
-                            size_t cap, size_t *len);
+WEIR_API int weir_http_write_body(const weir_response *response, void *dst,
+                                  size_t cap, size_t *len);
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,8 @@
  * @file
  * The hub: the registry of streams, with their timers, limits and counters. A
  * host has one per event loop. It drives it with three calls: sleep for
- * weir_hub_timeout, call weir_hub_run (or weir_hub_next until WEIR_EAGAIN), and
- * do what the notices say.
+ * weir_hub_get_timeout, call weir_hub_run (or weir_hub_next until WEIR_EAGAIN),
+ * and do what the notices say.
  */
 
 #include <weir/base.h>
@@ -111,7 +111,7 @@ typedef struct weir_hub_options {
   /** weir_hub_run hands notices to this. */
   void (*notify)(void *user, const weir_notice *notice);
   void *notify_user;
-  /** Called once when weir_hub_timeout has become 0 for another reason than
+  /** Called once when weir_hub_get_timeout has become 0 for another reason than
    * time. It may only schedule (write to a pipe, uv_async_send). */
   void (*wake)(void *user);
   void *wake_user;
@@ -183,13 +183,13 @@ WEIR_API void weir_hub_free(weir_hub *hub);
  *
  * Reentrancy: calls clock. Threads: the hub's. Allocates: no.
  */
-WEIR_API int weir_hub_timeout(weir_hub *hub);
+WEIR_API int weir_hub_get_timeout(weir_hub *hub);
 
 /**
  * Let time pass and hand out the notices that were due when called, to
  * `notify`; without one they stay for weir_hub_next.
  *
- * Time passes for a hub in this call, weir_hub_next, weir_hub_timeout and
+ * Time passes for a hub in this call, weir_hub_next, weir_hub_get_timeout and
  * whatever opens, publishes or attaches; a host calls one of them after every
  * sleep, before it serves sockets.
  *
@@ -219,9 +219,10 @@ enum {
 
 /** What becomes of an open when the key has a live generation. */
 enum {
-  WEIR_JOIN = 0,    /**< become another producer of it */
-  WEIR_REPLACE = 1, /**< cancel it (`replaced_by_new_stream`) and begin anew */
-  WEIR_REJECT = 2   /**< fail with WEIR_EEXISTS */
+  WEIR_DUPLICATE_JOIN = 0, /**< become another producer of it */
+  WEIR_DUPLICATE_REPLACE =
+      1, /**< cancel it (`replaced_by_new_stream`) and begin anew */
+  WEIR_DUPLICATE_REJECT = 2 /**< fail with WEIR_EEXISTS */
 };
 
 /** weir_open_options.flags. */
@@ -245,7 +246,7 @@ typedef struct weir_open_options {
   const void *key;
   size_t key_len;
   void *user;
-  int32_t on_duplicate; /**< WEIR_JOIN ... */
+  int32_t on_duplicate; /**< WEIR_DUPLICATE_JOIN ... */
   uint32_t flags;       /**< WEIR_OPEN_... */
   /** Overrules the hub's prefix unless NULL. */
   const char *prefix;
@@ -267,7 +268,7 @@ typedef struct weir_open_options {
   /** A word of the application's on the generation, kept with it in storage:
    * for instance which part of it produces the events, so that after a restart
    * it can tell those that somebody will go on with from those that nobody
-   * will. See weir_stream_info.label and weir_meta_label. */
+   * will. See weir_stream_info.label and weir_meta_get_label. */
   uint64_t label;
   uint64_t reserved[7];
 } weir_open_options;
@@ -281,7 +282,7 @@ WEIR_API void weir_open_options_init(weir_open_options *options, size_t size);
  * the open without an event, and 55 s after its last one.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no. */
-WEIR_API void weir_open_options_answer(weir_open_options *options);
+WEIR_API void weir_open_options_set_answer(weir_open_options *options);
 
 /**
  * Open a stream for writing: begin a generation, or join the one that is
@@ -357,14 +358,15 @@ WEIR_API void weir_attach_options_init(weir_attach_options *options,
 /**
  * Attach a client to a stream. This never begins a generation.
  *
- * *verdict says what became of its cursor. WEIR_FINISHED and WEIR_UNKNOWN give
- * no subscriber (*subscriber is NULL). WEIR_PENDING: the notice `decided`
- * comes, with the verdict or an error; make the response head then. On all
- * others there is something to send at once.
+ * *verdict says what became of its cursor. WEIR_VERDICT_FINISHED and
+ * WEIR_VERDICT_UNKNOWN give no subscriber (*subscriber is NULL).
+ * WEIR_VERDICT_PENDING: the notice `decided` comes, with the verdict or an
+ * error; make the response head then. On all others there is something to send
+ * at once.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EMALFORMED
  * (WEIR_ATTACH_STRICT), WEIR_EEXISTS (WEIR_CLIENT_REJECT), WEIR_EDRAINING,
- * WEIR_ESUBSCRIBERS, WEIR_ECROWD, WEIR_ECLIENT, WEIR_ESTREAMS, WEIR_EMEMORY,
+ * WEIR_ESUBSCRIBERS, WEIR_ECROWD, WEIR_ECLIENT, WEIR_ESTREAMS, WEIR_ERESIDENT,
  * WEIR_ENOMEM, WEIR_EENTROPY, WEIR_ELOG or WEIR_EUNKNOWN (storage failed),
  * WEIR_EBUSY or WEIR_EGONE.
  *
@@ -427,7 +429,7 @@ typedef struct weir_hub_info {
   uint64_t reads;
   uint64_t log_errors;
   uint64_t stale; /**< answers to calls that were no longer open */
-  /** By verdict: verdicts[WEIR_FRESH] and so on. */
+  /** By verdict: verdicts[WEIR_VERDICT_FRESH] and so on. */
   uint64_t verdicts[10];
   uint64_t reserved[8];
 } weir_hub_info;

@@ -33,7 +33,7 @@ typedef struct weir_hub weir_hub;
  * the result of an answer that is a yes. */
 #define WEIR_LOG_YES 1
 
-/** weir_request_open.mode: what is asked of storage. */
+/** weir_log_request.mode: what is asked of storage. */
 enum {
   /** Look up the newest generation under the key. If there is none, the
    * result is WEIR_ENOENT. */
@@ -50,7 +50,7 @@ enum {
 };
 
 /** What weir asks of weir_log.open. */
-typedef struct weir_log_open {
+typedef struct weir_log_request {
   size_t size;     /**< of this struct */
   int32_t mode;    /**< WEIR_LOG_LOOKUP ... */
   uint32_t shared; /**< CREATE: 1 if storage numbers the events */
@@ -62,7 +62,7 @@ typedef struct weir_log_open {
   const void *meta;
   size_t meta_len;
   uint64_t reserved[2];
-} weir_log_open;
+} weir_log_request;
 
 /**
  * Find in a meta what the open chose as its label (weir_open_options.label):
@@ -73,8 +73,8 @@ typedef struct weir_log_open {
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
-WEIR_API int weir_meta_label(const void *meta, size_t meta_len,
-                             uint64_t *label);
+WEIR_API int weir_meta_get_label(const void *meta, size_t meta_len,
+                                 uint64_t *label);
 
 /** weir_record.flags; storage keeps them with the event. */
 enum {
@@ -163,9 +163,9 @@ typedef struct weir_log {
   uint32_t flags;    /**< WEIR_LOG_SPARSE, WEIR_LOG_CHECKED */
   uint32_t deadline; /**< ms that a call may take; 0 is 10,000 */
 
-  /** Look up, take over or create a generation: see weir_log_open. */
+  /** Look up, take over or create a generation: see weir_log_request. */
   int (*open)(void *user, weir_hub *hub, uint64_t ticket,
-              const weir_log_open *request);
+              const weir_log_request *request);
 
   /** Store count records after the last, all or none. Refuse with WEIR_EFENCED
    * unless they name the newest epoch, with WEIR_EENDED after an end. A yes

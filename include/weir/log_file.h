@@ -110,11 +110,11 @@ WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);
 /**
  * How long the host may wait before weir_log_file_begin has something to do, in
  * milliseconds: 0 is now, -1 not before something is appended. To be asked
- * after every turn, as weir_hub_timeout is.
+ * after every turn, as weir_hub_get_timeout is.
  *
  * Reentrancy: calls clock. Threads: the hub's. Allocates: no.
  */
-WEIR_API int weir_log_file_timeout(weir_log_file *log);
+WEIR_API int weir_log_file_get_timeout(weir_log_file *log);
 
 /**
  * Begin a round: what is to be written and synced, which files are to be made
@@ -175,8 +175,8 @@ typedef struct weir_log_file_stream {
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
  */
-WEIR_API int weir_log_file_next(const weir_log_file *log, uint64_t *at,
-                                weir_log_file_stream *stream);
+WEIR_API int weir_log_file_next_stream(const weir_log_file *log, uint64_t *at,
+                                       weir_log_file_stream *stream);
 
 /** Counters, since the log was opened unless a comment says otherwise. */
 typedef struct weir_log_file_info {

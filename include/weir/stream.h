@@ -5,8 +5,8 @@
 /**
  * @file
  * A stream handle: the producer's end of a generation. weir_hub_open gives
- * one; several may stand for the same generation (WEIR_JOIN), each with notices
- * of its own.
+ * one; several may stand for the same generation (WEIR_DUPLICATE_JOIN), each
+ * with notices of its own.
  *
  * A generation ends exactly once: by weir_stream_end, _fail or _cancel, by a
  * timer whose action says so, by being replaced, or because storage refused an
@@ -62,10 +62,10 @@ WEIR_API void weir_event_init(weir_event *event, size_t size);
  * failed; an asynchronous one says so in the notices `stored` and `ended`.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_EPENDING, WEIR_EMEMORY, WEIR_EOVERFLOW (no more numbers),
- * WEIR_ENOMEM, WEIR_EAGAIN (the open has not been decided yet), WEIR_EENDED,
- * WEIR_EFENCED, WEIR_EGONE, WEIR_EBUSY, or what storage refused with
- * (WEIR_ELOG, WEIR_EUNKNOWN, ...).
+ * WEIR_ETOOBIG, WEIR_EPENDING, WEIR_ERESIDENT, WEIR_EOVERFLOW (no more
+ * numbers), WEIR_ENOMEM, WEIR_EAGAIN (the open has not been decided yet),
+ * WEIR_EENDED, WEIR_EFENCED, WEIR_EGONE, WEIR_EBUSY, or what storage refused
+ * with (WEIR_ELOG, WEIR_EUNKNOWN, ...).
  *
  * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
  * Allocates: yes.
@@ -81,7 +81,7 @@ WEIR_API int weir_stream_publish(weir_stream *stream, const weir_event *events,
  * *reached, if not NULL, receives the number of subscribers that it is for.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_EMEMORY, WEIR_ENOMEM, WEIR_EAGAIN, WEIR_EENDED,
+ * WEIR_ETOOBIG, WEIR_ERESIDENT, WEIR_ENOMEM, WEIR_EAGAIN, WEIR_EENDED,
  * WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
@@ -96,7 +96,7 @@ WEIR_API int weir_stream_signal(weir_stream *stream, const weir_event *signal,
  * yet). May be called before the open has been decided.
  *
  * Returns WEIR_OK, WEIR_EINVAL (length), WEIR_EUTF8, WEIR_EENDED, WEIR_EFENCED,
- * WEIR_EGONE, WEIR_EMEMORY, WEIR_ENOMEM, WEIR_EBUSY, or what storage refused
+ * WEIR_EGONE, WEIR_ERESIDENT, WEIR_ENOMEM, WEIR_EBUSY, or what storage refused
  * with.
  *
  * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
@@ -185,7 +185,7 @@ WEIR_API int weir_stream_get_info(const weir_stream *stream,
 /** The pointer that weir_hub_open was given.
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
-WEIR_API void *weir_stream_user(const weir_stream *stream);
+WEIR_API void *weir_stream_get_user(const weir_stream *stream);
 
 /**
  * Let the handle go. Its notices are gone with it; the generation is not.

@@ -73,7 +73,7 @@ WEIR_API int weir_subscriber_read(weir_subscriber *subscriber, void *dst,
  * Send a signal to this subscriber alone; see weir_stream_signal.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_EPENDING (as many wait as the ring holds), WEIR_EMEMORY,
+ * WEIR_ETOOBIG, WEIR_EPENDING (as many wait as the ring holds), WEIR_ERESIDENT,
  * WEIR_ENOMEM, WEIR_EAGAIN (not decided yet), WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
@@ -86,7 +86,7 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
  * frame `closing` with the reason `expired` and its `retry:`, then WEIR_EDONE.
  * The notice `closing` follows.
  *
- * Returns WEIR_OK, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_EMEMORY,
+ * Returns WEIR_OK, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT,
  * WEIR_ENOMEM or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
@@ -105,7 +105,7 @@ WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 /** What is known of a subscriber. Everything in it is a copy. */
 typedef struct weir_subscriber_info {
   size_t size;     /**< of this struct */
-  int32_t verdict; /**< WEIR_PENDING ... WEIR_UNKNOWN */
+  int32_t verdict; /**< WEIR_VERDICT_PENDING ... WEIR_VERDICT_UNKNOWN */
   int32_t error;   /**< why it was refused later, else WEIR_OK */
   /** Where it stands: the last event of which every byte was consumed, or the
    * position that it was given. */
@@ -133,7 +133,7 @@ WEIR_API int weir_subscriber_get_info(const weir_subscriber *subscriber,
 /** The pointer that weir_hub_attach was given.
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
-WEIR_API void *weir_subscriber_user(const weir_subscriber *subscriber);
+WEIR_API void *weir_subscriber_get_user(const weir_subscriber *subscriber);
 
 /**
  * Let the handle go, and detach it if it is not. Bytes that were shown are no

@@ -48,8 +48,8 @@ static double run_weir(void *user) {
   frame.flags = work->flags;
   for (i = 0; i < work->events; ++i) {
     frame.data = work->data + from;
-    if (weir_frame_event(&frame, id, sizeof id - 1, work->out + to,
-                         RING + SLACK - to, &len) != WEIR_OK ||
+    if (weir_frame_encode_event(&frame, id, sizeof id - 1, work->out + to,
+                                RING + SLACK - to, &len) != WEIR_OK ||
         len != work->out_len) {
       die("encode");
     }
@@ -103,8 +103,8 @@ static void prepare(struct work *work, size_t line) {
   frame.type_len = sizeof type - 1;
   frame.data = work->data;
   frame.data_len = work->data_len;
-  if (weir_frame_event(&frame, id, sizeof id - 1, work->frames, RING,
-                       &work->out_len) != WEIR_OK) {
+  if (weir_frame_encode_event(&frame, id, sizeof id - 1, work->frames, RING,
+                              &work->out_len) != WEIR_OK) {
     die("encode");
   }
   for (at = 0; at + work->out_len <= RING; at += work->out_len) {

@@ -232,13 +232,13 @@ static void pause_all(struct pauses *pauses) {
     begin = cpu_ns();
     (void)weir_hub_run(world.hub);
     pauses->expire = longer(pauses->expire, begin);
-  } while (weir_hub_timeout(world.hub) == 0);
+  } while (weir_hub_get_timeout(world.hub) == 0);
   world.now += 1000;
   do {
     begin = cpu_ns();
     (void)weir_hub_run(world.hub);
     pauses->forget = longer(pauses->forget, begin);
-  } while (weir_hub_timeout(world.hub) == 0);
+  } while (weir_hub_get_timeout(world.hub) == 0);
   world_end(&world);
 }
 

@@ -64,8 +64,8 @@ static void go_encode(size_t i) {
   size_t len;
 
   (void)i;
-  (void)weir_frame_event(&all.frame, id, sizeof id - 1, all.out, sizeof all.out,
-                         &len);
+  (void)weir_frame_encode_event(&all.frame, id, sizeof id - 1, all.out,
+                                sizeof all.out, &len);
 }
 
 static void go_cursor(size_t i) {

@@ -141,7 +141,7 @@ void world_publish(struct world *world, size_t stream, size_t count,
 void world_run(struct world *world) {
   do {
     (void)weir_hub_run(world->hub);
-  } while (weir_hub_timeout(world->hub) == 0);
+  } while (weir_hub_get_timeout(world->hub) == 0);
 }
 
 void world_end(struct world *world) {

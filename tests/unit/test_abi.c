@@ -112,16 +112,16 @@ static const struct {
     ROW(weir_subscriber_info, attached, 72, 4),
     ROW(weir_subscriber_info, reserved0, 76, 4),
     ROW(weir_subscriber_info, reserved, 80, 32),
-    ROW(weir_log_open, size, 0, 8),
-    ROW(weir_log_open, mode, 8, 4),
-    ROW(weir_log_open, shared, 12, 4),
-    ROW(weir_log_open, key, 16, 8),
-    ROW(weir_log_open, key_len, 24, 8),
-    ROW(weir_log_open, generation, 32, 8),
-    ROW(weir_log_open, epoch, 40, 8),
-    ROW(weir_log_open, meta, 48, 8),
-    ROW(weir_log_open, meta_len, 56, 8),
-    ROW(weir_log_open, reserved, 64, 16),
+    ROW(weir_log_request, size, 0, 8),
+    ROW(weir_log_request, mode, 8, 4),
+    ROW(weir_log_request, shared, 12, 4),
+    ROW(weir_log_request, key, 16, 8),
+    ROW(weir_log_request, key_len, 24, 8),
+    ROW(weir_log_request, generation, 32, 8),
+    ROW(weir_log_request, epoch, 40, 8),
+    ROW(weir_log_request, meta, 48, 8),
+    ROW(weir_log_request, meta_len, 56, 8),
+    ROW(weir_log_request, reserved, 64, 16),
     ROW(weir_record, size, 0, 8),
     ROW(weir_record, epoch, 8, 8),
     ROW(weir_record, seq, 16, 8),
@@ -414,7 +414,8 @@ static int get_resolution(void *resolution) {
 }
 
 static int get_response(void *response) {
-  return weir_http_respond(NULL, WEIR_OK, WEIR_FRESH, "a", 1, 77, response);
+  return weir_http_respond(NULL, WEIR_OK, WEIR_VERDICT_FRESH, "a", 1, 77,
+                           response);
 }
 
 #define START(name)                      \
@@ -515,7 +516,7 @@ static int use_allocator(const void *s) {
 }
 
 static int log_open(void *user, weir_hub *hub, uint64_t ticket,
-                    const weir_log_open *request) {
+                    const weir_log_request *request) {
   (void)user;
   (void)hub;
   (void)ticket;
@@ -671,9 +672,10 @@ static void fill_frame(void *s) {
 static int use_frame(const void *s) {
   char dst[64];
   size_t len;
-  const int rv = weir_frame_event(s, "1", 1, dst, sizeof dst, &len);
+  const int rv = weir_frame_encode_event(s, "1", 1, dst, sizeof dst, &len);
 
-  return rv != WEIR_OK ? rv : weir_frame_signal(s, dst, sizeof dst, &len);
+  return rv != WEIR_OK ? rv
+                       : weir_frame_encode_signal(s, dst, sizeof dst, &len);
 }
 
 static void fill_state(void *s) {
@@ -712,15 +714,16 @@ static int use_http_options(const void *s) {
   weir_response response;
 
   response.size = sizeof response;
-  return weir_http_respond(s, WEIR_OK, WEIR_FRESH, "a", 1, 0, &response);
+  return weir_http_respond(s, WEIR_OK, WEIR_VERDICT_FRESH, "a", 1, 0,
+                           &response);
 }
 
 static void fill_response(void *s) {
   weir_response *response = s;
 
   response->size = sizeof *response;
-  ck_assert_int_eq(weir_http_respond(NULL, WEIR_EDRAINING, WEIR_PENDING, NULL,
-                                     0, 0, response),
+  ck_assert_int_eq(weir_http_respond(NULL, WEIR_EDRAINING, WEIR_VERDICT_PENDING,
+                                     NULL, 0, 0, response),
                    WEIR_OK);
 }
 
@@ -728,12 +731,13 @@ static int use_response(const void *s) {
   weir_field field;
   char dst[1024];
   size_t len;
-  int rv = weir_http_head(s, dst, sizeof dst, &len);
+  int rv = weir_http_write_head(s, dst, sizeof dst, &len);
 
   if (rv == WEIR_OK) {
-    rv = weir_http_body(s, dst, sizeof dst, &len);
+    rv = weir_http_write_body(s, dst, sizeof dst, &len);
   }
-  return rv == WEIR_OK ? weir_http_field(s, 0, dst, sizeof dst, &field) : rv;
+  return rv == WEIR_OK ? weir_http_get_field(s, 0, dst, sizeof dst, &field)
+                       : rv;
 }
 
 static const struct {
@@ -878,7 +882,7 @@ START_TEST(nothing_is_no_struct) {
   ck_assert_int_eq(weir_stream_signal(stream, NULL, NULL), WEIR_EINVAL);
   ck_assert_int_eq(weir_subscriber_signal(subscriber, NULL), WEIR_EINVAL);
   ck_assert_int_eq(
-      weir_http_respond(NULL, WEIR_OK, WEIR_FRESH, "a", 1, 0, NULL),
+      weir_http_respond(NULL, WEIR_OK, WEIR_VERDICT_FRESH, "a", 1, 0, NULL),
       WEIR_EINVAL);
 }
 END_TEST

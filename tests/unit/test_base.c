@@ -41,7 +41,7 @@ static const struct row {
     {WEIR_ECROWD, -22, "too many subscribers of this stream"},
     {WEIR_ECLIENT, -23, "too many subscribers of this client"},
     {WEIR_ETOOBIG, -24, "event too big"},
-    {WEIR_EMEMORY, -25, "too many bytes in memory"},
+    {WEIR_ERESIDENT, -25, "too many bytes in memory"},
     {WEIR_EPENDING, -26, "too many events wait for storage"},
     {WEIR_EUTF8, -27, "not UTF-8, or a NUL in it"},
     {WEIR_EJSON, -28, "not JSON"},

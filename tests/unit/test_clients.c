@@ -180,21 +180,21 @@ static const struct {
   const char *path;
   int verdict;
 } places[] = {
-    {"", "", "", WEIR_FRESH},
-    {"=2", "", "", WEIR_RESUMED},
-    {"=0", "", "", WEIR_RESUMED},
-    {"=3", "", "", WEIR_AHEAD},
-    {"", "lastEventId==2", "", WEIR_RESUMED},
-    {"", "", "=2", WEIR_RESUMED},
-    {"=2", "lastEventId=abc", "abc", WEIR_RESUMED},
-    {"abc", "lastEventId==2", "=2", WEIR_MALFORMED},
-    {"", "lastEventId=", "=2", WEIR_RESUMED},
-    {"b-1", "", "", WEIR_FOREIGN},
-    {"abc", "", "", WEIR_MALFORMED},
-    {"-1", "", "", WEIR_MALFORMED},
-    {"99999999999999999999", "", "", WEIR_MALFORMED},
-    {"=2 ", "", "", WEIR_MALFORMED},
-    {"\xd9\xa6", "", "", WEIR_MALFORMED},
+    {"", "", "", WEIR_VERDICT_FRESH},
+    {"=2", "", "", WEIR_VERDICT_RESUMED},
+    {"=0", "", "", WEIR_VERDICT_RESUMED},
+    {"=3", "", "", WEIR_VERDICT_AHEAD},
+    {"", "lastEventId==2", "", WEIR_VERDICT_RESUMED},
+    {"", "", "=2", WEIR_VERDICT_RESUMED},
+    {"=2", "lastEventId=abc", "abc", WEIR_VERDICT_RESUMED},
+    {"abc", "lastEventId==2", "=2", WEIR_VERDICT_MALFORMED},
+    {"", "lastEventId=", "=2", WEIR_VERDICT_RESUMED},
+    {"b-1", "", "", WEIR_VERDICT_FOREIGN},
+    {"abc", "", "", WEIR_VERDICT_MALFORMED},
+    {"-1", "", "", WEIR_VERDICT_MALFORMED},
+    {"99999999999999999999", "", "", WEIR_VERDICT_MALFORMED},
+    {"=2 ", "", "", WEIR_VERDICT_MALFORMED},
+    {"\xd9\xa6", "", "", WEIR_VERDICT_MALFORMED},
 };
 
 /* A text in which `=` at its start, or behind another, is the stream's epoch.
@@ -242,7 +242,7 @@ START_TEST(r08_a_cursor_has_three_places) {
   options.request = &request;
   for (strict = 0; strict < 2; ++strict) {
     options.flags = strict != 0 ? WEIR_ATTACH_STRICT : 0;
-    if (strict != 0 && places[_i].verdict == WEIR_MALFORMED) {
+    if (strict != 0 && places[_i].verdict == WEIR_VERDICT_MALFORMED) {
       subscriber = NULL;
       ck_assert_int_eq(
           weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
@@ -295,7 +295,7 @@ START_TEST(r08_ten_kilobytes_are_no_cursor) {
   options.request = &request;
   ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
                    WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_MALFORMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_MALFORMED);
   kit_expect_frames(subscriber, WEIR_EAGAIN,
                     "gap@0 malformed null 1-0; ready@0 malformed");
   weir_subscriber_release(subscriber);
@@ -309,18 +309,19 @@ START_TEST(f01_each_verdict_says_so) {
     int verdict;
     const char *frames;
   } rows[] = {
-      {-1, WEIR_FRESH, "ready@2 fresh; x@3 3; x@4 4; x@5 5"},
-      {5, WEIR_RESUMED, "ready@5 resumed"},
-      {4, WEIR_RESUMED, "ready@4 resumed; x@5 5"},
-      {2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4; x@5 5"},
-      {1, WEIR_EVICTED,
+      {-1, WEIR_VERDICT_FRESH, "ready@2 fresh; x@3 3; x@4 4; x@5 5"},
+      {5, WEIR_VERDICT_RESUMED, "ready@5 resumed"},
+      {4, WEIR_VERDICT_RESUMED, "ready@4 resumed; x@5 5"},
+      {2, WEIR_VERDICT_RESUMED, "ready@2 resumed; x@3 3; x@4 4; x@5 5"},
+      {1, WEIR_VERDICT_EVICTED,
        "gap@2 evicted 1 3-5; ready@2 evicted; x@3 3; x@4 4; x@5 5"},
-      {0, WEIR_EVICTED,
+      {0, WEIR_VERDICT_EVICTED,
        "gap@2 evicted 0 3-5; ready@2 evicted; x@3 3; x@4 4; x@5 5"},
-      {6, WEIR_AHEAD, "gap@2 ahead 6 3-5; ready@2 ahead; x@3 3; x@4 4; x@5 5"},
-      {-2, WEIR_FOREIGN,
+      {6, WEIR_VERDICT_AHEAD,
+       "gap@2 ahead 6 3-5; ready@2 ahead; x@3 3; x@4 4; x@5 5"},
+      {-2, WEIR_VERDICT_FOREIGN,
        "gap@2 foreign 4 3-5; ready@2 foreign; x@3 3; x@4 4; x@5 5"},
-      {-3, WEIR_MALFORMED,
+      {-3, WEIR_VERDICT_MALFORMED,
        "gap@2 malformed x 3-5; ready@2 malformed; x@3 3; x@4 4; x@5 5"},
   };
   const char *cursor = rows[_i].seq == -1   ? NULL
@@ -341,7 +342,7 @@ START_TEST(f01_each_verdict_says_so) {
   ck_assert_int_eq(verdict, rows[_i].verdict);
   kit_expect_frames(subscriber, WEIR_EAGAIN, rows[_i].frames);
   ck_assert_uint_eq(hub_info().verdicts[verdict], 1);
-  ck_assert_uint_eq(hub_info().gaps, verdict >= WEIR_EVICTED);
+  ck_assert_uint_eq(hub_info().gaps, verdict >= WEIR_VERDICT_EVICTED);
   weir_subscriber_release(subscriber);
 }
 END_TEST
@@ -373,7 +374,7 @@ START_TEST(numbers_alone_are_cursors_of_the_decimal_format) {
   kit_publish(stream, "x", "1");
   kit_publish(stream, "x", "2");
   subscriber = kit_attach(&kit, "a", "1", &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   kit_expect(subscriber, WEIR_EAGAIN,
              "id: 1\nevent: weir.ready\nretry: ~\ndata: {\"stream\":\"a\","
              "\"generation\":\"~\",\"verdict\":\"resumed\"}\n\n"
@@ -509,14 +510,14 @@ START_TEST(what_is_remembered_of_clients_goes_in_time) {
   ck_assert_uint_gt(kit.memory.live, live);
   kit_pass(&kit, 600000 - 51);
   ck_assert_uint_gt(kit.memory.live, live);
-  for (i = 0; i < 50 && weir_hub_timeout(kit.hub) >= 0; ++i) {
-    kit_pass(&kit, (uint64_t)weir_hub_timeout(kit.hub));
+  for (i = 0; i < 50 && weir_hub_get_timeout(kit.hub) >= 0; ++i) {
+    kit_pass(&kit, (uint64_t)weir_hub_get_timeout(kit.hub));
   }
   for (i = 0; i < 300; ++i) {
     kit_pass(&kit, 1);
   }
   ck_assert_uint_le(kit.memory.live, live);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
 }
 END_TEST
 
@@ -756,7 +757,7 @@ START_TEST(a_refusal_counts_once) {
   weir_subscriber *second = NULL;
   weir_request request;
   weir_stream *shared;
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
   int rv;
 
   bench_init(&bench);
@@ -798,7 +799,7 @@ START_TEST(an_attach_that_fails_is_no_attach) {
   for (n = 1, rv = WEIR_ENOMEM; rv == WEIR_ENOMEM; ++n) {
     ck_assert_uint_eq(count, 0);
     ck_assert_uint_eq(hub_info().attaches, 0);
-    ck_assert_uint_eq(hub_info().verdicts[WEIR_FRESH], 0);
+    ck_assert_uint_eq(hub_info().verdicts[WEIR_VERDICT_FRESH], 0);
     kit.memory.fail_at = kit.memory.calls + n;
     rv = attach_as("s", "c", WEIR_CLIENT_REPLACE, &subscriber);
   }
@@ -806,7 +807,7 @@ START_TEST(an_attach_that_fails_is_no_attach) {
   ck_assert_int_eq(rv, WEIR_OK);
   ck_assert_uint_eq(count, 1);
   ck_assert_uint_eq(hub_info().attaches, 1);
-  ck_assert_uint_eq(hub_info().verdicts[WEIR_FRESH], 1);
+  ck_assert_uint_eq(hub_info().verdicts[WEIR_VERDICT_FRESH], 1);
   weir_subscriber_release(subscriber);
 }
 END_TEST

@@ -27,7 +27,7 @@ static struct weir__scheme make_scheme(void) {
   scheme.prefix = "weir.";
   scheme.prefix_len = 5;
   scheme.format = WEIR_CURSOR_EPOCH;
-  scheme.lines = WEIR_FRAME_LINES;
+  scheme.lines = WEIR_FRAME_LINES_MAX;
   return scheme;
 }
 
@@ -47,12 +47,12 @@ static const weir_cursor at_five = {1, 5};
 
 /* Each contents one of them. */
 static void ready(struct weir__out *out, const struct weir__scheme *scheme) {
-  weir__put_ready(out, scheme, &at_five, 1234, WEIR_RESUMED);
+  weir__put_ready(out, scheme, &at_five, 1234, WEIR_VERDICT_RESUMED);
 }
 
 static void ready_again(struct weir__out *out,
                         const struct weir__scheme *scheme) {
-  weir__put_ready(out, scheme, &at_five, 0, WEIR_EVICTED);
+  weir__put_ready(out, scheme, &at_five, 0, WEIR_VERDICT_EVICTED);
 }
 
 static void put_gap(struct weir__out *out, const struct weir__scheme *scheme,
@@ -69,27 +69,27 @@ static void put_gap(struct weir__out *out, const struct weir__scheme *scheme,
 }
 
 static void gap(struct weir__out *out, const struct weir__scheme *scheme) {
-  put_gap(out, scheme, WEIR_EVICTED, "b-2");
+  put_gap(out, scheme, WEIR_VERDICT_EVICTED, "b-2");
 }
 
 static void gap_foreign(struct weir__out *out,
                         const struct weir__scheme *scheme) {
-  put_gap(out, scheme, WEIR_FOREIGN, "AZaz09._~-");
+  put_gap(out, scheme, WEIR_VERDICT_FOREIGN, "AZaz09._~-");
 }
 
 static void gap_malformed(struct weir__out *out,
                           const struct weir__scheme *scheme) {
-  put_gap(out, scheme, WEIR_MALFORMED, "b-2 ");
+  put_gap(out, scheme, WEIR_VERDICT_MALFORMED, "b-2 ");
 }
 
 static void gap_hostile(struct weir__out *out,
                         const struct weir__scheme *scheme) {
-  put_gap(out, scheme, WEIR_MALFORMED, "\"},\n\ndata: {\"");
+  put_gap(out, scheme, WEIR_VERDICT_MALFORMED, "\"},\n\ndata: {\"");
 }
 
 static void gap_of_nothing(struct weir__out *out,
                            const struct weir__scheme *scheme) {
-  put_gap(out, scheme, WEIR_AHEAD, NULL);
+  put_gap(out, scheme, WEIR_VERDICT_AHEAD, NULL);
 }
 
 static void replaced(struct weir__out *out, const struct weir__scheme *scheme) {

@@ -784,85 +784,313 @@ static const struct verdict {
   weir_cursor position;
 } verdicts[] = {
     /* fresh: from the start or from the head, as the host says */
-    {ONE, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E1, 2}},
-    {ONE, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 6}},
-    {EMPTY, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E1, 0}},
-    {EMPTY, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 0}},
-    {THREE, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E1, 2}},
-    {THREE, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E3, 9}},
-    {LATE, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E2, 4}},
+    {ONE,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 2}},
+    {ONE, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_VERDICT_FRESH, 0, {E1, 6}},
+    {EMPTY,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 0}},
+    {EMPTY,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 0}},
+    {THREE,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 2}},
+    {THREE,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E3, 9}},
+    {LATE,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E2, 4}},
     /* ... from the head of an ended stream: its end */
-    {ONE_ENDED, WEIR_EABSENT, {0, 0}, WEIR_FROM_START, WEIR_FRESH, 0, {E1, 2}},
-    {ONE_ENDED, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 5}},
-    {ONE_END, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FRESH, 0, {E1, 5}},
+    {ONE_ENDED,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 2}},
+    {ONE_ENDED,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 5}},
+    {ONE_END,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FRESH,
+     0,
+     {E1, 5}},
     /* ... and if that is gone too, there is nothing to come for */
-    {ONE_GONE, WEIR_EABSENT, {0, 0}, WEIR_FROM_HEAD, WEIR_FINISHED, 0, {E1, 6}},
+    {ONE_GONE,
+     WEIR_EABSENT,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 6}},
     {ONE_GONE,
      WEIR_EABSENT,
      {0, 0},
      WEIR_FROM_START,
-     WEIR_FINISHED,
+     WEIR_VERDICT_FINISHED,
      0,
      {E1, 6}},
     /* resumed: a known epoch, trimmed <= seq <= that epoch's last */
-    {ONE, WEIR_OK, {E1, 2}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 2}},
-    {ONE, WEIR_OK, {E1, 4}, WEIR_FROM_HEAD, WEIR_RESUMED, 0, {E1, 4}},
-    {ONE, WEIR_OK, {E1, 6}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 6}},
-    {ONE_ENDED, WEIR_OK, {E1, 5}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 5}},
-    {EMPTY, WEIR_OK, {E1, 0}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 0}},
-    {THREE, WEIR_OK, {E1, 3}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 3}},
-    {THREE, WEIR_OK, {E2, 5}, WEIR_FROM_START, WEIR_RESUMED, 0, {E2, 5}},
-    {THREE, WEIR_OK, {E3, 9}, WEIR_FROM_START, WEIR_RESUMED, 0, {E3, 9}},
+    {ONE, WEIR_OK, {E1, 2}, WEIR_FROM_START, WEIR_VERDICT_RESUMED, 0, {E1, 2}},
+    {ONE, WEIR_OK, {E1, 4}, WEIR_FROM_HEAD, WEIR_VERDICT_RESUMED, 0, {E1, 4}},
+    {ONE, WEIR_OK, {E1, 6}, WEIR_FROM_START, WEIR_VERDICT_RESUMED, 0, {E1, 6}},
+    {ONE_ENDED,
+     WEIR_OK,
+     {E1, 5},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E1, 5}},
+    {EMPTY,
+     WEIR_OK,
+     {E1, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E1, 0}},
+    {THREE,
+     WEIR_OK,
+     {E1, 3},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E2, 5},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E2, 5}},
+    {THREE,
+     WEIR_OK,
+     {E3, 9},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E3, 9}},
     /* ... and it is named by the epoch that gave the number */
-    {THREE, WEIR_OK, {E3, 3}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 3}},
-    {THREE, WEIR_OK, {E3, 4}, WEIR_FROM_START, WEIR_RESUMED, 0, {E2, 4}},
-    {THREE, WEIR_OK, {E2, 3}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E3, 3},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E3, 4},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E2, 4}},
+    {THREE,
+     WEIR_OK,
+     {E2, 3},
+     WEIR_FROM_START,
+     WEIR_VERDICT_RESUMED,
+     0,
+     {E1, 3}},
     /* ... without an epoch it is the newest */
-    {THREE, WEIR_OK, {0, 4}, WEIR_FROM_START, WEIR_RESUMED, 0, {E2, 4}},
+    {THREE, WEIR_OK, {0, 4}, WEIR_FROM_START, WEIR_VERDICT_RESUMED, 0, {E2, 4}},
     /* evicted: seq < trimmed */
-    {ONE, WEIR_OK, {E1, 1}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 2}},
-    {ONE, WEIR_OK, {E1, 0}, WEIR_FROM_HEAD, WEIR_EVICTED, 1, {E1, 2}},
-    {THREE, WEIR_OK, {E3, 1}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 2}},
-    {LATE, WEIR_OK, {E1, 3}, WEIR_FROM_START, WEIR_EVICTED, 1, {E2, 4}},
-    {ONE, WEIR_OK, {0, 1}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 2}},
-    {ONE_GONE, WEIR_OK, {E1, 5}, WEIR_FROM_START, WEIR_EVICTED, 1, {E1, 6}},
+    {ONE, WEIR_OK, {E1, 1}, WEIR_FROM_START, WEIR_VERDICT_EVICTED, 1, {E1, 2}},
+    {ONE, WEIR_OK, {E1, 0}, WEIR_FROM_HEAD, WEIR_VERDICT_EVICTED, 1, {E1, 2}},
+    {THREE,
+     WEIR_OK,
+     {E3, 1},
+     WEIR_FROM_START,
+     WEIR_VERDICT_EVICTED,
+     1,
+     {E1, 2}},
+    {LATE, WEIR_OK, {E1, 3}, WEIR_FROM_START, WEIR_VERDICT_EVICTED, 1, {E2, 4}},
+    {ONE, WEIR_OK, {0, 1}, WEIR_FROM_START, WEIR_VERDICT_EVICTED, 1, {E1, 2}},
+    {ONE_GONE,
+     WEIR_OK,
+     {E1, 5},
+     WEIR_FROM_START,
+     WEIR_VERDICT_EVICTED,
+     1,
+     {E1, 6}},
     /* ahead: beyond the last of the newest epoch; from the first */
-    {ONE, WEIR_OK, {E1, 7}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 2}},
-    {ONE, WEIR_OK, {E1, SEQ_MAX}, WEIR_FROM_HEAD, WEIR_AHEAD, 1, {E1, 2}},
-    {EMPTY, WEIR_OK, {E1, 1}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 0}},
-    {THREE, WEIR_OK, {E3, 10}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 2}},
-    {ONE_ENDED, WEIR_OK, {E1, 7}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 2}},
-    {ONE, WEIR_OK, {0, 7}, WEIR_FROM_START, WEIR_AHEAD, 1, {E1, 2}},
+    {ONE, WEIR_OK, {E1, 7}, WEIR_FROM_START, WEIR_VERDICT_AHEAD, 1, {E1, 2}},
+    {ONE,
+     WEIR_OK,
+     {E1, SEQ_MAX},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_AHEAD,
+     1,
+     {E1, 2}},
+    {EMPTY, WEIR_OK, {E1, 1}, WEIR_FROM_START, WEIR_VERDICT_AHEAD, 1, {E1, 0}},
+    {THREE, WEIR_OK, {E3, 10}, WEIR_FROM_START, WEIR_VERDICT_AHEAD, 1, {E1, 2}},
+    {ONE_ENDED,
+     WEIR_OK,
+     {E1, 7},
+     WEIR_FROM_START,
+     WEIR_VERDICT_AHEAD,
+     1,
+     {E1, 2}},
+    {ONE, WEIR_OK, {0, 7}, WEIR_FROM_START, WEIR_VERDICT_AHEAD, 1, {E1, 2}},
     /* rewound: beyond the last of an earlier one; from that last on */
-    {THREE, WEIR_OK, {E1, 4}, WEIR_FROM_START, WEIR_REWOUND, 1, {E1, 3}},
-    {THREE, WEIR_OK, {E1, 9}, WEIR_FROM_START, WEIR_REWOUND, 1, {E1, 3}},
-    {THREE, WEIR_OK, {E1, 99}, WEIR_FROM_HEAD, WEIR_REWOUND, 1, {E1, 3}},
-    {THREE, WEIR_OK, {E2, 6}, WEIR_FROM_START, WEIR_REWOUND, 1, {E2, 5}},
-    {LATE, WEIR_OK, {E2, 6}, WEIR_FROM_START, WEIR_REWOUND, 1, {E2, 5}},
+    {THREE,
+     WEIR_OK,
+     {E1, 4},
+     WEIR_FROM_START,
+     WEIR_VERDICT_REWOUND,
+     1,
+     {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E1, 9},
+     WEIR_FROM_START,
+     WEIR_VERDICT_REWOUND,
+     1,
+     {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E1, 99},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_REWOUND,
+     1,
+     {E1, 3}},
+    {THREE,
+     WEIR_OK,
+     {E2, 6},
+     WEIR_FROM_START,
+     WEIR_VERDICT_REWOUND,
+     1,
+     {E2, 5}},
+    {LATE, WEIR_OK, {E2, 6}, WEIR_FROM_START, WEIR_VERDICT_REWOUND, 1, {E2, 5}},
     /* ... even where the number is that of an end which it never saw */
-    {THREE_ENDED, WEIR_OK, {E2, 9}, WEIR_FROM_START, WEIR_REWOUND, 1, {E2, 5}},
+    {THREE_ENDED,
+     WEIR_OK,
+     {E2, 9},
+     WEIR_FROM_START,
+     WEIR_VERDICT_REWOUND,
+     1,
+     {E2, 5}},
     /* ... and what is gone too cannot be gone on from */
-    {LATE, WEIR_OK, {E1, 4}, WEIR_FROM_START, WEIR_FOREIGN, 1, {E2, 4}},
-    {LATE, WEIR_OK, {E1, 9}, WEIR_FROM_START, WEIR_FOREIGN, 1, {E2, 4}},
+    {LATE, WEIR_OK, {E1, 4}, WEIR_FROM_START, WEIR_VERDICT_FOREIGN, 1, {E2, 4}},
+    {LATE, WEIR_OK, {E1, 9}, WEIR_FROM_START, WEIR_VERDICT_FOREIGN, 1, {E2, 4}},
     /* foreign: an epoch this stream never had */
-    {ONE, WEIR_OK, {NOBODY, 4}, WEIR_FROM_START, WEIR_FOREIGN, 1, {E1, 2}},
-    {ONE, WEIR_OK, {NOBODY, 0}, WEIR_FROM_HEAD, WEIR_FOREIGN, 1, {E1, 2}},
-    {ONE_ENDED, WEIR_OK, {NOBODY, 6}, WEIR_FROM_HEAD, WEIR_FOREIGN, 1, {E1, 2}},
-    {ONE, WEIR_OK, {OLD, 3}, WEIR_FROM_START, WEIR_FOREIGN, 1, {E1, 2}},
-    {ONE, WEIR_OK, {OLD, 5}, WEIR_FROM_START, WEIR_FOREIGN, 1, {E1, 2}},
+    {ONE,
+     WEIR_OK,
+     {NOBODY, 4},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FOREIGN,
+     1,
+     {E1, 2}},
+    {ONE,
+     WEIR_OK,
+     {NOBODY, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FOREIGN,
+     1,
+     {E1, 2}},
+    {ONE_ENDED,
+     WEIR_OK,
+     {NOBODY, 6},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FOREIGN,
+     1,
+     {E1, 2}},
+    {ONE, WEIR_OK, {OLD, 3}, WEIR_FROM_START, WEIR_VERDICT_FOREIGN, 1, {E1, 2}},
+    {ONE, WEIR_OK, {OLD, 5}, WEIR_FROM_START, WEIR_VERDICT_FOREIGN, 1, {E1, 2}},
     /* malformed: as foreign */
-    {ONE, WEIR_EMALFORMED, {0, 0}, WEIR_FROM_START, WEIR_MALFORMED, 1, {E1, 2}},
-    {ONE, WEIR_EMALFORMED, {0, 0}, WEIR_FROM_HEAD, WEIR_MALFORMED, 1, {E1, 2}},
+    {ONE,
+     WEIR_EMALFORMED,
+     {0, 0},
+     WEIR_FROM_START,
+     WEIR_VERDICT_MALFORMED,
+     1,
+     {E1, 2}},
+    {ONE,
+     WEIR_EMALFORMED,
+     {0, 0},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_MALFORMED,
+     1,
+     {E1, 2}},
     /* finished: has seen the end, of this generation or of the one before */
-    {ONE_ENDED, WEIR_OK, {E1, 6}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 6}},
-    {THREE_ENDED, WEIR_OK, {E3, 9}, WEIR_FROM_HEAD, WEIR_FINISHED, 0, {E3, 9}},
-    {ONE_ENDED, WEIR_OK, {0, 6}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 6}},
-    {ONE, WEIR_OK, {OLD, 4}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 6}},
-    {EMPTY, WEIR_OK, {OLD, 4}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 0}},
+    {ONE_ENDED,
+     WEIR_OK,
+     {E1, 6},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 6}},
+    {THREE_ENDED,
+     WEIR_OK,
+     {E3, 9},
+     WEIR_FROM_HEAD,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E3, 9}},
+    {ONE_ENDED,
+     WEIR_OK,
+     {0, 6},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 6}},
+    {ONE,
+     WEIR_OK,
+     {OLD, 4},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 6}},
+    {EMPTY,
+     WEIR_OK,
+     {OLD, 4},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 0}},
     /* ... but without an epoch it is taken to be of this one */
-    {ONE, WEIR_OK, {0, 4}, WEIR_FROM_START, WEIR_RESUMED, 0, {E1, 4}},
+    {ONE, WEIR_OK, {0, 4}, WEIR_FROM_START, WEIR_VERDICT_RESUMED, 0, {E1, 4}},
     /* ... and an end that an older epoch gave has been seen by its name */
-    {TAKEN_OVER, WEIR_OK, {E1, 6}, WEIR_FROM_START, WEIR_FINISHED, 0, {E1, 6}},
+    {TAKEN_OVER,
+     WEIR_OK,
+     {E1, 6},
+     WEIR_FROM_START,
+     WEIR_VERDICT_FINISHED,
+     0,
+     {E1, 6}},
 };
 
 START_TEST(resolve_golden) {
@@ -910,7 +1138,7 @@ START_TEST(resolve_without_a_stream) {
     ck_assert_int_eq(weir_cursor_resolve(NULL, &previous, parsed, &cursor,
                                          WEIR_FROM_START, &got),
                      WEIR_OK);
-    ck_assert_int_eq(got.verdict, WEIR_UNKNOWN);
+    ck_assert_int_eq(got.verdict, WEIR_VERDICT_UNKNOWN);
     ck_assert_uint_eq(got.gap, 0);
     ck_assert_uint_eq(got.position.epoch, 0);
     ck_assert_uint_eq(got.position.seq, 0);
@@ -985,49 +1213,50 @@ static int judge(const struct oracle *oracle, bool previous_ended, int parsed,
   *position = shift(oracle->trimmed);
   if (parsed == WEIR_EABSENT) {
     if (oracle->ended && oracle->trimmed == oracle->last) {
-      return WEIR_FINISHED; /* nothing is left to be given, ever */
+      return WEIR_VERDICT_FINISHED; /* nothing is left to be given, ever */
     }
     if (from == WEIR_FROM_HEAD) {
       *position = shift(oracle->last) - (oracle->ended ? 1 : 0);
     }
-    return WEIR_FRESH;
+    return WEIR_VERDICT_FRESH;
   }
   if (parsed != WEIR_OK) {
-    return WEIR_MALFORMED;
+    return WEIR_VERDICT_MALFORMED;
   }
   if (is_old && previous_ended && seq == 4) {
     *position = shift(oracle->last);
-    return WEIR_FINISHED;
+    return WEIR_VERDICT_FINISHED;
   }
   if (index == oracle->count) {
-    return WEIR_FOREIGN;
+    return WEIR_VERDICT_FOREIGN;
   }
   index = index == SIZE_MAX ? oracle->count - 1 : index;
   has = has_up_to(oracle, index, seq);
   if (has == seq) {
     /* All that it says it has is real. */
     if (has < oracle->trimmed && !(oracle->ended && has == oracle->last)) {
-      return WEIR_EVICTED;
+      return WEIR_VERDICT_EVICTED;
     }
     *position = shift(has);
-    return oracle->ended && has == oracle->last ? WEIR_FINISHED : WEIR_RESUMED;
+    return oracle->ended && has == oracle->last ? WEIR_VERDICT_FINISHED
+                                                : WEIR_VERDICT_RESUMED;
   }
   if (index == oracle->count - 1) {
-    return WEIR_AHEAD;
+    return WEIR_VERDICT_AHEAD;
   }
   if (has < oracle->trimmed) {
-    return WEIR_FOREIGN;
+    return WEIR_VERDICT_FOREIGN;
   }
   *position = shift(has);
-  return WEIR_REWOUND;
+  return WEIR_VERDICT_REWOUND;
 }
 
 /* A client that comes back with the position that it was given has lost
  * nothing and gets nothing twice. */
 static bool comes_back(const weir_state *state, const weir_resolution *given) {
   const int want = state->ended != 0 && given->position.seq == state->ended
-                       ? WEIR_FINISHED
-                       : WEIR_RESUMED;
+                       ? WEIR_VERDICT_FINISHED
+                       : WEIR_VERDICT_RESUMED;
   weir_resolution got;
 
   got.size = sizeof got;
@@ -1050,10 +1279,11 @@ struct question {
  * is told. */
 static bool is_safe(const struct question *question,
                     const weir_resolution *got) {
-  const bool gap = got->verdict == WEIR_EVICTED || got->verdict == WEIR_AHEAD ||
-                   got->verdict == WEIR_REWOUND ||
-                   got->verdict == WEIR_FOREIGN ||
-                   got->verdict == WEIR_MALFORMED;
+  const bool gap = got->verdict == WEIR_VERDICT_EVICTED ||
+                   got->verdict == WEIR_VERDICT_AHEAD ||
+                   got->verdict == WEIR_VERDICT_REWOUND ||
+                   got->verdict == WEIR_VERDICT_FOREIGN ||
+                   got->verdict == WEIR_VERDICT_MALFORMED;
 
   return got->first == got->position.seq + 1 &&
          got->last == question->state->last &&
@@ -1306,7 +1536,7 @@ START_TEST(verdicts_have_names) {
   for (i = 0; i < COUNT(names); ++i) {
     ck_assert_str_eq(weir_verdict_name(i), names[i]);
   }
-  ck_assert_int_eq(WEIR_UNKNOWN + 1, COUNT(names));
+  ck_assert_int_eq(WEIR_VERDICT_UNKNOWN + 1, COUNT(names));
   ck_assert_str_eq(weir_verdict_name(COUNT(names)), "none");
   ck_assert_str_eq(weir_verdict_name(-1), "none");
   ck_assert_str_eq(weir_verdict_name(INT32_MAX), "none");
@@ -1371,10 +1601,10 @@ START_TEST(r60_what_cannot_be_resumed_is_said) {
     weir_cursor cursor;
     int verdict;
   } asked[] = {
-      {{E1, 2}, WEIR_RESUMED},
-      {{E1, 1}, WEIR_EVICTED},
-      {{E1, 7}, WEIR_AHEAD},
-      {{NOBODY, 3}, WEIR_FOREIGN},
+      {{E1, 2}, WEIR_VERDICT_RESUMED},
+      {{E1, 1}, WEIR_VERDICT_EVICTED},
+      {{E1, 7}, WEIR_VERDICT_AHEAD},
+      {{NOBODY, 3}, WEIR_VERDICT_FOREIGN},
   };
   const struct short_state one = ONE;
   weir_epoch epochs[MOST_EPOCHS];
@@ -1390,13 +1620,13 @@ START_TEST(r60_what_cannot_be_resumed_is_said) {
                             WEIR_FROM_HEAD, &got),
         WEIR_OK);
     ck_assert_int_eq(got.verdict, asked[i].verdict);
-    ck_assert_uint_eq(got.gap, asked[i].verdict != WEIR_RESUMED);
+    ck_assert_uint_eq(got.gap, asked[i].verdict != WEIR_VERDICT_RESUMED);
     ck_assert_uint_eq(got.first, 3);
   }
   ck_assert_int_eq(weir_cursor_resolve(NULL, NULL, WEIR_OK, &asked[0].cursor,
                                        WEIR_FROM_HEAD, &got),
                    WEIR_OK);
-  ck_assert_int_eq(got.verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(got.verdict, WEIR_VERDICT_UNKNOWN);
 }
 END_TEST
 
@@ -1467,7 +1697,7 @@ START_TEST(f08_cursor_of_another_stream_fails_closed) {
     ck_assert_int_eq(weir_cursor_resolve(&state, NULL, WEIR_OK, &cursor,
                                          WEIR_FROM_HEAD, &got),
                      WEIR_OK);
-    ck_assert_int_eq(got.verdict, WEIR_FOREIGN);
+    ck_assert_int_eq(got.verdict, WEIR_VERDICT_FOREIGN);
     ck_assert_uint_eq(got.gap, 1);
     ck_assert_uint_eq(got.position.seq, state.trimmed);
   }

@@ -58,7 +58,7 @@ static weir_subscriber *attach_as(struct kit *kit, const char *name,
   options.request = &request;
   ck_assert_int_eq(weir_hub_attach(kit->hub, &options, &subscriber, &verdict),
                    WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_PENDING);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
   ck_assert_ptr_nonnull(subscriber);
   return subscriber;
 }
@@ -83,7 +83,7 @@ START_TEST(an_open_is_decided_later) {
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_EAGAIN);
   ck_assert_int_eq(weir_stream_signal(stream, &event, NULL), WEIR_EAGAIN);
   ck_assert_int_eq(weir_stream_trim(stream, 0), WEIR_EAGAIN);
@@ -98,22 +98,22 @@ START_TEST(an_open_is_decided_later) {
 }
 END_TEST
 
-/* A host that sleeps by weir_hub_timeout is woken by each answer, and needs no
- * more than weir_hub_next. */
+/* A host that sleeps by weir_hub_get_timeout is woken by each answer, and needs
+ * no more than weir_hub_next. */
 START_TEST(a_host_that_polls_is_woken) {
   weir_stream *stream;
   unsigned wakes;
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   while (status(stream) == WEIR_STREAM_OPENING) {
     ck_assert_uint_eq(kit_next(a).kind, 0);
-    ck_assert_int_ne(weir_hub_timeout(a->hub), 0);
+    ck_assert_int_ne(weir_hub_get_timeout(a->hub), 0);
     wakes = a->wakes;
     testlog_deliver(storage, 0);
     ck_assert_uint_eq(a->wakes, wakes + 1);
-    ck_assert_int_eq(weir_hub_timeout(a->hub), 0);
+    ck_assert_int_eq(weir_hub_get_timeout(a->hub), 0);
     if (testlog_waiting(storage) == 0) {
       kit_expect_notices(
           a, storage->modes[WEIR_LOG_CREATE] == 0 ? "" : "p opened 0");
@@ -131,7 +131,7 @@ START_TEST(an_open_is_refused_later) {
   bench_hub(&bench);
   testlog_fail(storage, TESTLOG_OPEN, (size_t)_i + 1, TESTLOG_REFUSE,
                WEIR_ELOG);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened -16");
   ck_assert_int_eq(status(stream), WEIR_STREAM_REFUSED);
@@ -152,9 +152,9 @@ START_TEST(race18_two_opens_begin_one_generation) {
 
   storage->later = true;
   bench_hub(&bench);
-  first = open_as(a, "p", WEIR_JOIN, 0);
-  second = open_as(a, "q", WEIR_JOIN, 0);
-  third = open_as(a, "r", WEIR_REJECT, 0);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, 0);
+  third = open_as(a, "r", WEIR_DUPLICATE_REJECT, 0);
   bench_rest(&bench);
   kit_expect_notices(a, "r opened -10; p opened 0; q opened 0");
   ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], 1);
@@ -177,8 +177,8 @@ START_TEST(replacing_what_is_being_begun) {
 
   storage->later = true;
   bench_hub(&bench);
-  first = open_as(a, "p", WEIR_JOIN, 0);
-  second = open_as(a, "q", WEIR_REPLACE, 0);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  second = open_as(a, "q", WEIR_DUPLICATE_REPLACE, 0);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened 0; q opened 0; p cancelled; p ended 1");
   ck_assert_int_eq(status(first), WEIR_STREAM_ENDED);
@@ -192,32 +192,33 @@ END_TEST
 /* Two processes begin a generation of one key: one does, and the other finds
  * it; by its policy. */
 START_TEST(race18_two_processes_begin) {
-  static const int policies[] = {WEIR_JOIN, WEIR_REPLACE, WEIR_REJECT};
+  static const int policies[] = {WEIR_DUPLICATE_JOIN, WEIR_DUPLICATE_REPLACE,
+                                 WEIR_DUPLICATE_REJECT};
   const int policy = policies[_i];
   weir_stream *second;
   weir_stream *first;
 
   storage->later = true;
   bench_hubs(&bench);
-  first = open_as(a, "p", WEIR_JOIN, 0);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   second = open_as(b, "q", policy, 0);
   testlog_deliver_all(storage); /* both look, and find nothing */
   bench_rest(&bench);
   kit_count(a, 0);
   ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], 3);
-  if (policy == WEIR_REJECT) {
+  if (policy == WEIR_DUPLICATE_REJECT) {
     kit_expect_notices(b, "q opened -10");
     ck_assert_int_eq(status(second), WEIR_STREAM_REFUSED);
     ck_assert_int_eq(status(first), WEIR_STREAM_LIVE);
   } else {
     kit_expect_notices(b, "q opened 0");
     ck_assert_int_eq(status(second), WEIR_STREAM_LIVE);
-    ck_assert_uint_eq(bench_info(second).joined, policy == WEIR_JOIN);
+    ck_assert_uint_eq(bench_info(second).joined, policy == WEIR_DUPLICATE_JOIN);
     bench_publish(&bench, second, 1);
     ck_assert_uint_eq(bench_info(second).last, 1);
     ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
   }
-  if (policy == WEIR_REPLACE) {
+  if (policy == WEIR_DUPLICATE_REPLACE) {
     ck_assert_uint_ne(testlog_find(storage, "k")->older->ended, 0);
   }
   weir_stream_release(first);
@@ -235,10 +236,10 @@ START_TEST(an_open_does_not_go_round_in_circles) {
     testlog_fail(storage, TESTLOG_OPEN, (size_t)(2 * i + 2), TESTLOG_REFUSE,
                  WEIR_EEXISTS);
   }
-  ck_assert_int_eq(open_now(a, WEIR_JOIN, 0), WEIR_ELOG);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_ELOG);
   ck_assert_uint_eq(bench_hub_info(a).streams, 0);
   storage->plan_count = 0;
-  ck_assert_int_eq(open_now(a, WEIR_JOIN, 0), WEIR_OK);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_OK);
 }
 END_TEST
 
@@ -247,21 +248,25 @@ START_TEST(opens_of_what_storage_has) {
   weir_stream *stream;
 
   bench_hubs(&bench);
-  ck_assert_int_eq(open_now(a, WEIR_JOIN, WEIR_OPEN_EXISTING), WEIR_ENOENT);
-  ck_assert_int_eq(open_now(a, WEIR_JOIN, WEIR_OPEN_LOOK), WEIR_ENOENT);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, WEIR_OPEN_EXISTING),
+                   WEIR_ENOENT);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK),
+                   WEIR_ENOENT);
   stream = bench_open(&bench, a, "k");
   bench_publish(&bench, stream, 1);
-  ck_assert_int_eq(open_now(b, WEIR_REJECT, 0), WEIR_EEXISTS);
-  ck_assert_int_eq(open_now(b, WEIR_JOIN, WEIR_OPEN_LOOK), WEIR_OK);
+  ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_REJECT, 0), WEIR_EEXISTS);
+  ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK), WEIR_OK);
   ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
   ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
   weir_stream_release(stream);
   /* The other hub learns that it has ended when it wants to take it over. */
-  ck_assert_int_eq(open_now(b, WEIR_JOIN, WEIR_OPEN_EXISTING), WEIR_EENDED);
+  ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_JOIN, WEIR_OPEN_EXISTING),
+                   WEIR_EENDED);
   ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
   ck_assert_uint_eq(testlog_find(storage, "k")->epoch_count, 1);
-  ck_assert_int_eq(open_now(b, WEIR_JOIN, WEIR_OPEN_UNENDED), WEIR_EENDED);
-  ck_assert_int_eq(open_now(b, WEIR_REJECT, 0), WEIR_OK);
+  ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_JOIN, WEIR_OPEN_UNENDED),
+                   WEIR_EENDED);
+  ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_REJECT, 0), WEIR_OK);
   ck_assert_ptr_nonnull(testlog_find(storage, "k")->older);
 }
 END_TEST
@@ -358,7 +363,7 @@ START_TEST(an_end_before_the_open_is_decided) {
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   ck_assert_int_eq(weir_stream_fail(stream, "c", 1, "m", 1, 7, &seq), WEIR_OK);
   ck_assert_uint_eq(seq, 0);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_EENDED);
@@ -383,7 +388,7 @@ START_TEST(r38_a_cancel_before_the_open_is_decided) {
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened 0; p cancelled; p ended 1");
@@ -399,7 +404,7 @@ START_TEST(an_end_of_what_is_refused) {
   storage->later = true;
   bench_hub(&bench);
   testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_REFUSE, WEIR_ELOG);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 7, NULL), WEIR_OK);
   if (_i == 1) {
     weir_stream_release(stream);
@@ -418,7 +423,7 @@ START_TEST(released_before_the_open_is_decided) {
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   if ((_i & 1) != 0) {
     ck_assert_int_eq(weir_stream_end(stream, "", 0, 7, NULL), WEIR_OK);
   }
@@ -462,7 +467,7 @@ START_TEST(an_attach_is_decided_later) {
   ck_assert_int_eq(weir_subscriber_close(reader), WEIR_EAGAIN);
   info.size = sizeof info;
   ck_assert_int_eq(weir_subscriber_get_info(reader, &info), WEIR_OK);
-  ck_assert_int_eq(info.verdict, WEIR_PENDING);
+  ck_assert_int_eq(info.verdict, WEIR_VERDICT_PENDING);
   ck_assert_uint_eq(info.attached, 0);
   ck_assert_uint_eq(info.generation, 0);
   ck_assert_uint_eq(bench_hub_info(a).pending, 1);
@@ -515,7 +520,7 @@ START_TEST(an_attach_that_storage_fails) {
   ck_assert_ptr_null(reader);
   ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
                    WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
   ck_assert_ptr_null(reader);
 }
 END_TEST
@@ -528,7 +533,7 @@ START_TEST(f15_an_attach_behind_an_open) {
 
   storage->later = true;
   bench_hub(&bench);
-  stream = open_as(a, "p", WEIR_JOIN, 0);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   reader = attach_as(a, "s", NULL);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened 0; s decided fresh 0");
@@ -640,13 +645,13 @@ START_TEST(the_generation_before_is_remembered) {
   stream = bench_open(&bench, a, "k");
   reader = bench_resume(&bench, a, "k", first, 2, &verdict);
   ck_assert_ptr_null(reader);
-  ck_assert_int_eq(verdict, WEIR_FINISHED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FINISHED);
   reader = bench_resume(&bench, b, "k", first, 2, &verdict);
   ck_assert_ptr_null(reader);
-  ck_assert_int_eq(verdict, WEIR_FINISHED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FINISHED);
   /* One that has not seen it gets the new one, and is told of the loss. */
   reader = bench_resume(&bench, b, "k", first, 1, &verdict);
-  ck_assert_int_eq(verdict, WEIR_FOREIGN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FOREIGN);
   bench_expect(&bench, reader, WEIR_EAGAIN,
                "gap@0 foreign 1 1-0; ready@0 foreign");
   weir_subscriber_release(reader);
@@ -666,7 +671,7 @@ START_TEST(the_next_generation_is_refused) {
   testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
   testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_ELOG);
   (void)weir_stream_end(stream, "ok", 2, 0, NULL);
-  ck_assert_int_eq(open_now(a, WEIR_JOIN, 0), WEIR_ELOG);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_ELOG);
   ck_assert_uint_eq(bench_hub_info(a).streams, 1);
   expect_all(a, WEIR_EDONE, "ready@0 fresh; x@1 1; failed log_refused ");
   kit_pass(a, 1000);
@@ -674,7 +679,7 @@ START_TEST(the_next_generation_is_refused) {
   ck_assert_uint_eq(testlog_find(storage, "k")->ended, 2);
   ck_assert_ptr_null(
       bench_resume(&bench, a, "k", bench_info(stream).epoch, 2, &verdict));
-  ck_assert_int_eq(verdict, WEIR_FINISHED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FINISHED);
   weir_stream_release(stream);
 }
 END_TEST
@@ -687,7 +692,7 @@ START_TEST(r45_replacing_what_another_writes) {
   weir_stream *first;
 
   bench_hubs(&bench);
-  first = open_as(a, "p", WEIR_JOIN, 0);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   reader = bench_attach(&bench, a, "k", NULL);
   bench_publish(&bench, first, 1);
   kit_count(a, 0);
@@ -696,7 +701,7 @@ START_TEST(r45_replacing_what_another_writes) {
   if (_i == 1) {
     testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_REFUSE, WEIR_ELOG);
   }
-  second = open_as(b, "q", WEIR_REPLACE, 0);
+  second = open_as(b, "q", WEIR_DUPLICATE_REPLACE, 0);
   bench_rest(&bench);
   if (_i == 1) {
     ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 0);
@@ -721,9 +726,9 @@ START_TEST(cancelling_what_another_writes) {
 
   storage->later = _i != 0;
   bench_hubs(&bench);
-  first = open_as(a, "p", WEIR_JOIN, 0);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   bench_rest(&bench);
-  second = open_as(b, "q", WEIR_JOIN, WEIR_OPEN_LOOK);
+  second = open_as(b, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
   bench_rest(&bench);
   kit_count(b, 0);
   ck_assert_int_eq(weir_stream_cancel(second), WEIR_OK);
@@ -752,7 +757,8 @@ START_TEST(a_generation_that_storage_has_no_more) {
   }
   testlog_forget(storage, "k");
   if (_i == 0) {
-    ck_assert_int_eq(open_now(b, WEIR_JOIN, WEIR_OPEN_EXISTING), WEIR_ENOENT);
+    ck_assert_int_eq(open_now(b, WEIR_DUPLICATE_JOIN, WEIR_OPEN_EXISTING),
+                     WEIR_ENOENT);
     stream = bench_open(&bench, b, "k");
     ck_assert_uint_eq(bench_info(stream).joined, 0);
     bench_publish(&bench, stream, 1);
@@ -767,7 +773,7 @@ START_TEST(a_generation_that_storage_has_no_more) {
   }
   ck_assert_int_eq(weir_hub_attach(b->hub, &options, &reader, &verdict),
                    WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
 }
 END_TEST
 
@@ -782,7 +788,7 @@ START_TEST(handles_of_old_generations_end_with_the_hub) {
   int i;
 
   options.linger = 1000;
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   bench_hub(&bench);
   for (i = 0; i < 3; ++i) {
     streams[i] = kit_open_with(a, &options);

@@ -264,14 +264,14 @@ START_TEST(a_cursor_ahead_of_the_known_head) {
   testlog_write(storage, "k", "x", "4");
   before = reads();
   other = bench_resume(&bench, a, "k", epoch, 3, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   ck_assert_uint_eq(reads(), before + 1);
   bench_expect(&bench, other, WEIR_EAGAIN, "ready@3 resumed; x@4 4");
   bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3; x@4 4");
   weir_subscriber_release(other);
   /* Ahead it is when storage says so. */
   other = bench_resume(&bench, a, "k", epoch, 9, &verdict);
-  ck_assert_int_eq(verdict, WEIR_AHEAD);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_AHEAD);
   ck_assert_uint_eq(reads(), before + 2);
   weir_subscriber_release(other);
   weir_subscriber_release(reader);
@@ -291,11 +291,11 @@ START_TEST(f22_a_cursor_of_the_next_writer) {
   epoch = testlog_take(storage, "k");
   testlog_write(storage, "k", "x", "3");
   other = bench_resume(&bench, a, "k", epoch, 3, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   weir_subscriber_release(other);
   bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3");
   other = bench_resume(&bench, a, "k", epoch + 1, 3, &verdict);
-  ck_assert_int_eq(verdict, WEIR_FOREIGN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FOREIGN);
   weir_subscriber_release(other);
   weir_subscriber_release(reader);
 }
@@ -329,7 +329,7 @@ START_TEST(a_cursor_waits_for_one_look) {
   for (i = 0; i < 20; ++i) {
     ck_assert_int_eq(weir_hub_attach(a->hub, &options, &others[i], &verdict),
                      WEIR_OK);
-    ck_assert_int_eq(verdict, WEIR_PENDING);
+    ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
   }
   ck_assert_uint_eq(reads(), before);
   testlog_deliver(storage, 0);
@@ -368,7 +368,7 @@ START_TEST(a_cursor_that_cannot_be_looked_into) {
   ck_assert_ptr_null(other);
   ck_assert_int_eq(weir_hub_attach(a->hub, &options, &other, &verdict),
                    WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_FOREIGN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FOREIGN);
   weir_subscriber_release(other);
   weir_subscriber_release(reader);
 }
@@ -526,10 +526,11 @@ START_TEST(f01_writers_take_turns) {
   for (i = 0; i < 6; ++i) {
     ck_assert_uint_eq(testlog_find(storage, "k")->epochs[i].last, i + 1);
     reader = bench_resume(&bench, b, "k", epochs[i], i + 1, &verdict);
-    ck_assert_int_eq(verdict, WEIR_RESUMED);
+    ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
     weir_subscriber_release(reader);
     reader = bench_resume(&bench, b, "k", epochs[i], i + 2, &verdict);
-    ck_assert_int_eq(verdict, i == 5 ? WEIR_AHEAD : WEIR_REWOUND);
+    ck_assert_int_eq(verdict,
+                     i == 5 ? WEIR_VERDICT_AHEAD : WEIR_VERDICT_REWOUND);
     weir_subscriber_release(reader);
   }
   reader = bench_attach(&bench, a, "k", NULL);

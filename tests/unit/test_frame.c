@@ -98,9 +98,9 @@ static void fill(weir_frame *frame, const struct row *row) {
 
 static int encode(const weir_frame *frame, const struct row *row, void *dst,
                   size_t cap, size_t *len) {
-  return row->id == NULL
-             ? weir_frame_signal(frame, dst, cap, len)
-             : weir_frame_event(frame, row->id, row->id_len, dst, cap, len);
+  return row->id == NULL ? weir_frame_encode_signal(frame, dst, cap, len)
+                         : weir_frame_encode_event(frame, row->id, row->id_len,
+                                                   dst, cap, len);
 }
 
 /* At every capacity up to one more than it takes. */
@@ -144,11 +144,11 @@ static char *make_frame(const weir_frame *frame, const char *id, size_t id_len,
                         size_t *len) {
   char *dst;
 
-  ck_assert_int_eq(weir_frame_event(frame, id, id_len, NULL, 0, len),
+  ck_assert_int_eq(weir_frame_encode_event(frame, id, id_len, NULL, 0, len),
                    WEIR_ENOSPACE);
   dst = malloc(*len);
   ck_assert_ptr_nonnull(dst);
-  ck_assert_int_eq(weir_frame_event(frame, id, id_len, dst, *len, len),
+  ck_assert_int_eq(weir_frame_encode_event(frame, id, id_len, dst, *len, len),
                    WEIR_OK);
   return dst;
 }
@@ -168,10 +168,10 @@ START_TEST(vectors_of_other_encoders) {
   frame.data_len = row->data_len;
   frame.retry = row->retry;
   if (row->reject != NULL) {
-    ck_assert_msg(
-        weir_frame_event(&frame, row->id, row->id_len, NULL, 0, &len) < 0 &&
-            len == 7,
-        "%s: not refused", row->name);
+    ck_assert_msg(weir_frame_encode_event(&frame, row->id, row->id_len, NULL, 0,
+                                          &len) < 0 &&
+                      len == 7,
+                  "%s: not refused", row->name);
     return;
   }
   dst = make_frame(&frame, row->id, row->id_len, &len);
@@ -322,11 +322,11 @@ static void add(struct kit_bytes *bytes, const char *id, const char *type,
   frame.data = data;
   frame.data_len = strlen(data);
   if (type == NULL) {
-    rv = weir_frame_comment(data, strlen(data), dst, sizeof dst, &len);
+    rv = weir_frame_encode_comment(data, strlen(data), dst, sizeof dst, &len);
   } else if (id == NULL) {
-    rv = weir_frame_signal(&frame, dst, sizeof dst, &len);
+    rv = weir_frame_encode_signal(&frame, dst, sizeof dst, &len);
   } else {
-    rv = weir_frame_event(&frame, id, strlen(id), dst, sizeof dst, &len);
+    rv = weir_frame_encode_event(&frame, id, strlen(id), dst, sizeof dst, &len);
   }
   ck_assert_int_eq(rv, WEIR_OK);
   kit_bytes_add(bytes, dst, len);
@@ -418,46 +418,48 @@ START_TEST(bytes_are_limited) {
   frame.type_len = 1;
   frame.data = "a\nb";
   frame.data_len = 3;
-  ck_assert_int_eq(weir_frame_event(&frame, "7", 1, dst, sizeof dst, &want),
-                   WEIR_OK);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&frame, "7", 1, dst, sizeof dst, &want), WEIR_OK);
   frame.max_bytes = want + 1;
-  ck_assert_int_eq(weir_frame_event(&frame, "7", 1, dst, sizeof dst, &len),
-                   WEIR_OK);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&frame, "7", 1, dst, sizeof dst, &len), WEIR_OK);
   frame.max_bytes = want;
-  ck_assert_int_eq(weir_frame_event(&frame, "7", 1, dst, sizeof dst, &len),
-                   WEIR_OK);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&frame, "7", 1, dst, sizeof dst, &len), WEIR_OK);
   frame.max_bytes = want - 1;
   len = 7;
-  ck_assert_int_eq(weir_frame_event(&frame, "7", 1, dst, sizeof dst, &len),
-                   WEIR_ETOOBIG);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&frame, "7", 1, dst, sizeof dst, &len),
+      WEIR_ETOOBIG);
   /* More room would not help, so it is not asked for. */
-  ck_assert_int_eq(weir_frame_event(&frame, "7", 1, NULL, 0, &len),
+  ck_assert_int_eq(weir_frame_encode_event(&frame, "7", 1, NULL, 0, &len),
                    WEIR_ETOOBIG);
   ck_assert_uint_eq(len, 7);
   frame.max_bytes = 1;
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst, &len),
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, sizeof dst, &len),
                    WEIR_ETOOBIG);
   frame.max_bytes = UINT64_MAX;
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst, &len), WEIR_OK);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, sizeof dst, &len),
+                   WEIR_OK);
 }
 END_TEST
 
 /* Some clients close the connection at about 131,000 lines. */
 START_TEST(lines_are_limited) {
   static const char *const breaks[] = {"\n", "\r", "\r\n"};
-  static const uint32_t limits[] = {0, 1, 2, 3, 1000, WEIR_FRAME_LINES + 1};
+  static const uint32_t limits[] = {0, 1, 2, 3, 1000, WEIR_FRAME_LINES_MAX + 1};
   const char *line_end = breaks[_i];
   const size_t n = strlen(line_end);
   weir_frame frame;
-  char *data = malloc((WEIR_FRAME_LINES + 2) * n);
+  char *data = malloc((WEIR_FRAME_LINES_MAX + 2) * n);
   size_t i;
 
   ck_assert_ptr_nonnull(data);
-  for (i = 0; i < WEIR_FRAME_LINES + 2; ++i) {
+  for (i = 0; i < WEIR_FRAME_LINES_MAX + 2; ++i) {
     memcpy(data + i * n, line_end, n);
   }
   for (i = 0; i < sizeof limits / sizeof limits[0]; ++i) {
-    const size_t limit = limits[i] == 0 ? WEIR_FRAME_LINES : limits[i];
+    const size_t limit = limits[i] == 0 ? WEIR_FRAME_LINES_MAX : limits[i];
     size_t lines;
 
     for (lines = limit - 1; lines <= limit + 1; ++lines) {
@@ -470,7 +472,7 @@ START_TEST(lines_are_limited) {
       frame.max_lines = limits[i];
       frame.data = data;
       frame.data_len = (lines - 1) * n;
-      ck_assert_int_eq(weir_frame_signal(&frame, NULL, 0, &len),
+      ck_assert_int_eq(weir_frame_encode_signal(&frame, NULL, 0, &len),
                        lines > limit ? WEIR_ETOOBIG : WEIR_ENOSPACE);
       ck_assert_uint_eq(len, lines > limit ? 7 : lines * 7 + 1);
     }
@@ -492,9 +494,10 @@ START_TEST(sixteen_mib_in_a_line) {
   weir_frame_init(&frame, sizeof frame);
   frame.data = data;
   frame.data_len = size;
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, size + 7, &len),
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, size + 7, &len),
                    WEIR_ENOSPACE);
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, size + 8, &len), WEIR_OK);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, size + 8, &len),
+                   WEIR_OK);
   ck_assert_uint_eq(len, size + 8);
   ck_assert(memcmp(dst, "data: ", 6) == 0);
   ck_assert(memcmp(dst + 6, data, size) == 0);
@@ -512,9 +515,10 @@ static void refuse(const weir_frame *frame, const char *id, size_t id_len,
   char dst[128];
   size_t len = 7;
 
-  ck_assert_int_eq(weir_frame_event(frame, id, id_len, dst, sizeof dst, &len),
+  ck_assert_int_eq(
+      weir_frame_encode_event(frame, id, id_len, dst, sizeof dst, &len), error);
+  ck_assert_int_eq(weir_frame_encode_event(frame, id, id_len, NULL, 0, &len),
                    error);
-  ck_assert_int_eq(weir_frame_event(frame, id, id_len, NULL, 0, &len), error);
   ck_assert_uint_eq(len, 7);
 }
 
@@ -545,7 +549,7 @@ START_TEST(text_is_checked_unless_bytes) {
     frame.data_len = strlen(frame.data);
     refuse(&frame, id, id_len, WEIR_EUTF8);
     frame.flags = WEIR_FRAME_BYTES;
-    ck_assert_int_eq(weir_frame_event(&frame, id, id_len, NULL, 0, &len),
+    ck_assert_int_eq(weir_frame_encode_event(&frame, id, id_len, NULL, 0, &len),
                      WEIR_ENOSPACE);
     ck_assert_uint_eq(len, text_len + 23);
   }
@@ -560,9 +564,10 @@ START_TEST(nul_in_data_is_checked_unless_bytes) {
   frame.data = "a\0b";
   frame.data_len = 3;
   refuse(&frame, "1", 1, WEIR_EUTF8);
-  ck_assert_int_eq(weir_frame_signal(&frame, NULL, 0, &len), WEIR_EUTF8);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, NULL, 0, &len), WEIR_EUTF8);
   frame.flags = WEIR_FRAME_BYTES;
-  ck_assert_int_eq(weir_frame_signal(&frame, NULL, 0, &len), WEIR_ENOSPACE);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, NULL, 0, &len),
+                   WEIR_ENOSPACE);
   ck_assert_uint_eq(len, 11);
 }
 END_TEST
@@ -614,9 +619,10 @@ START_TEST(frame_of_any_size) {
     memset(callers, 0, size);
     memcpy(callers, &known, size < sizeof known ? size : sizeof known);
     memcpy(callers, &size, sizeof size);
-    rv = weir_frame_signal(&known, want, sizeof want, &want_len);
+    rv = weir_frame_encode_signal(&known, want, sizeof want, &want_len);
     ck_assert_int_eq(
-        weir_frame_signal((void *)callers, got, sizeof got, &got_len), rv);
+        weir_frame_encode_signal((void *)callers, got, sizeof got, &got_len),
+        rv);
     if (rv == WEIR_OK) {
       ck_assert_uint_eq(got_len, want_len);
       ck_assert(memcmp(got, want, want_len) == 0);
@@ -631,7 +637,7 @@ START_TEST(frame_of_any_size) {
     if (size > sizeof full) {
       callers[size - 1] = 1;
       ck_assert_int_eq(
-          weir_frame_signal((void *)callers, got, sizeof got, &got_len),
+          weir_frame_encode_signal((void *)callers, got, sizeof got, &got_len),
           WEIR_EINVAL);
     }
   }
@@ -648,7 +654,8 @@ START_TEST(what_is_no_frame_is_refused) {
   refuse(&frame, "1", 1, WEIR_EINVAL);
   frame.size = sizeof frame.size;
   refuse(&frame, "1", 1, WEIR_EINVAL);
-  ck_assert_int_eq(weir_frame_signal(NULL, dst, sizeof dst, &len), WEIR_EINVAL);
+  ck_assert_int_eq(weir_frame_encode_signal(NULL, dst, sizeof dst, &len),
+                   WEIR_EINVAL);
   ck_assert_uint_eq(len, 7);
 }
 END_TEST
@@ -700,13 +707,14 @@ START_TEST(comment_is_one_line) {
 
       len = SIZE_MAX;
       ck_assert_int_eq(
-          weir_frame_comment(text, comments[i].len, dst, cap, &len),
+          weir_frame_encode_comment(text, comments[i].len, dst, cap, &len),
           cap < want ? WEIR_ENOSPACE : WEIR_OK);
       ck_assert_uint_eq(len, want);
       ck_assert(cap < want || memcmp(dst, comments[i].want, want) == 0);
     }
-    ck_assert_int_eq(weir_frame_comment(text, comments[i].len, NULL, 0, &len),
-                     WEIR_ENOSPACE);
+    ck_assert_int_eq(
+        weir_frame_encode_comment(text, comments[i].len, NULL, 0, &len),
+        WEIR_ENOSPACE);
   }
 }
 END_TEST
@@ -722,9 +730,9 @@ START_TEST(comment_refuses_line_ends) {
   size_t i;
 
   for (i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
-    ck_assert_int_eq(
-        weir_frame_comment(bad[i].text, bad[i].len, dst, sizeof dst, &len),
-        WEIR_EINVAL);
+    ck_assert_int_eq(weir_frame_encode_comment(bad[i].text, bad[i].len, dst,
+                                               sizeof dst, &len),
+                     WEIR_EINVAL);
   }
   ck_assert_uint_eq(len, 7);
 }
@@ -762,8 +770,8 @@ START_TEST(r02_signal_has_no_id_line) {
     frame.type_len = draw(&chance, 3);
     frame.data = data;
     frame.data_len = draw_text(&chance, alphabet, sizeof data, data);
-    ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst - 1, &len),
-                     WEIR_OK);
+    ck_assert_int_eq(
+        weir_frame_encode_signal(&frame, dst, sizeof dst - 1, &len), WEIR_OK);
     dst[len] = '\0';
     ck_assert_msg(strncmp(dst, "id", 2) != 0 && strstr(dst, "\nid") == NULL &&
                       strchr(dst, '\r') == NULL,
@@ -907,8 +915,9 @@ START_TEST(r17_injections_stay_data) {
   frame.type = text;
   frame.type_len = text_len;
   refuse(&frame, "1", 1, WEIR_EINVAL);
-  ck_assert_int_eq(weir_frame_signal(&frame, NULL, 0, &len), WEIR_EINVAL);
-  ck_assert_int_eq(weir_frame_comment(text, text_len, NULL, 0, &len),
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, NULL, 0, &len),
+                   WEIR_EINVAL);
+  ck_assert_int_eq(weir_frame_encode_comment(text, text_len, NULL, 0, &len),
                    WEIR_EINVAL);
   frame.type = "t";
   frame.type_len = 1;
@@ -946,7 +955,8 @@ START_TEST(r18_retry_is_digits_in_a_frame) {
   weir_frame_init(&frame, sizeof frame);
   for (i = 0; i < sizeof good / sizeof good[0]; ++i) {
     frame.retry = good[i];
-    ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst, &len), WEIR_OK);
+    ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, sizeof dst, &len),
+                     WEIR_OK);
     (void)snprintf(want, sizeof want, "retry: %lu\ndata: \n\n",
                    (unsigned long)good[i]);
     ck_assert_uint_eq(len, strlen(want));
@@ -987,8 +997,8 @@ START_TEST(f09_no_field_can_be_injected_into) {
       frame.type_len = n == 1 ? 26 : 1;
       frame.data = n == 2 ? text : "d";
       frame.data_len = n == 2 ? 26 : 1;
-      rv = weir_frame_event(&frame, n == 0 ? text : "1", n == 0 ? 26 : 1, dst,
-                            sizeof dst, &len);
+      rv = weir_frame_encode_event(&frame, n == 0 ? text : "1", n == 0 ? 26 : 1,
+                                   dst, sizeof dst, &len);
       if (n != 2) {
         ck_assert_int_eq(rv, WEIR_EINVAL);
         continue;
@@ -1016,8 +1026,8 @@ START_TEST(f21_retry_line_ends_before_the_data) {
   frame.retry = 3000;
   frame.data = "a";
   frame.data_len = 1;
-  ck_assert_int_eq(weir_frame_event(&frame, "1", 1, dst, sizeof dst, &len),
-                   WEIR_OK);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&frame, "1", 1, dst, sizeof dst, &len), WEIR_OK);
   kit_client_init(&client, "");
   kit_client_feed(&client, dst, len);
   ck_assert_uint_eq(client.count, 1);
@@ -1046,12 +1056,14 @@ START_TEST(f21_byte_after_the_data_is_not_looked_at) {
   weir_frame_init(&frame, sizeof frame);
   frame.data = "a\n\n";
   frame.data_len = 1;
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst, &len), WEIR_OK);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, sizeof dst, &len),
+                   WEIR_OK);
   ck_assert_uint_eq(len, 9);
   ck_assert(memcmp(dst, "data: a\n\n", 9) == 0);
   frame.data = "a\r\n";
   frame.data_len = 2;
-  ck_assert_int_eq(weir_frame_signal(&frame, dst, sizeof dst, &len), WEIR_OK);
+  ck_assert_int_eq(weir_frame_encode_signal(&frame, dst, sizeof dst, &len),
+                   WEIR_OK);
   ck_assert_uint_eq(len, 16);
   ck_assert(memcmp(dst, "data: a\ndata: \n\n", 16) == 0);
 }

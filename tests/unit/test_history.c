@@ -167,16 +167,16 @@ END_TEST
 START_TEST(age_is_a_time_that_the_hub_wakes_up_for) {
   kit.options.history_age = 1000;
   begin();
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   kit_publish(stream, "x", "1");
   while (info_of(stream).trimmed == 0) {
-    const int ms = weir_hub_timeout(kit.hub);
+    const int ms = weir_hub_get_timeout(kit.hub);
 
     ck_assert_int_ge(ms, 0);
     kit_pass(&kit, (uint64_t)ms);
   }
   ck_assert_uint_eq(kit.now, 1001000);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
 }
 END_TEST
 
@@ -198,7 +198,7 @@ END_TEST
 /* R28, R-35: not before the last client could read it. */
 START_TEST(r28_an_ended_stream_lingers_and_then_is_gone) {
   weir_open_options options;
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
 
   begin();
   options = kit_open_options("b", NULL);
@@ -209,10 +209,10 @@ START_TEST(r28_an_ended_stream_lingers_and_then_is_gone) {
   ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
   kit_pass(&kit, 4999);
   weir_subscriber_release(kit_attach(&kit, "b", NULL, &verdict));
-  ck_assert_int_eq(verdict, WEIR_FRESH);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FRESH);
   kit_pass(&kit, 1);
   ck_assert_ptr_null(kit_attach(&kit, "b", NULL, &verdict));
-  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
   ck_assert_uint_eq(hub_info().streams, 1);
 }
 END_TEST
@@ -543,7 +543,7 @@ START_TEST(a_page_that_can_never_fit_drives_nothing_out) {
   begin();
   publish_many(stream, 100, 1000);
   resident = hub_info().resident;
-  ck_assert_int_eq(publish_size(stream, 250000), WEIR_EMEMORY);
+  ck_assert_int_eq(publish_size(stream, 250000), WEIR_ERESIDENT);
   ck_assert_uint_eq(info_of(stream).trimmed, 0);
   ck_assert_uint_eq(hub_info().resident, resident);
   ck_assert_int_eq(publish_size(stream, 1000), WEIR_OK);
@@ -566,11 +566,11 @@ START_TEST(without_anything_to_drop_a_call_fails) {
     streams[n] = kit_open(&kit, key);
     rv = weir_stream_publish(streams[n], &event, 1, NULL);
   }
-  ck_assert_int_eq(rv, WEIR_EMEMORY);
+  ck_assert_int_eq(rv, WEIR_ERESIDENT);
   ck_assert_uint_eq(info_of(streams[n - 1]).last, 0);
   ck_assert_uint_eq(info_of(streams[0]).last, 1);
   ck_assert_int_eq(weir_stream_end(streams[n - 1], "ok", 2, 0, NULL),
-                   WEIR_EMEMORY);
+                   WEIR_ERESIDENT);
   ck_assert_int_eq(info_of(streams[n - 1]).status, WEIR_STREAM_LIVE);
   /* When there is room, the same calls work. */
   ck_assert_int_eq(weir_stream_trim(streams[0], 1), WEIR_OK);

@@ -29,7 +29,8 @@ static void expect_head(const weir_response *response, const char *want) {
   char head[4096];
   size_t len = 0;
 
-  ck_assert_int_eq(weir_http_head(response, head, sizeof head, &len), WEIR_OK);
+  ck_assert_int_eq(weir_http_write_head(response, head, sizeof head, &len),
+                   WEIR_OK);
   head[len] = '\0';
   ck_assert_str_eq(head, want);
 }
@@ -38,7 +39,8 @@ static void expect_body(const weir_response *response, const char *want) {
   char body[4096];
   size_t len = 0;
 
-  ck_assert_int_eq(weir_http_body(response, body, sizeof body, &len), WEIR_OK);
+  ck_assert_int_eq(weir_http_write_body(response, body, sizeof body, &len),
+                   WEIR_OK);
   body[len] = '\0';
   ck_assert_str_eq(body, want);
 }
@@ -57,7 +59,7 @@ static void expect_body(const weir_response *response, const char *want) {
 
 /* R61, R62, R64, F20. */
 START_TEST(r61_the_head_of_a_stream) {
-  const weir_response response = respond(WEIR_OK, WEIR_FRESH, "a");
+  const weir_response response = respond(WEIR_OK, WEIR_VERDICT_FRESH, "a");
 
   ck_assert_int_eq(response.status, 200);
   ck_assert_uint_eq(response.stream, 1);
@@ -69,7 +71,7 @@ START_TEST(r61_the_head_of_a_stream) {
 END_TEST
 
 START_TEST(r68_the_head_of_what_is_finished) {
-  const weir_response response = respond(WEIR_OK, WEIR_FINISHED, "a");
+  const weir_response response = respond(WEIR_OK, WEIR_VERDICT_FINISHED, "a");
 
   ck_assert_int_eq(response.status, 204);
   ck_assert_uint_eq(response.stream, 0);
@@ -84,7 +86,7 @@ START_TEST(r68_the_head_of_what_is_finished) {
 END_TEST
 
 START_TEST(the_head_of_what_is_unknown) {
-  weir_response response = respond(WEIR_OK, WEIR_UNKNOWN, "a");
+  weir_response response = respond(WEIR_OK, WEIR_VERDICT_UNKNOWN, "a");
 
   ck_assert_int_eq(response.status, 404);
   expect_head(&response,
@@ -95,7 +97,7 @@ START_TEST(the_head_of_what_is_unknown) {
               "\r\n");
   expect_body(&response, "");
   options.unknown_status = 204;
-  response = respond(WEIR_OK, WEIR_UNKNOWN, "a");
+  response = respond(WEIR_OK, WEIR_VERDICT_UNKNOWN, "a");
   expect_head(&response,
               "HTTP/1.1 204 No Content\r\n"
               "Content-Type: text/event-stream\r\n"
@@ -104,7 +106,7 @@ START_TEST(the_head_of_what_is_unknown) {
               "\r\n");
   expect_body(&response, "");
   options.unknown_status = 200;
-  response = respond(WEIR_OK, WEIR_UNKNOWN, "a");
+  response = respond(WEIR_OK, WEIR_VERDICT_UNKNOWN, "a");
   ck_assert_uint_eq(response.stream, 0);
   expect_head(&response, STREAM_HEAD
               "X-Stream-Id: a\r\n"
@@ -115,7 +117,8 @@ START_TEST(the_head_of_what_is_unknown) {
 END_TEST
 
 START_TEST(the_head_of_a_bad_request) {
-  const weir_response response = respond(WEIR_EMALFORMED, WEIR_PENDING, "a");
+  const weir_response response =
+      respond(WEIR_EMALFORMED, WEIR_VERDICT_PENDING, "a");
 
   expect_head(&response,
               "HTTP/1.1 400 Bad Request\r\n"
@@ -154,12 +157,12 @@ START_TEST(r66_cross_origin_heads) {
   options.origin = rows[_i].origin;
   options.origin_len = strlen(rows[_i].origin);
   options.flags = rows[_i].flags;
-  response = respond(WEIR_OK, WEIR_RESUMED, "a");
+  response = respond(WEIR_OK, WEIR_VERDICT_RESUMED, "a");
   snprintf(want, sizeof want, "%sX-Stream-Id: a\r\nConnection: close\r\n%s\r\n",
            STREAM_HEAD, rows[_i].fields);
   expect_head(&response, want);
   /* A refusal is read by the same page. */
-  response = respond(WEIR_OK, WEIR_FINISHED, "a");
+  response = respond(WEIR_OK, WEIR_VERDICT_FINISHED, "a");
   snprintf(want, sizeof want,
            "HTTP/1.1 204 No Content\r\nContent-Type: text/event-stream\r\n"
            "Cache-Control: no-store\r\nX-Stream-Id: a\r\n%s\r\n",
@@ -174,7 +177,7 @@ START_TEST(a_host_adds_fields_of_its_own) {
 
   options.fields = fields;
   options.field_count = 2;
-  response = respond(WEIR_OK, WEIR_FRESH, "a");
+  response = respond(WEIR_OK, WEIR_VERDICT_FRESH, "a");
   expect_head(&response, STREAM_HEAD
               "X-Stream-Id: a\r\n"
               "Connection: close\r\n"
@@ -188,9 +191,9 @@ START_TEST(without_options_there_are_defaults) {
   weir_response response;
 
   response.size = sizeof response;
-  ck_assert_int_eq(
-      weir_http_respond(NULL, WEIR_OK, WEIR_FRESH, NULL, 0, 0, &response),
-      WEIR_OK);
+  ck_assert_int_eq(weir_http_respond(NULL, WEIR_OK, WEIR_VERDICT_FRESH, NULL, 0,
+                                     0, &response),
+                   WEIR_OK);
   expect_head(&response, STREAM_HEAD "Connection: close\r\n\r\n");
   ck_assert_int_eq(options.unknown_status, 404);
 }
@@ -203,10 +206,11 @@ START_TEST(r62_a_stream_has_no_length_and_no_coding) {
   size_t len = 0;
   int verdict;
 
-  for (verdict = WEIR_FRESH; verdict <= WEIR_MALFORMED; ++verdict) {
+  for (verdict = WEIR_VERDICT_FRESH; verdict <= WEIR_VERDICT_MALFORMED;
+       ++verdict) {
     response = respond(WEIR_OK, verdict, "a");
-    ck_assert_int_eq(weir_http_head(&response, head, sizeof head - 1, &len),
-                     WEIR_OK);
+    ck_assert_int_eq(
+        weir_http_write_head(&response, head, sizeof head - 1, &len), WEIR_OK);
     head[len] = '\0';
     ck_assert_ptr_null(strstr(head, "Content-Length"));
     ck_assert_ptr_null(strstr(head, "Content-Encoding"));
@@ -224,8 +228,8 @@ START_TEST(r64_the_stream_id_is_exposed) {
 
   options.origin = "*";
   options.origin_len = 1;
-  response = respond(WEIR_OK, WEIR_FRESH, "my-stream");
-  ck_assert_int_eq(weir_http_head(&response, head, sizeof head - 1, &len),
+  response = respond(WEIR_OK, WEIR_VERDICT_FRESH, "my-stream");
+  ck_assert_int_eq(weir_http_write_head(&response, head, sizeof head - 1, &len),
                    WEIR_OK);
   head[len] = '\0';
   ck_assert_ptr_nonnull(strstr(head, "\r\nX-Stream-Id: my-stream\r\n"));
@@ -259,19 +263,19 @@ START_TEST(f20_fields_for_http_2) {
   options.origin_len = 17;
   options.fields = fields;
   options.field_count = 1;
-  response = respond(WEIR_OK, WEIR_FRESH, "a b");
+  response = respond(WEIR_OK, WEIR_VERDICT_FRESH, "a b");
   for (i = 0; i < sizeof want / sizeof want[0]; ++i) {
-    ck_assert_int_eq(weir_http_field(&response, i, dst, sizeof dst, &field),
+    ck_assert_int_eq(weir_http_get_field(&response, i, dst, sizeof dst, &field),
                      WEIR_OK);
     snprintf(line, sizeof line, "%.*s: %.*s", (int)field.name_len, field.name,
              (int)field.value_len, field.value);
     ck_assert_str_eq(line, want[i]);
   }
   field.name = NULL;
-  ck_assert_int_eq(weir_http_field(&response, i, dst, sizeof dst, &field),
+  ck_assert_int_eq(weir_http_get_field(&response, i, dst, sizeof dst, &field),
                    WEIR_EDONE);
   ck_assert_int_eq(
-      weir_http_field(&response, SIZE_MAX, dst, sizeof dst, &field),
+      weir_http_get_field(&response, SIZE_MAX, dst, sizeof dst, &field),
       WEIR_EDONE);
   ck_assert_ptr_null(field.name);
 }
@@ -289,14 +293,16 @@ START_TEST(the_head_is_its_fields) {
 
   options.origin = _i & 1 ? "*" : "";
   options.origin_len = _i & 1;
-  response = _i / 2 <= WEIR_UNKNOWN && _i / 2 != 0
+  response = _i / 2 <= WEIR_VERDICT_UNKNOWN && _i / 2 != 0
                  ? respond(WEIR_OK, _i / 2, "k\xc3\xa9y")
                  : respond(_i / 2 == 0 ? WEIR_EMALFORMED : WEIR_ECROWD,
-                           WEIR_PENDING, "k\xc3\xa9y");
-  ck_assert_int_eq(weir_http_head(&response, head, sizeof head, &len), WEIR_OK);
+                           WEIR_VERDICT_PENDING, "k\xc3\xa9y");
+  ck_assert_int_eq(weir_http_write_head(&response, head, sizeof head, &len),
+                   WEIR_OK);
   i = (size_t)(strchr(head, '\n') - head) + 1;
   kit_bytes_add(&joined, head, i);
-  for (i = 0; weir_http_field(&response, i, dst, sizeof dst, &field) == WEIR_OK;
+  for (i = 0;
+       weir_http_get_field(&response, i, dst, sizeof dst, &field) == WEIR_OK;
        ++i) {
     kit_bytes_add(&joined, field.name, field.name_len);
     kit_bytes_add(&joined, ": ", 2);
@@ -329,14 +335,15 @@ START_TEST(f05_each_error_has_its_response) {
       {WEIR_ECROWD, 200, REFUSAL("unavailable")},
       {WEIR_ECLIENT, 200, REFUSAL("unavailable")},
       {WEIR_ESTREAMS, 200, REFUSAL("unavailable")},
-      {WEIR_EMEMORY, 200, REFUSAL("unavailable")},
+      {WEIR_ERESIDENT, 200, REFUSAL("unavailable")},
       {WEIR_ENOMEM, 200, REFUSAL("unavailable")},
       {WEIR_EENTROPY, 200, REFUSAL("unavailable")},
       {WEIR_ELOG, 200, REFUSAL("unavailable")},
       {WEIR_EUNKNOWN, 200, REFUSAL("unavailable")},
       {-12345, 200, REFUSAL("unavailable")},
   };
-  const weir_response response = respond(rows[_i].error, WEIR_PENDING, "a");
+  const weir_response response =
+      respond(rows[_i].error, WEIR_VERDICT_PENDING, "a");
 
   ck_assert_int_eq(response.status, rows[_i].status);
   ck_assert_uint_eq(response.stream, 0);
@@ -351,10 +358,11 @@ START_TEST(each_verdict_has_its_response) {
     int status;
     uint32_t stream;
   } rows[] = {
-      {WEIR_PENDING, 0, 0},   {WEIR_FRESH, 200, 1},     {WEIR_RESUMED, 200, 1},
-      {WEIR_EVICTED, 200, 1}, {WEIR_AHEAD, 200, 1},     {WEIR_REWOUND, 200, 1},
-      {WEIR_FOREIGN, 200, 1}, {WEIR_MALFORMED, 200, 1}, {WEIR_FINISHED, 204, 0},
-      {WEIR_UNKNOWN, 404, 0},
+      {WEIR_VERDICT_PENDING, 0, 0},    {WEIR_VERDICT_FRESH, 200, 1},
+      {WEIR_VERDICT_RESUMED, 200, 1},  {WEIR_VERDICT_EVICTED, 200, 1},
+      {WEIR_VERDICT_AHEAD, 200, 1},    {WEIR_VERDICT_REWOUND, 200, 1},
+      {WEIR_VERDICT_FOREIGN, 200, 1},  {WEIR_VERDICT_MALFORMED, 200, 1},
+      {WEIR_VERDICT_FINISHED, 204, 0}, {WEIR_VERDICT_UNKNOWN, 404, 0},
   };
   const weir_response response = respond(WEIR_OK, rows[_i].verdict, "a");
   weir_field field;
@@ -365,13 +373,13 @@ START_TEST(each_verdict_has_its_response) {
   ck_assert_uint_eq(response.stream, rows[_i].stream);
   ck_assert_int_eq(response.verdict, rows[_i].verdict);
   if (response.status == 0) {
-    ck_assert_int_eq(weir_http_head(&response, dst, sizeof dst, &len),
+    ck_assert_int_eq(weir_http_write_head(&response, dst, sizeof dst, &len),
                      WEIR_EINVAL);
-    ck_assert_int_eq(weir_http_field(&response, 0, dst, sizeof dst, &field),
+    ck_assert_int_eq(weir_http_get_field(&response, 0, dst, sizeof dst, &field),
                      WEIR_EINVAL);
   }
   if (response.status == 0 || response.stream != 0) {
-    ck_assert_int_eq(weir_http_body(&response, dst, sizeof dst, &len),
+    ck_assert_int_eq(weir_http_write_body(&response, dst, sizeof dst, &len),
                      WEIR_EINVAL);
   }
 }
@@ -382,12 +390,12 @@ START_TEST(a_refusal_has_the_prefix_of_the_host) {
 
   options.prefix = "my-";
   options.prefix_len = 3;
-  response = respond(WEIR_EDRAINING, WEIR_PENDING, "a");
+  response = respond(WEIR_EDRAINING, WEIR_VERDICT_PENDING, "a");
   expect_body(&response,
               "event: my-closing\nretry: 1234\ndata: {\"stream\":\"a\","
               "\"generation\":null,\"reason\":\"draining\"}\n\n");
   options.prefix_len = 0;
-  response = respond(WEIR_EDRAINING, WEIR_PENDING, "a\"b");
+  response = respond(WEIR_EDRAINING, WEIR_VERDICT_PENDING, "a\"b");
   expect_body(&response,
               "event: closing\nretry: 1234\ndata: {\"stream\":\"a\\\"b\","
               "\"generation\":null,\"reason\":\"draining\"}\n\n");
@@ -401,9 +409,9 @@ static void expect_refused(void) {
 
   memset(&response, 0x55, sizeof response);
   response.size = sizeof response;
-  ck_assert_int_eq(
-      weir_http_respond(&options, WEIR_OK, WEIR_FRESH, "a", 1, 0, &response),
-      WEIR_EINVAL);
+  ck_assert_int_eq(weir_http_respond(&options, WEIR_OK, WEIR_VERDICT_FRESH, "a",
+                                     1, 0, &response),
+                   WEIR_EINVAL);
   ck_assert_int_eq(response.status, 0x55555555);
 }
 
@@ -452,9 +460,9 @@ START_TEST(names_of_fields_are_tokens) {
                        (c != 0 && strchr(others, c) != NULL);
 
     name = (char)c;
-    ck_assert_int_eq(
-        weir_http_respond(&options, WEIR_OK, WEIR_FRESH, "a", 1, 0, &response),
-        token ? WEIR_OK : WEIR_EINVAL);
+    ck_assert_int_eq(weir_http_respond(&options, WEIR_OK, WEIR_VERDICT_FRESH,
+                                       "a", 1, 0, &response),
+                     token ? WEIR_OK : WEIR_EINVAL);
   }
   field.name_len = 0;
   expect_refused();
@@ -470,14 +478,14 @@ START_TEST(names_for_http_2_are_in_lower_case) {
   options.field_count = 1;
   expect_refused();
   field.name = "x-a";
-  (void)respond(WEIR_OK, WEIR_FRESH, "a");
+  (void)respond(WEIR_OK, WEIR_VERDICT_FRESH, "a");
 }
 END_TEST
 
 START_TEST(what_cannot_be_is_refused) {
   weir_response response;
   int error = WEIR_OK;
-  int verdict = WEIR_FRESH;
+  int verdict = WEIR_VERDICT_FRESH;
   uint32_t retry = 0;
   size_t key_len = 1;
   char key[257];
@@ -502,7 +510,7 @@ START_TEST(what_cannot_be_is_refused) {
       error = 1;
       break;
     case 5:
-      verdict = WEIR_UNKNOWN + 1;
+      verdict = WEIR_VERDICT_UNKNOWN + 1;
       break;
     case 6:
       verdict = -1;
@@ -543,11 +551,12 @@ START_TEST(r13_the_key_is_echoed) {
       {"\xc3\xa9\xe2\x82\xac", "%C3%A9%E2%82%AC"},
       {"a\r\nX: y", "a%0D%0AX:%20y"},
   };
-  const weir_response response = respond(WEIR_OK, WEIR_FRESH, rows[_i].key);
+  const weir_response response =
+      respond(WEIR_OK, WEIR_VERDICT_FRESH, rows[_i].key);
   weir_field field;
   char dst[768];
 
-  ck_assert_int_eq(weir_http_field(&response, 3, dst, sizeof dst, &field),
+  ck_assert_int_eq(weir_http_get_field(&response, 3, dst, sizeof dst, &field),
                    WEIR_OK);
   ck_assert_uint_eq(field.value_len, strlen(rows[_i].id));
   ck_assert_mem_eq(field.value, rows[_i].id, field.value_len);
@@ -563,18 +572,19 @@ START_TEST(a_field_takes_no_more_room_than_there_is) {
 
   memset(key, '\xc3', sizeof key);
   response.size = sizeof response;
-  ck_assert_int_eq(weir_http_respond(&options, WEIR_OK, WEIR_FRESH, key,
+  ck_assert_int_eq(weir_http_respond(&options, WEIR_OK, WEIR_VERDICT_FRESH, key,
                                      sizeof key, 0, &response),
                    WEIR_OK);
   for (cap = 750; cap <= 768; ++cap) {
     char *dst = kit_fence(cap);
 
     field.name = NULL;
-    ck_assert_int_eq(weir_http_field(&response, 3, dst, cap, &field),
+    ck_assert_int_eq(weir_http_get_field(&response, 3, dst, cap, &field),
                      cap < 765 ? WEIR_ENOSPACE : WEIR_OK);
     ck_assert((field.name == NULL) == (cap < 765));
     /* Others need none. */
-    ck_assert_int_eq(weir_http_field(&response, 4, NULL, 0, &field), WEIR_OK);
+    ck_assert_int_eq(weir_http_get_field(&response, 4, NULL, 0, &field),
+                     WEIR_OK);
     ck_assert_mem_eq(field.name, "Connection", 10);
   }
 }
@@ -583,8 +593,8 @@ END_TEST
 static const struct {
   int error;
   int verdict;
-} sized[] = {{WEIR_OK, WEIR_FRESH},
-             {WEIR_OK, WEIR_FINISHED},
+} sized[] = {{WEIR_OK, WEIR_VERDICT_FRESH},
+             {WEIR_OK, WEIR_VERDICT_FINISHED},
              {WEIR_EMALFORMED, 0},
              {WEIR_EDRAINING, 0}};
 
@@ -596,15 +606,16 @@ START_TEST(a_head_takes_no_more_room_than_there_is) {
   size_t len;
   size_t cap;
 
-  ck_assert_int_eq(weir_http_head(&response, NULL, 0, &want), WEIR_ENOSPACE);
-  ck_assert_int_eq(weir_http_head(&response, whole, sizeof whole, &len),
+  ck_assert_int_eq(weir_http_write_head(&response, NULL, 0, &want),
+                   WEIR_ENOSPACE);
+  ck_assert_int_eq(weir_http_write_head(&response, whole, sizeof whole, &len),
                    WEIR_OK);
   ck_assert_uint_eq(len, want);
   for (cap = 0; cap <= want + 1; ++cap) {
     char *dst = kit_fence(cap);
 
     len = 0;
-    ck_assert_int_eq(weir_http_head(&response, dst, cap, &len),
+    ck_assert_int_eq(weir_http_write_head(&response, dst, cap, &len),
                      cap < want ? WEIR_ENOSPACE : WEIR_OK);
     ck_assert_uint_eq(len, want);
     if (cap >= want) {
@@ -615,7 +626,8 @@ START_TEST(a_head_takes_no_more_room_than_there_is) {
 END_TEST
 
 START_TEST(a_body_takes_no_more_room_than_there_is) {
-  const weir_response response = respond(WEIR_EDRAINING, WEIR_PENDING, "a");
+  const weir_response response =
+      respond(WEIR_EDRAINING, WEIR_VERDICT_PENDING, "a");
   const size_t want = strlen(REFUSAL("draining"));
   size_t len;
   size_t cap;
@@ -624,7 +636,7 @@ START_TEST(a_body_takes_no_more_room_than_there_is) {
     char *dst = kit_fence(cap);
 
     len = 0;
-    ck_assert_int_eq(weir_http_body(&response, dst, cap, &len),
+    ck_assert_int_eq(weir_http_write_body(&response, dst, cap, &len),
                      cap < want ? WEIR_ENOSPACE : WEIR_OK);
     ck_assert_uint_eq(len, want);
     if (cap >= want) {
@@ -680,7 +692,7 @@ START_TEST(a_request_becomes_a_stream) {
   const weir_response response = request("a", "", &subscriber);
 
   ck_assert_int_eq(response.status, 200);
-  ck_assert_int_eq(response.verdict, WEIR_FRESH);
+  ck_assert_int_eq(response.verdict, WEIR_VERDICT_FRESH);
   kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@0 fresh; x@1 y");
   weir_subscriber_release(subscriber);
 }

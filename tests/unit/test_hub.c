@@ -54,7 +54,7 @@ static int open_as(const char *key, const char *name, int32_t policy,
 }
 
 static int verdict_of(const char *key, const char *cursor) {
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
 
   weir_subscriber_release(kit_attach(&kit, key, cursor, &verdict));
   return verdict;
@@ -88,7 +88,7 @@ START_TEST(a_hub_has_defaults) {
   ck_assert_uint_eq(options.signal_ring, 64);
   ck_assert_uint_eq(options.recheck, 12000);
   ck_assert_int_eq(weir_hub_new(NULL, &hub), WEIR_OK);
-  ck_assert_int_eq(weir_hub_timeout(hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(hub), -1);
   weir_hub_free(hub);
   weir_hub_free(NULL);
 }
@@ -197,7 +197,8 @@ START_TEST(without_random_bits_no_generation_begins) {
   kit.options.entropy_user = &left;
   kit_hub(&kit);
   if (_i != 0) {
-    ck_assert_int_eq(open_as("a", "old", WEIR_JOIN, 0, &old), WEIR_OK);
+    ck_assert_int_eq(open_as("a", "old", WEIR_DUPLICATE_JOIN, 0, &old),
+                     WEIR_OK);
     kit_publish(old, "x", "y");
     strcpy(cursor, kit_cursor(old, 2));
   }
@@ -206,7 +207,7 @@ START_TEST(without_random_bits_no_generation_begins) {
     kit_expect_notices(&kit, "old ended 2");
   }
   left = 0;
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   ck_assert_int_eq(weir_hub_open(kit.hub, &options, &stream), WEIR_EENTROPY);
   ck_assert_ptr_null(stream);
   kit_expect_notices(&kit, "");
@@ -215,9 +216,9 @@ START_TEST(without_random_bits_no_generation_begins) {
   } else {
     ck_assert_int_eq(info_of(old).status,
                      _i == 1 ? WEIR_STREAM_LIVE : WEIR_STREAM_ENDED);
-    ck_assert_int_eq(verdict_of("a", NULL), WEIR_FRESH);
+    ck_assert_int_eq(verdict_of("a", NULL), WEIR_VERDICT_FRESH);
     ck_assert_int_eq(verdict_of("a", cursor),
-                     _i == 1 ? WEIR_AHEAD : WEIR_FINISHED);
+                     _i == 1 ? WEIR_VERDICT_AHEAD : WEIR_VERDICT_FINISHED);
   }
   left = 1;
   ck_assert_int_eq(weir_hub_open(kit.hub, &options, &stream), WEIR_OK);
@@ -334,15 +335,21 @@ static const struct open_row {
   uint32_t flags;
   int want[3];
 } open_rows[] = {
-    {WEIR_JOIN, 0, {NEW, JOINED, NEW}},
-    {WEIR_JOIN, WEIR_OPEN_EXISTING, {WEIR_ENOENT, JOINED, WEIR_EENDED}},
-    {WEIR_JOIN, WEIR_OPEN_UNENDED, {NEW, JOINED, WEIR_EENDED}},
-    {WEIR_JOIN, WEIR_OPEN_LOOK, {WEIR_ENOENT, JOINED, JOINED}},
-    {WEIR_REPLACE, 0, {NEW, NEW, NEW}},
-    {WEIR_REPLACE, WEIR_OPEN_UNENDED, {NEW, NEW, WEIR_EENDED}},
-    {WEIR_REJECT, 0, {NEW, WEIR_EEXISTS, NEW}},
-    {WEIR_REJECT, WEIR_OPEN_EXISTING, {WEIR_ENOENT, WEIR_EEXISTS, WEIR_EENDED}},
-    {WEIR_REJECT, WEIR_OPEN_UNENDED, {NEW, WEIR_EEXISTS, WEIR_EENDED}},
+    {WEIR_DUPLICATE_JOIN, 0, {NEW, JOINED, NEW}},
+    {WEIR_DUPLICATE_JOIN,
+     WEIR_OPEN_EXISTING,
+     {WEIR_ENOENT, JOINED, WEIR_EENDED}},
+    {WEIR_DUPLICATE_JOIN, WEIR_OPEN_UNENDED, {NEW, JOINED, WEIR_EENDED}},
+    {WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK, {WEIR_ENOENT, JOINED, JOINED}},
+    {WEIR_DUPLICATE_REPLACE, 0, {NEW, NEW, NEW}},
+    {WEIR_DUPLICATE_REPLACE, WEIR_OPEN_UNENDED, {NEW, NEW, WEIR_EENDED}},
+    {WEIR_DUPLICATE_REJECT, 0, {NEW, WEIR_EEXISTS, NEW}},
+    {WEIR_DUPLICATE_REJECT,
+     WEIR_OPEN_EXISTING,
+     {WEIR_ENOENT, WEIR_EEXISTS, WEIR_EENDED}},
+    {WEIR_DUPLICATE_REJECT,
+     WEIR_OPEN_UNENDED,
+     {NEW, WEIR_EEXISTS, WEIR_EENDED}},
 };
 
 START_TEST(r49_what_an_open_gives) {
@@ -409,7 +416,8 @@ START_TEST(inv08_attaching_begins_nothing) {
   int i;
 
   for (i = 0; i < 10; ++i) {
-    ck_assert_int_eq(verdict_of("a", i % 2 ? NULL : "b-7"), WEIR_UNKNOWN);
+    ck_assert_int_eq(verdict_of("a", i % 2 ? NULL : "b-7"),
+                     WEIR_VERDICT_UNKNOWN);
   }
   ck_assert_uint_eq(hub_info().opens, 0);
   ck_assert_uint_eq(hub_info().streams, 0);
@@ -436,12 +444,13 @@ START_TEST(r45_the_replaced_one_ends_with_a_reason) {
   const weir_event late = kit_make_event("x", "late");
   int i;
 
-  ck_assert_int_eq(open_as("a", "old", WEIR_JOIN, 0, &old), WEIR_OK);
+  ck_assert_int_eq(open_as("a", "old", WEIR_DUPLICATE_JOIN, 0, &old), WEIR_OK);
   for (i = 0; i < 2 * _i; ++i) {
     kit_publish(old, "x", "y");
   }
   subscriber = kit_attach_with(&kit, &options);
-  ck_assert_int_eq(open_as("a", "new", WEIR_REPLACE, 0, &new), WEIR_OK);
+  ck_assert_int_eq(open_as("a", "new", WEIR_DUPLICATE_REPLACE, 0, &new),
+                   WEIR_OK);
   ck_assert_int_eq(weir_stream_publish(old, &late, 1, NULL), WEIR_EENDED);
   kit_publish(new, "x", "new");
   kit_expect_frames(
@@ -468,8 +477,9 @@ START_TEST(r47_what_is_old_leaves_the_newest_alone) {
 
   for (i = 0; i < 3; ++i) {
     streams[i] = NULL;
-    ck_assert_int_eq(open_as("a", names[i], WEIR_REPLACE, 0, &streams[i]),
-                     WEIR_OK);
+    ck_assert_int_eq(
+        open_as("a", names[i], WEIR_DUPLICATE_REPLACE, 0, &streams[i]),
+        WEIR_OK);
     kit_publish(streams[i], "x", names[i]);
     subscribers[i] = kit_attach_with(&kit, &options);
   }
@@ -504,19 +514,23 @@ START_TEST(streams_have_a_limit) {
   kit.options.max_streams = 3;
   again();
   for (i = 0; i < 4; ++i) {
-    ck_assert_int_eq(open_as(keys[i], NULL, WEIR_JOIN, 0, &streams[i]),
-                     i < 3 ? WEIR_OK : WEIR_ESTREAMS);
+    ck_assert_int_eq(
+        open_as(keys[i], NULL, WEIR_DUPLICATE_JOIN, 0, &streams[i]),
+        i < 3 ? WEIR_OK : WEIR_ESTREAMS);
   }
   /* What is there can be joined and replaced all the same. */
-  ck_assert_int_eq(open_as("a", NULL, WEIR_JOIN, 0, &again_a), WEIR_OK);
+  ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_JOIN, 0, &again_a),
+                   WEIR_OK);
   weir_stream_release(again_a);
-  ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &again_a), WEIR_OK);
+  ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_REPLACE, 0, &again_a),
+                   WEIR_OK);
   weir_stream_release(again_a);
   end(streams[1]);
-  ck_assert_int_eq(open_as("d", NULL, WEIR_JOIN, 0, &streams[3]),
+  ck_assert_int_eq(open_as("d", NULL, WEIR_DUPLICATE_JOIN, 0, &streams[3]),
                    WEIR_ESTREAMS);
   kit_pass(&kit, 600000);
-  ck_assert_int_eq(open_as("d", NULL, WEIR_JOIN, 0, &streams[3]), WEIR_OK);
+  ck_assert_int_eq(open_as("d", NULL, WEIR_DUPLICATE_JOIN, 0, &streams[3]),
+                   WEIR_OK);
   for (i = 0; i < 4; ++i) {
     weir_stream_release(streams[i]);
   }
@@ -535,21 +549,21 @@ START_TEST(r68_who_has_seen_the_end_is_finished) {
   strcpy(before, kit_cursor(old, 1));
   strcpy(seen, kit_cursor(old, 2));
   end(old);
-  ck_assert_int_eq(verdict_of("a", seen), WEIR_FINISHED);
-  ck_assert_int_eq(verdict_of("a", before), WEIR_RESUMED);
+  ck_assert_int_eq(verdict_of("a", seen), WEIR_VERDICT_FINISHED);
+  ck_assert_int_eq(verdict_of("a", before), WEIR_VERDICT_RESUMED);
   kit_pass(&kit, 300000);
   /* Also when the next one runs, for as long as the old one lingers. */
   new = kit_open(&kit, "a");
   kit_publish(new, "x", "1");
   kit_publish(new, "x", "2");
-  ck_assert_int_eq(verdict_of("a", seen), WEIR_FINISHED);
-  ck_assert_int_eq(verdict_of("a", before), WEIR_FOREIGN);
+  ck_assert_int_eq(verdict_of("a", seen), WEIR_VERDICT_FINISHED);
+  ck_assert_int_eq(verdict_of("a", before), WEIR_VERDICT_FOREIGN);
   kit_pass(&kit, 299999);
-  ck_assert_int_eq(verdict_of("a", seen), WEIR_FINISHED);
+  ck_assert_int_eq(verdict_of("a", seen), WEIR_VERDICT_FINISHED);
   kit_pass(&kit, 1);
-  ck_assert_int_eq(verdict_of("a", seen), WEIR_FOREIGN);
-  ck_assert_int_eq(verdict_of("a", kit_cursor(new, 2)), WEIR_RESUMED);
-  ck_assert_uint_eq(hub_info().verdicts[WEIR_FINISHED], 3);
+  ck_assert_int_eq(verdict_of("a", seen), WEIR_VERDICT_FOREIGN);
+  ck_assert_int_eq(verdict_of("a", kit_cursor(new, 2)), WEIR_VERDICT_RESUMED);
+  ck_assert_uint_eq(hub_info().verdicts[WEIR_VERDICT_FINISHED], 3);
   weir_stream_release(old);
   weir_stream_release(new);
 }
@@ -565,10 +579,10 @@ START_TEST(only_the_last_end_is_remembered) {
     strcpy(seen[i], kit_cursor(streams[i], 1));
     end(streams[i]);
   }
-  ck_assert_int_eq(verdict_of("a", seen[0]), WEIR_FINISHED);
+  ck_assert_int_eq(verdict_of("a", seen[0]), WEIR_VERDICT_FINISHED);
   streams[2] = kit_open(&kit, "a");
-  ck_assert_int_eq(verdict_of("a", seen[0]), WEIR_FOREIGN);
-  ck_assert_int_eq(verdict_of("a", seen[1]), WEIR_FINISHED);
+  ck_assert_int_eq(verdict_of("a", seen[0]), WEIR_VERDICT_FOREIGN);
+  ck_assert_int_eq(verdict_of("a", seen[1]), WEIR_VERDICT_FINISHED);
   for (i = 0; i < 3; ++i) {
     weir_stream_release(streams[i]);
   }
@@ -606,8 +620,10 @@ START_TEST(a_hub_that_drains_takes_nobody_in) {
   ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
                    WEIR_EDRAINING);
   ck_assert_ptr_null(subscriber);
-  ck_assert_int_eq(open_as("a", NULL, WEIR_JOIN, 0, &other), WEIR_EDRAINING);
-  ck_assert_int_eq(open_as("b", NULL, WEIR_JOIN, 0, &other), WEIR_EDRAINING);
+  ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_JOIN, 0, &other),
+                   WEIR_EDRAINING);
+  ck_assert_int_eq(open_as("b", NULL, WEIR_DUPLICATE_JOIN, 0, &other),
+                   WEIR_EDRAINING);
   ck_assert_ptr_null(other);
   /* Who is at work may finish. */
   kit_publish(stream, "x", "y");
@@ -666,7 +682,7 @@ START_TEST(f13_draining_spreads_the_closings) {
   ck_assert_int_eq(weir_hub_drain(kit.hub, 10000), WEIR_OK);
   ck_assert_uint_eq(hub_info().subscribers, 500);
   for (i = 0; i < 10; ++i) {
-    while (weir_hub_timeout(kit.hub) == 0) {
+    while (weir_hub_get_timeout(kit.hub) == 0) {
       kit_pass(&kit, 0);
       left -= kit_count(&kit, WEIR_NOTICE_CLOSING);
     }
@@ -694,7 +710,8 @@ START_TEST(those_of_a_replaced_stream_are_drained_too) {
   weir_stream *new = NULL;
   weir_subscriber *subscriber = kit_attach_with(&kit, &options);
 
-  ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &new), WEIR_OK);
+  ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_REPLACE, 0, &new),
+                   WEIR_OK);
   ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
@@ -750,8 +767,8 @@ START_TEST(counters_count) {
   ck_assert_uint_eq(info.heartbeats, 1);
   ck_assert_uint_eq(info.gaps, 1);
   ck_assert_uint_eq(info.refused, 1);
-  ck_assert_uint_eq(info.verdicts[WEIR_FRESH], 2);
-  ck_assert_uint_eq(info.verdicts[WEIR_FOREIGN], 1);
+  ck_assert_uint_eq(info.verdicts[WEIR_VERDICT_FRESH], 2);
+  ck_assert_uint_eq(info.verdicts[WEIR_VERDICT_FOREIGN], 1);
   weir_subscriber_release(first);
   weir_subscriber_release(second);
   end(stream);
@@ -982,8 +999,8 @@ START_TEST(handles_outlive_their_hub) {
   }
   free_hub();
   expect_gone(stream, subscriber);
-  ck_assert_ptr_eq(weir_stream_user(stream), open.user);
-  ck_assert_ptr_eq(weir_subscriber_user(subscriber), attach.user);
+  ck_assert_ptr_eq(weir_stream_get_user(stream), open.user);
+  ck_assert_ptr_eq(weir_subscriber_get_user(subscriber), attach.user);
   ck_assert_uint_ne(kit.memory.live, 0);
   if (_i & 2) {
     weir_stream_release(stream);
@@ -1009,8 +1026,10 @@ START_TEST(handles_of_what_was_forgotten_outlive_the_hub) {
   attach.client_len = 1;
   subscriber = kit_attach_with(&kit, &attach);
   if (_i == 0) {
-    ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &newer[0]), WEIR_OK);
-    ck_assert_int_eq(open_as("a", NULL, WEIR_REPLACE, 0, &newer[1]), WEIR_OK);
+    ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_REPLACE, 0, &newer[0]),
+                     WEIR_OK);
+    ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_REPLACE, 0, &newer[1]),
+                     WEIR_OK);
   } else {
     end(stream);
     kit_pass(&kit, 600000);
@@ -1079,11 +1098,11 @@ START_TEST(nor_for_an_attach_that_was_decided) {
   bench_hub(&bench);
   ck_assert_int_eq(
       weir_hub_attach(bench.a.hub, &options, &subscriber, &verdict), WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_PENDING);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
   kit_pass(&bench.a, 0);
   testlog_deliver_all(&bench.log);
   kit_pass(&bench.a, 0); /* the notice `decided` waits */
-  ck_assert_int_eq(weir_hub_timeout(bench.a.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(bench.a.hub), 0);
   weir_hub_free(bench.a.hub);
   bench.a.hub = NULL;
   wakes = bench.a.wakes;
@@ -1148,10 +1167,10 @@ START_TEST(r51_nothing_is_left_of_streams_that_came_and_went) {
   }
   free(streams);
   kit_pass(&kit, 1000);
-  while (weir_hub_timeout(kit.hub) == 0) {
+  while (weir_hub_get_timeout(kit.hub) == 0) {
     kit_pass(&kit, 0);
   }
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   ck_assert_uint_eq(hub_info().streams, 0);
   ck_assert_uint_eq(hub_info().resident, 0);
 }

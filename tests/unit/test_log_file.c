@@ -171,7 +171,7 @@ START_TEST(many_segments) {
     fb_open(&bench);
   } else {
     (void)fb_rounds(&bench);
-    ck_assert_int_eq(weir_log_file_timeout(bench.log) == 0, 0);
+    ck_assert_int_eq(weir_log_file_get_timeout(bench.log) == 0, 0);
     fb_cut(&bench);
     fb_open(&bench);
   }

@@ -194,9 +194,9 @@ START_TEST(every_call_is_done_or_not) {
 
   all_after = _i != 0;
   begin();
-  STEP(open_stream("a", WEIR_JOIN, &stream));
-  STEP(open_stream("b", WEIR_JOIN, &other));
-  STEP(open_stream("a", WEIR_JOIN, &joined));
+  STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &stream));
+  STEP(open_stream("b", WEIR_DUPLICATE_JOIN, &other));
+  STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &joined));
   STEP(attach("c", &subscriber));
   STEP(publish(1));
   STEP(publish(20));
@@ -212,12 +212,12 @@ START_TEST(every_call_is_done_or_not) {
   STEP(attach("d", &more[2]));
   weir_stream_release(joined);
   joined = NULL;
-  STEP(open_stream("a", WEIR_REPLACE, &joined));
+  STEP(open_stream("a", WEIR_DUPLICATE_REPLACE, &joined));
   weir_stream_release(stream);
   stream = joined;
   STEP(publish(2));
   STEP(weir_stream_end(stream, "ok", 2, 7, NULL));
-  STEP(open_stream("a", WEIR_JOIN, &joined));
+  STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &joined));
   STEP(weir_stream_fail(joined, "a", 1, "b", 1, 7, NULL));
   STEP(weir_stream_cancel(other));
   for (i = 0; i < 3; ++i) {
@@ -334,7 +334,7 @@ static bool live(int log) {
   bench.log.later = log == 2;
   stream = NULL;
   arm();
-  (void)open_stream("a", WEIR_JOIN, &stream);
+  (void)open_stream("a", WEIR_DUPLICATE_JOIN, &stream);
   bench_rest(&bench);
   for (i = 0; i < 3; ++i) {
     (void)attach(i == 2 ? "c" : "", &readers[i]);
@@ -351,7 +351,7 @@ static bool live(int log) {
   }
   (void)attach("c", &readers[3]);
   bench_rest(&bench);
-  (void)open_stream("a", WEIR_REPLACE, &other);
+  (void)open_stream("a", WEIR_DUPLICATE_REPLACE, &other);
   bench_rest(&bench);
   if (other != NULL) {
     (void)weir_stream_end(other, "ok", 2, 1, NULL);

@@ -91,7 +91,7 @@ START_TEST(r57_zero_is_off) {
   subscriber = attach(&options);
   kit_pass(&kit, 86400000);
   kit_expect_notices(&kit, "");
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_subscriber_release(subscriber);
 }
 END_TEST
@@ -409,7 +409,7 @@ START_TEST(f25_but_is_not_by_default) {
   subscriber = attach(&options);
   kit_pass(&kit, UINT64_C(1) << 50);
   kit_expect_notices(&kit, "");
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_subscriber_release(subscriber);
 }
 END_TEST

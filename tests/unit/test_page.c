@@ -166,7 +166,7 @@ START_TEST(resident_bytes_are_limited) {
     ck_assert_int_eq(weir__page_new(core, 96, &one), WEIR_OK);
     ck_assert_uint_eq(one->size, size);
     rv = weir__page_new(core, 96, &two);
-    ck_assert_int_eq(rv, limit < 2 * size ? WEIR_EMEMORY : WEIR_OK);
+    ck_assert_int_eq(rv, limit < 2 * size ? WEIR_ERESIDENT : WEIR_OK);
     if (rv == WEIR_OK) {
       weir__page_release(two);
     } else {
@@ -555,7 +555,8 @@ START_TEST(page_of_one_frame_fails) {
   ck_assert_int_eq(weir__page_frame(core, put_too_much, NULL, &page),
                    WEIR_EOVERFLOW);
   ck_assert_int_eq(weir__page_frame(core, put_much, NULL, &page), WEIR_ETOOBIG);
-  ck_assert_int_eq(weir__page_frame(core, put_text, "x", &page), WEIR_EMEMORY);
+  ck_assert_int_eq(weir__page_frame(core, put_text, "x", &page),
+                   WEIR_ERESIDENT);
   core->options.max_resident = 0;
   memory.fail_at = memory.calls + 1;
   ck_assert_int_eq(weir__page_frame(core, put_text, "x", &page), WEIR_ENOMEM);

@@ -101,7 +101,7 @@ START_TEST(r06_what_follows_a_cursor) {
     kit_end(a);
     kit_hub(a);
     reader = bench_resume(&bench, a, "k", epoch, seq, &verdict);
-    ck_assert_int_eq(verdict, WEIR_RESUMED);
+    ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
     ck_assert_uint_eq(drain(reader, seq), last);
     weir_subscriber_release(reader);
   }
@@ -123,20 +123,22 @@ START_TEST(race14_a_crash_that_lost_events) {
   after = bench_info(stream).epoch;
   bench_publish(&bench, stream, 2);
   ck_assert_uint_eq(bench_info(stream).last, 4);
-  expect_resumed(before, 0, WEIR_RESUMED,
+  expect_resumed(before, 0, WEIR_VERDICT_RESUMED,
                  "ready@0 resumed; x@1 1; x@2 2; x@3 3; x@4 4");
-  expect_resumed(before, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
+  expect_resumed(before, 2, WEIR_VERDICT_RESUMED,
+                 "ready@2 resumed; x@3 3; x@4 4");
   /* From its 3 on, what this client has is void. */
-  expect_resumed(before, 3, WEIR_REWOUND,
+  expect_resumed(before, 3, WEIR_VERDICT_REWOUND,
                  "gap@2 rewound 3 3-4; ready@2 rewound; x@3 3; x@4 4");
-  expect_resumed(before, 4, WEIR_REWOUND,
+  expect_resumed(before, 4, WEIR_VERDICT_REWOUND,
                  "gap@2 rewound 4 3-4; ready@2 rewound; x@3 3; x@4 4");
-  expect_resumed(after, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
-  expect_resumed(after, 4, WEIR_RESUMED, "ready@4 resumed");
-  expect_resumed(after, 5, WEIR_AHEAD,
+  expect_resumed(after, 2, WEIR_VERDICT_RESUMED,
+                 "ready@2 resumed; x@3 3; x@4 4");
+  expect_resumed(after, 4, WEIR_VERDICT_RESUMED, "ready@4 resumed");
+  expect_resumed(after, 5, WEIR_VERDICT_AHEAD,
                  "gap@0 ahead 5 1-4; ready@0 ahead; x@1 1; x@2 2; x@3 3; "
                  "x@4 4");
-  expect_resumed(12345, 3, WEIR_FOREIGN,
+  expect_resumed(12345, 3, WEIR_VERDICT_FOREIGN,
                  "gap@0 foreign 3 1-4; ready@0 foreign; x@1 1; x@2 2; x@3 3; "
                  "x@4 4");
   weir_stream_release(stream);
@@ -168,10 +170,11 @@ START_TEST(r60_what_retention_took) {
   epoch = write_and_leave(5);
   testlog_retain(storage, "k", 3);
   expect_all(WEIR_EAGAIN, "ready@3 fresh; x@4 4; x@5 5");
-  expect_resumed(epoch, 3, WEIR_RESUMED, "ready@3 resumed; x@4 4; x@5 5");
-  expect_resumed(epoch, 2, WEIR_EVICTED,
+  expect_resumed(epoch, 3, WEIR_VERDICT_RESUMED,
+                 "ready@3 resumed; x@4 4; x@5 5");
+  expect_resumed(epoch, 2, WEIR_VERDICT_EVICTED,
                  "gap@3 evicted 2 4-5; ready@3 evicted; x@4 4; x@5 5");
-  expect_resumed(epoch, 0, WEIR_EVICTED,
+  expect_resumed(epoch, 0, WEIR_VERDICT_EVICTED,
                  "gap@3 evicted 0 4-5; ready@3 evicted; x@4 4; x@5 5");
 }
 END_TEST
@@ -278,7 +281,7 @@ START_TEST(r10_declared_loss_of_blocks) {
   epoch = write_and_leave(200);
   testlog_lose(storage, "k", 10, 150);
   reader = bench_resume(&bench, a, "k", epoch, 10, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   ck_assert_uint_eq(drain(reader, 150), 200);
   weir_subscriber_release(reader);
   reader = bench_resume(&bench, a, "k", epoch, 148, &verdict);
@@ -461,7 +464,7 @@ START_TEST(f23_an_answer_that_cannot_be_moves_no_cursor) {
   bench_hubs(&bench);
   epoch = write_and_leave(6);
   reader = bench_resume(&bench, a, "k", epoch, 0, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   bench_rest(&bench); /* the look of whoever comes first */
   other = bench_resume(&bench, a, "k", epoch, 2, &verdict);
   testlog_plan_bend(storage, TESTLOG_READ, 1, wrong_reads[_i / 4].bend);
@@ -521,7 +524,7 @@ START_TEST(f23_a_look_that_cannot_be_moves_no_cursor) {
   }
   weir_subscriber_release(reader);
   reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   bench_expect(&bench, reader, WEIR_EAGAIN,
                "ready@2 resumed; x@3 3; x@4 4; x@5 5; x@6 6; x@7 7; x@8 8");
   weir_subscriber_release(reader);
@@ -542,9 +545,11 @@ START_TEST(f23_a_hole_that_stays) {
                            : "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; "
                              "x@5 5; closing unavailable");
   if ((_i & 2) != 0) {
-    expect_resumed(epoch, 4, WEIR_RESUMED, "ready@4 resumed; x@5 5; x@6 6");
+    expect_resumed(epoch, 4, WEIR_VERDICT_RESUMED,
+                   "ready@4 resumed; x@5 5; x@6 6");
     bench_restart(&bench);
-    expect_resumed(epoch, 4, WEIR_RESUMED, "ready@4 resumed; x@5 5; x@6 6");
+    expect_resumed(epoch, 4, WEIR_VERDICT_RESUMED,
+                   "ready@4 resumed; x@5 5; x@6 6");
   }
 }
 END_TEST
@@ -895,7 +900,7 @@ START_TEST(f01_events_are_lost_under_readers) {
                "x@1 1; x@2 2; x@3 3; closing unavailable");
   weir_subscriber_release(beyond);
   beyond = bench_resume(&bench, a, "k", epoch, 3, &verdict);
-  ck_assert_int_eq(verdict, WEIR_REWOUND);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_REWOUND);
   bench_expect(&bench, beyond, WEIR_EAGAIN,
                "gap@2 rewound 3 3-4; ready@2 rewound; y@3 3; y@4 4");
   weir_subscriber_release(beyond);
@@ -975,7 +980,7 @@ START_TEST(a_sparse_log) {
                "ready@0 fresh; x@3 3; x@43 43; x@83 83; x@123 123");
   weir_subscriber_release(reader);
   reader = bench_resume(&bench, a, "k", epoch, 43, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   bench_expect(&bench, reader, WEIR_EAGAIN,
                "ready@43 resumed; x@83 83; x@123 123");
   /* Others write on. */
@@ -1025,9 +1030,9 @@ START_TEST(decimal_cursors) {
   (void)write_and_leave(3);
   stream = bench_open(&bench, b, "k");
   bench_publish(&bench, stream, 1);
-  expect_resumed(0, 2, WEIR_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
-  expect_resumed(0, 4, WEIR_RESUMED, "ready@4 resumed");
-  expect_resumed(0, 5, WEIR_AHEAD,
+  expect_resumed(0, 2, WEIR_VERDICT_RESUMED, "ready@2 resumed; x@3 3; x@4 4");
+  expect_resumed(0, 4, WEIR_VERDICT_RESUMED, "ready@4 resumed");
+  expect_resumed(0, 5, WEIR_VERDICT_AHEAD,
                  "gap@0 ahead 5 1-4; ready@0 ahead; x@1 1; x@2 2; x@3 3; "
                  "x@4 4");
   weir_stream_release(stream);

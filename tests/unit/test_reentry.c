@@ -263,11 +263,11 @@ static void act_on_hub(void) {
 
   switch (world.action) {
     case REPLACE:
-      open_stream("a", WEIR_REPLACE);
+      open_stream("a", WEIR_DUPLICATE_REPLACE);
       break;
     case OPEN:
-      open_stream("a", WEIR_JOIN);
-      open_stream("new", WEIR_JOIN);
+      open_stream("a", WEIR_DUPLICATE_JOIN);
+      open_stream("new", WEIR_DUPLICATE_JOIN);
       break;
     case ATTACH:
       attach("a", "");
@@ -380,12 +380,12 @@ static void pass(uint64_t ms) {
 
 /* Everything that there is a notice for. */
 static void live(void) {
-  STEP(open_stream("a", WEIR_JOIN));
-  STEP(open_stream("a", WEIR_JOIN));
+  STEP(open_stream("a", WEIR_DUPLICATE_JOIN));
+  STEP(open_stream("a", WEIR_DUPLICATE_JOIN));
   STEP(attach("a", "s"));
   STEP(attach("a", "t"));
   STEP(attach("a", "u"));
-  STEP(open_stream("b", WEIR_JOIN));
+  STEP(open_stream("b", WEIR_DUPLICATE_JOIN));
   STEP(attach("b", ""));
   STEP(attach("elsewhere", ""));
   STEP(publish(world.streams[P]));

@@ -198,7 +198,7 @@ START_TEST(r07_cut_at_every_byte) {
     }
     subscriber = kit_attach(&kit, "a", before.client.last_id, &verdict);
     if (before.done) {
-      ck_assert_int_eq(verdict, WEIR_FINISHED);
+      ck_assert_int_eq(verdict, WEIR_VERDICT_FINISHED);
       ck_assert_ptr_null(subscriber);
       continue;
     }

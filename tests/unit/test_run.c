@@ -48,15 +48,15 @@ START_TEST(a_host_may_sleep_until_there_is_something_to_do) {
   weir_stream *stream = kit_open(&kit, "a");
   weir_subscriber *subscriber;
 
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   subscriber = attach("a", "s", 0);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   kit_publish(stream, "x", "y");
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
   kit_expect_notices(&kit, "s readable");
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
   weir_subscriber_release(subscriber);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
 }
 END_TEST
@@ -74,7 +74,7 @@ START_TEST(the_sleep_is_never_too_long) {
   options.first_event = ms;
   stream = kit_open_with(&kit, &options);
   while (kit.now < due) {
-    sleep = weir_hub_timeout(kit.hub);
+    sleep = weir_hub_get_timeout(kit.hub);
     ck_assert_int_gt(sleep, 0);
     ck_assert_uint_le(kit.now + (uint64_t)sleep, due);
     kit_expect_notices(&kit, "");
@@ -94,7 +94,7 @@ START_TEST(a_sleep_fits_in_an_int) {
 
   options.first_event = UINT64_C(1) << 60;
   stream = kit_open_with(&kit, &options);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), INT_MAX);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), INT_MAX);
   weir_stream_release(stream);
 }
 END_TEST
@@ -109,10 +109,10 @@ START_TEST(times_at_the_end_of_time_never_come) {
   options.lifetime = times[_i];
   options.linger = times[_i];
   stream = kit_open_with(&kit, &options);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_OK);
   (void)kit_count(&kit, WEIR_NOTICE_ENDED);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
 }
 END_TEST
@@ -130,8 +130,8 @@ START_TEST(a_clock_that_steps_back_has_stood_still) {
     kit.now -= 1000;
     kit_pass(&kit, 0);
     kit_expect_notices(&kit, "");
-    ck_assert_int_gt(weir_hub_timeout(kit.hub), 0);
-    ck_assert_int_le(weir_hub_timeout(kit.hub), 400);
+    ck_assert_int_gt(weir_hub_get_timeout(kit.hub), 0);
+    ck_assert_int_le(weir_hub_get_timeout(kit.hub), 400);
   }
   kit.now += 100 * 1000;
   kit_pass(&kit, 399);
@@ -153,7 +153,7 @@ START_TEST(a_clock_at_the_end_of_time_is_no_harm) {
   kit_expect_notices(&kit, "p expired first_event");
   kit_publish(stream, "x", "y");
   kit_pass(&kit, 0);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
   /* Also for a hub that begins there. */
   teardown();
@@ -161,7 +161,7 @@ START_TEST(a_clock_at_the_end_of_time_is_no_harm) {
   kit.now = UINT64_MAX;
   kit_hub(&kit);
   stream = kit_open_with(&kit, &options);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
 }
 END_TEST
@@ -173,7 +173,7 @@ START_TEST(wake_is_called_once_until_the_host_has_come) {
   weir_subscriber *first = attach("a", "1", 0);
   weir_subscriber *second = attach("a", "2", 0);
 
-  (void)weir_hub_timeout(kit.hub);
+  (void)weir_hub_get_timeout(kit.hub);
   kit.wakes = 0;
   kit_publish(stream, "x", "y");
   ck_assert_uint_eq(kit.wakes, 1);
@@ -207,7 +207,7 @@ START_TEST(everything_that_makes_work_wakes) {
 
   tagged.tag = 1;
   kit_expect_notices(&kit, "");
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   kit.wakes = 0;
   switch (_i) {
     case 0:
@@ -239,7 +239,7 @@ START_TEST(everything_that_makes_work_wakes) {
       break;
   }
   ck_assert_uint_eq(kit.wakes, 1);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
   weir_subscriber_release(other);
   weir_subscriber_release(subscriber);
   weir_stream_release(stream);
@@ -256,7 +256,7 @@ START_TEST(time_wakes_nobody) {
   kit.wakes = 0;
   for (i = 0; i < 10; ++i) {
     kit.now += 1000;
-    ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+    ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
     if (_i == 0) {
       kit_pass(&kit, 0);
     }
@@ -280,7 +280,7 @@ START_TEST(without_a_callback_notices_wait) {
   kit_publish(stream, "x", "y");
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
   kit_expect_notices(&kit, "s readable");
   weir_subscriber_release(subscriber);
   weir_stream_release(stream);
@@ -356,7 +356,7 @@ START_TEST(run_comes_to_an_end_though_its_callback_does_not) {
   busy.stream = kit_open(&kit, "a");
   event.tag = 1;
   ck_assert_int_eq(weir_stream_publish(busy.stream, &event, 1, NULL), WEIR_OK);
-  for (; weir_hub_timeout(kit.hub) == 0; ++runs) {
+  for (; weir_hub_get_timeout(kit.hub) == 0; ++runs) {
     const unsigned before = busy.notices;
 
     kit_pass(&kit, 0);
@@ -398,7 +398,7 @@ START_TEST(who_has_much_to_say_does_not_keep_others_waiting) {
   kit_pass(&kit, 0);
   ck_assert_uint_eq(turns[1], 1);
   ck_assert_uint_lt(turns[0], 10000);
-  while (weir_hub_timeout(kit.hub) == 0) {
+  while (weir_hub_get_timeout(kit.hub) == 0) {
     kit_pass(&kit, 0);
   }
   ck_assert_uint_eq(turns[0], 10000);
@@ -422,7 +422,7 @@ START_TEST(many_timers_of_one_tick_take_several_turns) {
     subscribers[i] = attach("a", NULL, 1000);
   }
   kit.now += 1000;
-  for (; weir_hub_timeout(kit.hub) == 0; ++calls) {
+  for (; weir_hub_get_timeout(kit.hub) == 0; ++calls) {
     kit_pass(&kit, 0);
     told += kit_count(&kit, WEIR_NOTICE_READABLE);
   }
@@ -455,7 +455,7 @@ START_TEST(one_run_does_a_bounded_part_of_it) {
   }
   kit.now += 1000;
   turns[0] = 0;
-  for (; weir_hub_timeout(kit.hub) == 0; ++runs) {
+  for (; weir_hub_get_timeout(kit.hub) == 0; ++runs) {
     const unsigned before = turns[0];
 
     kit_pass(&kit, 0);

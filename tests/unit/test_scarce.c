@@ -100,7 +100,8 @@ static void connect_scarcely(void) {
     }
     info.size = sizeof info;
     ck_assert_int_eq(weir_subscriber_get_info(connection, &info), WEIR_OK);
-    ck_assert(info.verdict == WEIR_FRESH || info.verdict == WEIR_RESUMED ||
+    ck_assert(info.verdict == WEIR_VERDICT_FRESH ||
+              info.verdict == WEIR_VERDICT_RESUMED ||
               info.error == WEIR_ENOMEM);
     if (info.error != WEIR_OK) {
       weir_subscriber_release(connection);

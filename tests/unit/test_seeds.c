@@ -43,7 +43,7 @@ static void expect_all(const char *key, const char *cursor, int last,
 static weir_stream *replace(const char *key, const char *name) {
   weir_open_options options = kit_open_options(key, name);
 
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   return kit_open_with(&kit, &options);
 }
 
@@ -742,7 +742,7 @@ START_TEST(r70_the_order_of_a_run) {
   weir_stream *stream;
   weir_subscriber *subscriber;
 
-  weir_open_options_answer(&open);
+  weir_open_options_set_answer(&open);
   stream = kit_open_with(&kit, &open);
   subscriber = kit_attach_with(&kit, &attach);
   kit_expect_notices(&kit, "s readable");
@@ -761,7 +761,7 @@ START_TEST(r70_the_order_of_a_run) {
   kit_pass(&kit, 599999);
   kit_expect_notices(&kit, "");
   kit_pass(&kit, 1);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
 }
 END_TEST

@@ -128,7 +128,7 @@ START_TEST(answer_fails_after_35_and_55_seconds) {
   weir_open_options options;
 
   weir_open_options_init(&options, sizeof options);
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   ck_assert_uint_eq(options.first_event, 35000);
   ck_assert_uint_eq(options.idle, 55000);
   ck_assert_uint_eq(options.on_first_event, WEIR_ACTION_FAIL);
@@ -406,7 +406,7 @@ START_TEST(the_same_choice_is_shared) {
   /* What concerns one call alone is not part of it. */
   options.key = "k";
   options.key_len = 1;
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   options.flags |= WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED;
   ck_assert_int_eq(weir__settings_new(core, &options, first, &settings),
                    WEIR_OK);
@@ -508,17 +508,17 @@ START_TEST(label_is_found_in_meta) {
   choose_all(&options);
   settings = make(core, &options);
   len = weir__settings_write(settings, meta);
-  ck_assert_int_eq(weir_meta_label(kit_fenced(meta, len), len, &label),
+  ck_assert_int_eq(weir_meta_get_label(kit_fenced(meta, len), len, &label),
                    WEIR_OK);
   ck_assert_uint_eq(label, UINT64_C(0x1112131415161718));
   label = 7;
   for (cut = 0; cut < 57; ++cut) {
-    ck_assert_int_eq(weir_meta_label(kit_fenced(meta, cut), cut, &label),
+    ck_assert_int_eq(weir_meta_get_label(kit_fenced(meta, cut), cut, &label),
                      WEIR_ELOG);
   }
-  ck_assert_int_eq(weir_meta_label(older, sizeof older, &label), WEIR_ELOG);
-  ck_assert_int_eq(weir_meta_label(NULL, 0, &label), WEIR_EINVAL);
-  ck_assert_int_eq(weir_meta_label(meta, len, NULL), WEIR_EINVAL);
+  ck_assert_int_eq(weir_meta_get_label(older, sizeof older, &label), WEIR_ELOG);
+  ck_assert_int_eq(weir_meta_get_label(NULL, 0, &label), WEIR_EINVAL);
+  ck_assert_int_eq(weir_meta_get_label(meta, len, NULL), WEIR_EINVAL);
   ck_assert_uint_eq(label, 7);
   weir__settings_release(core, settings);
   free_all(core, &memory);

@@ -414,7 +414,7 @@ START_TEST(race9_unknown_and_stored) {
   /* And it is not lost either for who has it. */
   reader =
       bench_resume(&bench, a, "k", bench_info(stream).generation, 2, &verdict);
-  ck_assert_int_eq(verdict, WEIR_RESUMED);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
   bench_expect(&bench, reader, WEIR_EDONE,
                "ready@2 resumed; failed@3 log_unknown ");
   weir_subscriber_release(reader);

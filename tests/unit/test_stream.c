@@ -405,7 +405,7 @@ START_TEST(the_notices_of_a_released_handle_are_gone_with_it) {
   event.tag = 1;
   ck_assert_int_eq(publish(stream, &event), WEIR_OK);
   ck_assert_int_eq(publish(stream, &event), WEIR_OK);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
   weir_stream_release(stream);
   kit_expect_notices(&kit, "");
 }
@@ -739,10 +739,10 @@ END_TEST
 
 START_TEST(f15_a_stream_exists_from_its_open_and_after_its_end) {
   weir_stream *stream;
-  int verdict = WEIR_PENDING;
+  int verdict = WEIR_VERDICT_PENDING;
 
   ck_assert_ptr_null(kit_attach(&kit, "a", NULL, &verdict));
-  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
   stream = kit_open(&kit, "a");
   expect_all("a", WEIR_EAGAIN, "ready@0 fresh");
   ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
@@ -751,7 +751,7 @@ START_TEST(f15_a_stream_exists_from_its_open_and_after_its_end) {
   expect_all("a", WEIR_EDONE, "ready@0 fresh; done@1 ok");
   kit_pass(&kit, 1);
   ck_assert_ptr_null(kit_attach(&kit, "a", NULL, &verdict));
-  ck_assert_int_eq(verdict, WEIR_UNKNOWN);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
 }
 END_TEST
 
@@ -761,7 +761,7 @@ START_TEST(info_says_what_is_known) {
   weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
   weir_stream_info info = info_of(stream);
 
-  ck_assert_ptr_eq(weir_stream_user(stream), options.user);
+  ck_assert_ptr_eq(weir_stream_get_user(stream), options.user);
   ck_assert_int_eq(info.status, WEIR_STREAM_LIVE);
   ck_assert_uint_eq(info.joined, 0);
   ck_assert_uint_eq(info.failed, 0);

@@ -355,7 +355,7 @@ START_TEST(what_is_known_stays_known) {
   size_t len;
 
   publish_many(3);
-  ck_assert_int_eq(info.verdict, WEIR_FRESH);
+  ck_assert_int_eq(info.verdict, WEIR_VERDICT_FRESH);
   ck_assert_int_eq(info.error, WEIR_OK);
   ck_assert_uint_eq(info.attached, 1);
   ck_assert_uint_eq(info.generation, epoch);
@@ -369,7 +369,7 @@ START_TEST(what_is_known_stays_known) {
     ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
   }
   info = info_of(subscriber);
-  ck_assert_int_eq(info.verdict, WEIR_FRESH);
+  ck_assert_int_eq(info.verdict, WEIR_VERDICT_FRESH);
   ck_assert_uint_eq(info.attached, 0);
   ck_assert_uint_eq(info.generation, epoch);
   ck_assert_uint_eq(info.position.epoch, epoch);
@@ -415,7 +415,7 @@ START_TEST(who_pulls_unasked_is_not_told_of_what_he_took) {
   weir_subscriber *subscriber = attach_at_head();
 
   publish_many(1);
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), 0);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
   kit_expect_frames(subscriber, WEIR_EAGAIN, "x@1 0");
   kit_expect_notices(&kit, "");
   publish_many(1);

@@ -113,7 +113,7 @@ START_TEST(off_is_the_default) {
   stream = kit_open_with(&kit, &options);
   kit_pass(&kit, UINT64_C(1) << 40);
   kit_expect_notices(&kit, "");
-  ck_assert_int_eq(weir_hub_timeout(kit.hub), -1);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
   weir_stream_release(stream);
 }
 END_TEST
@@ -123,7 +123,7 @@ START_TEST(r55_an_answer_has_35_seconds_to_begin) {
   weir_open_options options = kit_open_options("a", "p");
   weir_stream *stream;
 
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   ck_assert_uint_eq(options.first_event, 35000);
   ck_assert_uint_eq(options.idle, 55000);
   stream = kit_open_with(&kit, &options);
@@ -152,7 +152,7 @@ START_TEST(race25_first_event_and_its_deadline_in_one_tick) {
   weir_open_options options = kit_open_options("a", "p");
   weir_stream *stream;
 
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   stream = kit_open_with(&kit, &options);
   if (_i == 0) {
     kit.now += 35000;
@@ -178,7 +178,7 @@ START_TEST(r56_only_events_are_progress) {
   weir_stream *stream;
   int i;
 
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   stream = kit_open_with(&kit, &options);
   kit_publish(stream, "x", "y");
   subscriber = kit_attach_with(&kit, &attach);
@@ -436,7 +436,7 @@ START_TEST(inv09_stale_times_do_not_hit_the_successor) {
   old = kit_open_with(&kit, &options);
   kit_pass(&kit, 4999);
   options = kit_open_options("a", "new");
-  options.on_duplicate = WEIR_REPLACE;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
   new = kit_open_with(&kit, &options);
   kit_expect_notices(&kit, "old cancelled; old ended 1");
   kit_pass(&kit, 1000000);
@@ -491,7 +491,7 @@ START_TEST(r41_every_way_ends_in_an_end) {
   struct kit_client client;
   int i;
 
-  weir_open_options_answer(&options);
+  weir_open_options_set_answer(&options);
   stream = kit_open_with(&kit, &options);
   subscriber = kit_attach_with(&kit, &attach);
   kit_client_init(&client, "");
