@@ -37,8 +37,10 @@ LIB_FLAGS = $(BASE) -Iinclude -fPIC -fvisibility=hidden
 lib_sources := $(sort $(wildcard lib/*.c))
 lib_objects := $(lib_sources:%.c=$B/obj/%.o)
 
-.PHONY: all clean help
+.PHONY: all clean help libraries
 all: $B/libweir.a $B/libweir.so $B/examples/server
+
+libraries: $B/libweir.a $B/libweir.so
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -155,7 +157,7 @@ unit_programs := $(unit_sources:%.c=$B/%)
 kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 
 .PHONY: check check-unit check-system check-hosts
-check: check-unit check-system
+check: check-tree check-unit check-system
 
 # One line a suite; a failure ends it at once and says how to run it alone.
 check-unit: $(unit_programs)
@@ -183,6 +185,33 @@ $B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
 $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
+
+# What can be said of the code without running it. update-abi puts on record
+# what has been added to the headers.
+.PHONY: check-tree check-exports check-floors check-abi check-headers \
+	check-format update-abi
+check-tree: check-exports check-floors check-abi check-headers
+
+check-exports: libraries
+	@B='$B' $(PYTHON) tests/check-exports.py
+
+check-floors: $(lib_objects)
+	@B='$B' $(PYTHON) tests/check-floors.py
+
+check-abi:
+	@CC='$(CC)' $(PYTHON) tests/check-abi.py
+
+check-headers:
+	@CC='$(CC)' tests/check-headers.sh
+
+update-abi: libraries
+	@CC='$(CC)' $(PYTHON) tests/check-abi.py --update
+	@B='$B' $(PYTHON) tests/check-exports.py --update
+
+CLANG_FORMAT = clang-format
+check-format:
+	@find include lib examples tests -name '*.[ch]' ! -path '*/bindings/*' \
+	  | xargs $(CLANG_FORMAT) --dry-run -Werror
 
 # --- Bench -----------------------------------------------------------------
 
@@ -244,7 +273,7 @@ $B/weir.pc: pkgconfig/weir.pc.in
 	  -e "s|@includedir@|$(patsubst $(prefix)/%,\$${prefix}/%,$(includedir))|" \
 	  -e 's|@VERSION@|$(VERSION)|' pkgconfig/weir.pc.in > $@
 
-install: $B/libweir.a $B/libweir.so $B/weir.pc
+install: libraries $B/weir.pc
 	$(INSTALL) -d '$(DESTDIR)$(includedir)/weir' '$(DESTDIR)$(libdir)' \
 	  '$(DESTDIR)$(pkgconfigdir)'
 	$(INSTALL) -m 644 include/weir/*.h '$(DESTDIR)$(includedir)/weir'
@@ -279,15 +308,31 @@ uninstall:
 	esac 2> /dev/null || :; done
 
 # Other people's programs, with CMake and Meson too where they are.
-check-install: $B/libweir.a $B/libweir.so
+check-install: libraries
 	@MAKE='$(MAKE)' CC='$(CC)' B='$B' tests/check-install.sh
 
 # --- Packages --------------------------------------------------------------
 
-.PHONY: dist
+.PHONY: dist check-dist deb check-deb
 dist:
 	@mkdir -p $B
 	@pkgconfig/dist.sh weir-$(VERSION) $B/weir-$(VERSION).tar.gz
+
+# It is complete: it builds, passes its tests and makes itself again.
+check-dist: dist
+	@MAKE='$(MAKE)' B='$B' tests/check-dist.sh weir-$(VERSION)
+
+# What pkgconfig/debian makes of the tarball, in $B/deb.
+deb: dist
+	rm -rf $B/deb
+	mkdir $B/deb
+	cp $B/weir-$(VERSION).tar.gz $B/deb/weir_$(VERSION).orig.tar.gz
+	tar -xzf $B/weir-$(VERSION).tar.gz -C $B/deb
+	cp -R pkgconfig/debian $B/deb/weir-$(VERSION)/debian
+	cd $B/deb/weir-$(VERSION) && dpkg-buildpackage -us -uc $(DEB_OPTIONS)
+
+check-deb: deb
+	@CC='$(CC)' B='$B' tests/check-deb.sh
 
 .SECONDARY:
 
