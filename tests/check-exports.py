@@ -38,13 +38,19 @@ def exported():
 
 
 def update(names):
-    """Add to Debian's list what it does not have yet."""
+    """Debian's list: what is new is added, what came and went within this
+    version is dropped."""
     head, rows = [], {}
     for line in SYMBOLS.read_text().splitlines():
-        if line.startswith(" "):
+        if "@" in line and line.split("@")[0][1:] in line.split("@")[1].split():
+            head.append(line)
+        elif line.startswith(" "):
             rows[line.split("@")[0].strip()] = line
         else:
             head.append(line)
+    for name in rows.keys() - names.keys():
+        if rows[name].endswith(f" {headers.version()}"):
+            del rows[name]
     for name in names.keys() - rows.keys():
         rows[name] = f" {name}@{names[name]} {headers.version()}"
     SYMBOLS.write_text("\n".join(head + [rows[name] for name in sorted(rows)])
