@@ -14,7 +14,7 @@
 
 #include <weir/base.h>
 
-/* The file that is locked. It stays, empty. */
+/* The file that is locked: empty, and removed by whoever has made it. */
 #define LOCK "lock"
 
 #define MODE_DIRECTORY 0700
@@ -28,6 +28,9 @@ static void system_leave(void *user) {
   struct weir__io_system *system = user;
 
   if (system->lock >= 0) {
+    if (system->made_lock) {
+      (void)unlinkat(system->directory, LOCK, 0);
+    }
     (void)close(system->lock);
   }
   if (system->directory >= 0) {
@@ -35,6 +38,43 @@ static void system_leave(void *user) {
   }
   system->lock = -1;
   system->directory = -1;
+}
+
+/* Open the file to be locked, and make it if it is not there. */
+static int open_lock(struct weir__io_system *system) {
+  const int flags = O_RDWR | O_CREAT | O_CLOEXEC;
+
+  system->lock = openat(system->directory, LOCK, flags | O_EXCL, MODE_FILE);
+  system->made_lock = system->lock >= 0;
+  if (system->lock < 0 && errno == EEXIST) {
+    system->lock = openat(system->directory, LOCK, flags, MODE_FILE);
+  }
+  return result(system->lock);
+}
+
+/* Whether what has been locked is still what others would lock: who made it may
+ * have removed it meanwhile. */
+static bool is_lock(const struct weir__io_system *system) {
+  struct stat mine;
+  struct stat named;
+
+  return fstat(system->lock, &mine) == 0 &&
+         fstatat(system->directory, LOCK, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+}
+
+static int lock(struct weir__io_system *system) {
+  int rv = open_lock(system);
+
+  if (rv >= 0) {
+    rv = result(flock(system->lock, LOCK_EX | LOCK_NB));
+  }
+  if (rv >= 0 && !is_lock(system)) {
+    rv = -EWOULDBLOCK;
+  }
+  /* Only who has the lock may remove it. */
+  system->made_lock = system->made_lock && rv >= 0;
+  return rv < 0 ? rv : 0;
 }
 
 static int system_enter(void *user, const char *path) {
@@ -48,10 +88,7 @@ static int system_enter(void *user, const char *path) {
   if (system->directory < 0) {
     return -errno;
   }
-  system->lock =
-      openat(system->directory, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, MODE_FILE);
-  rv = system->lock < 0 ? -errno
-                        : result(flock(system->lock, LOCK_EX | LOCK_NB));
+  rv = lock(system);
   if (rv < 0) {
     system_leave(system);
   }
@@ -173,6 +210,7 @@ void weir__io_system_init(struct weir__io_system *system) {
   system->io.user = system;
   system->directory = -1;
   system->lock = -1;
+  system->made_lock = false;
 }
 
 int weir__io_error(int64_t negative) {

@@ -42,6 +42,7 @@ struct weir__io_system {
   struct weir__io io;
   int directory;
   int lock;
+  bool made_lock; /* it was not there before */
 };
 
 void weir__io_system_init(struct weir__io_system *system);

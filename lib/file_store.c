@@ -46,9 +46,16 @@ uint64_t weir__file_clock(const struct weir_log_file *log) {
              : weir__platform_clock(NULL);
 }
 
+static uint64_t system_wall(void) {
+  struct timespec now = {0, 0};
+
+  (void)timespec_get(&now, TIME_UTC);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 uint64_t weir__file_wall(const struct weir_log_file *log) {
   return log->options.wall != NULL ? log->options.wall(log->options.wall_user)
-                                   : (uint64_t)time(NULL) * 1000;
+                                   : system_wall();
 }
 
 int weir__file_random(const struct weir_log_file *log, void *dst, size_t len) {

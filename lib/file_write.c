@@ -5,6 +5,11 @@
  * twice as large as the one before, up to the size that was asked for. */
 #define SEGMENT_LEAST (1024 * 1024)
 
+/* A limit on bytes is at least so many segments, since whole ones go: were the
+ * newest larger than the limit, nothing would be left. */
+#define SEGMENTS_KEPT 4
+#define SEGMENT_LEAST_KEPT 65536
+
 /* A batch on its way into a buffer. */
 struct batch {
   struct weir_log_file *log;
@@ -17,7 +22,13 @@ struct batch {
 };
 
 uint64_t weir__file_next_size(const struct weir_log_file *log) {
-  return weir__min(weir__max(log->growth, SEGMENT_LEAST),
+  const uint64_t most =
+      log->options.keep_bytes == 0
+          ? UINT64_MAX
+          : weir__max(log->options.keep_bytes / SEGMENTS_KEPT / 8 * 8,
+                      SEGMENT_LEAST_KEPT);
+
+  return weir__min(weir__min(weir__max(log->growth, SEGMENT_LEAST), most),
                    log->options.segment_bytes);
 }
 
