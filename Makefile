@@ -113,15 +113,15 @@ $B/examples/server-poll: $(poll_objects) $B/libweir.a
 
 # weir in other people's servers: each host, and what pkg-config calls its
 # library. CivetWeb has no .pc, so it is tried.
-host_libraries = evhttp:libevent
+host_libraries = evhttp:libevent microhttpd:libmicrohttpd
 hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h)))
 hosts_found = $(foreach h,$(host_libraries),$(shell \
 	pkg-config --exists $(lastword $(subst :, ,$h)) && echo $(firstword \
 	$(subst :, ,$h))))
 host_flag = $(if $(filter civetweb,$1),$(if $(filter --libs,$2),-lcivetweb),$(shell \
 	pkg-config $2 $(patsubst $1:%,%,$(filter $1:%,$(host_libraries)))))
-host_objects = $(addprefix $B/obj/examples/,hosts/host.o server/http1.o \
-	server/listen.o server/options.o server/text.o)
+host_objects = $(addprefix $B/obj/examples/,hosts/host.o hosts/locked.o \
+	server/http1.o server/listen.o server/options.o server/text.o)
 
 # HOSTS_REQUIRED=1: one that cannot be built is an error.
 .PHONY: hosts
@@ -137,7 +137,8 @@ $B/obj/examples/hosts/%.o: examples/hosts/%.c Makefile
 	$(CC) $(EXAMPLE_FLAGS) $(call host_flag,$*,--cflags) $(CPPFLAGS) $(CFLAGS) \
 	  -c -o $@ $<
 
-$B/obj/examples/hosts/host.o: examples/hosts/host.c Makefile
+$B/obj/examples/hosts/host.o $B/obj/examples/hosts/locked.o: \
+$B/obj/examples/%.o: examples/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(EXAMPLE_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

@@ -276,14 +276,13 @@ static void count(struct host *host, struct text *json) {
 
   info.size = sizeof info;
   (void)weir_hub_get_info(host->hub, &info);
-  (void)snprintf(line, sizeof line,
-                 "{\"streams\":%llu,\"subscribers\":%llu,\"resident\":%llu,"
-                 "\"heartbeats\":%llu,\"stalled\":%llu}\n",
-                 (unsigned long long)info.streams,
-                 (unsigned long long)info.subscribers,
-                 (unsigned long long)info.resident,
-                 (unsigned long long)info.heartbeats,
-                 (unsigned long long)info.stalled);
+  (void)snprintf(
+      line, sizeof line,
+      "{\"streams\":%llu,\"subscribers\":%llu,\"resident\":%llu,"
+      "\"heartbeats\":%llu,\"stalled\":%llu}\n",
+      (unsigned long long)info.streams, (unsigned long long)info.subscribers,
+      (unsigned long long)info.resident, (unsigned long long)info.heartbeats,
+      (unsigned long long)info.stalled);
   text_put(json, line);
 }
 

@@ -1,0 +1,47 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef LOCKED_H
+#define LOCKED_H
+
+/*
+ * A hub that several threads use: one lock, and one thread that runs the hub
+ * and hands out its notices.
+ *
+ * Whoever calls weir, with the hub or with a handle of it, stands between
+ * locked_enter and locked_leave. So do notices, which the running thread hands
+ * out with the lock held; a notice that only signals a condition variable, or
+ * resumes a connection, keeps nobody waiting.
+ *
+ * Two things are easily got wrong:
+ *
+ * - "There is nothing to send" and "so I sleep" have to be one step, with the
+ *   lock held over both. Else the notice `readable` comes in between, wakes
+ *   nobody, and is not repeated.
+ * - What any thread does can bring the hub's next deadline nearer (a client
+ *   attaches, and has a heartbeat) while the running thread sleeps for longer.
+ *   locked_leave sees to that.
+ */
+
+#include <weir/weir.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct locked {
+  pthread_mutex_t mutex;
+  pthread_cond_t nearer; /* than `until` */
+  pthread_t thread;
+  weir_hub *hub;
+  uint64_t until; /* ms: when the running thread wakes up by itself */
+  bool stopping;
+};
+
+/* Start the thread that runs the hub. */
+bool locked_start(struct locked *locked, weir_hub *hub);
+
+void locked_enter(struct locked *locked);
+void locked_leave(struct locked *locked);
+
+/* End that thread. The hub remains. */
+void locked_stop(struct locked *locked);
+
+#endif /* LOCKED_H */
