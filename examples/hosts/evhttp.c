@@ -64,7 +64,7 @@ static void returned(const void *piece, size_t len, void *arg) {
   if (reader->request != NULL) {
     /* Let time pass first: this progress is of now, and not of when the loop
      * went to sleep. */
-    (void)weir_hub_timeout(host.hub);
+    (void)weir_hub_get_timeout(host.hub);
     (void)weir_subscriber_consume(reader->subscriber, len);
   } else if (reader->lent == 0) {
     let_go(reader);
@@ -242,7 +242,7 @@ static void serve_reader(struct evhttp_request *request,
     return;
   }
   free(reader);
-  (void)weir_http_body(&response, body, sizeof body, &len);
+  (void)weir_http_write_body(&response, body, sizeof body, &len);
   reply(request, response.status, body, len);
 }
 
@@ -306,7 +306,7 @@ static void run(struct event *timer) {
   int ms;
 
   while (!stopping) {
-    ms = weir_hub_timeout(host.hub);
+    ms = weir_hub_get_timeout(host.hub);
     if (ms < 0) {
       event_del(timer);
     } else {

@@ -131,7 +131,7 @@ void host_attach(struct host *host, const struct host_request *request,
   if (rv != WEIR_OK) {
     /* A key that is none. With a log that answers later there would be one
      * more case: a status of 0, until the notice `decided` comes. */
-    (void)weir_http_respond(&host->http, rv, WEIR_PENDING, request->key,
+    (void)weir_http_respond(&host->http, rv, WEIR_VERDICT_PENDING, request->key,
                             request->key_len, 1000, response);
   }
   text_free(&client);
@@ -142,7 +142,7 @@ bool host_get_field(const weir_response *response, size_t index,
   char scratch[768];
   weir_field found;
 
-  if (weir_http_field(response, index, scratch, sizeof scratch, &found) !=
+  if (weir_http_get_field(response, index, scratch, sizeof scratch, &found) !=
       WEIR_OK) {
     return false;
   }
@@ -244,9 +244,9 @@ static int produce(struct host *host, const struct host_request *request,
   } else if (request->wish == HOST_END) {
     open.flags |= WEIR_OPEN_EXISTING;
   } else if (query_is(request, "on_duplicate", "replace")) {
-    open.on_duplicate = WEIR_REPLACE;
+    open.on_duplicate = WEIR_DUPLICATE_REPLACE;
   } else if (query_is(request, "on_duplicate", "reject")) {
-    open.on_duplicate = WEIR_REJECT;
+    open.on_duplicate = WEIR_DUPLICATE_REJECT;
   }
   rv = weir_hub_open(host->hub, &open, &stream);
   if (rv == WEIR_OK) {

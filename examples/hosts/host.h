@@ -61,7 +61,8 @@ void host_parse(struct host_request *request, const char *method,
 /* For HOST_READ: attach the client, whose cursor may stand in Last-Event-ID or
  * in the query. There is always a response. Where response->stream is 1, its
  * head and then the bytes of *subscriber are to be sent; elsewhere there is no
- * subscriber, and weir_http_body has the body. The response needs *request. */
+ * subscriber, and weir_http_write_body has the body. The response needs
+ * *request. */
 void host_attach(struct host *host, const struct host_request *request,
                  struct slice last_event_id, void *user,
                  weir_subscriber **subscriber, weir_response *response);

@@ -12,7 +12,7 @@ static uint64_t clock_now(void) {
 
 /* When the hub wants to be run. */
 static uint64_t next_turn(struct locked *locked) {
-  const int ms = weir_hub_timeout(locked->hub);
+  const int ms = weir_hub_get_timeout(locked->hub);
 
   return ms < 0 ? WEIR_NEVER : clock_now() + (uint64_t)ms;
 }

@@ -163,7 +163,7 @@ static struct MHD_Response *make_response(const weir_response *response,
     return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, pull,
                                              reader, let_go);
   }
-  (void)weir_http_body(response, body, sizeof body, &len);
+  (void)weir_http_write_body(response, body, sizeof body, &len);
   return make_plain(body, len);
 }
 
@@ -314,7 +314,7 @@ static struct MHD_Daemon *start(void) {
 static void drain(void) {
   locked_enter(&locked);
   (void)weir_hub_drain(host.hub, 0);
-  while (weir_hub_timeout(host.hub) == 0) {
+  while (weir_hub_get_timeout(host.hub) == 0) {
     (void)weir_hub_run(host.hub);
   }
   locked_leave(&locked);
