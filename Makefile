@@ -113,7 +113,7 @@ $B/examples/server-poll: $(poll_objects) $B/libweir.a
 
 # weir in other people's servers: each host, and what pkg-config calls its
 # library. CivetWeb has no .pc, so it is tried.
-host_libraries = evhttp:libevent microhttpd:libmicrohttpd
+host_libraries = evhttp:libevent microhttpd:libmicrohttpd uv:libuv
 hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h)))
 hosts_found = $(foreach h,$(host_libraries),$(shell \
 	pkg-config --exists $(lastword $(subst :, ,$h)) && echo $(firstword \
