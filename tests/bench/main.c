@@ -11,10 +11,9 @@ static const struct {
   const char *name;
   void (*run)(void);
 } groups[] = {
-    {"encode", bench_encode},
-    {"timers", bench_timers},
-    {"lookup", bench_lookup},
-    {"hub", bench_hub},
+    {"encode", bench_encode}, {"timers", bench_timers},
+    {"lookup", bench_lookup}, {"hub", bench_hub},
+    {"net", bench_net},
 };
 
 #define COUNT_OF(array) (sizeof array / sizeof array[0])

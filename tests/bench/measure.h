@@ -77,5 +77,6 @@ void bench_encode(void);
 void bench_timers(void);
 void bench_lookup(void);
 void bench_hub(void);
+void bench_net(void);
 
 #endif /* BENCH_MEASURE_H */
