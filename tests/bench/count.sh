@@ -30,6 +30,6 @@ awk '/^#/ { next }
   !($1 in old) { printf "%-28s %9.1f new\n", $1, $2; next }
   { grown = $2 / old[$1] - 1
     printf "%-28s %9.1f %+6.1f %%%s\n", $1, $2, 100 * grown,
-      grown > 0.05 ? "  GROWN" : ""
+      (grown > 0.05 ? "  GROWN" : "")
     if (grown > 0.05) bad = 1 }
   END { exit bad }' "$counts" "$new"
