@@ -4,6 +4,7 @@
 #   make run        the server with its page; ARGS="--listen 127.0.0.1:9000"
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
+#   make bindings   the examples in other languages, those that are here
 #   make bench      the speed of everything, in a table: tests/bench/README
 #   make bench-count  instructions of the hot paths, and which have grown
 #   make help       the rest
@@ -334,6 +335,20 @@ deb: dist
 
 check-deb: deb
 	@CC='$(CC)' B='$B' tests/check-deb.sh
+# --- Bindings --------------------------------------------------------------
+
+.PHONY: bindings
+bindings: $B/libweir.so $B/bindings/abi.txt
+	@B=$B PYTHON=$(PYTHON) tests/bindings.sh $(ARGS)
+
+# What the headers say to a compiler, for languages that do not read them.
+$B/bindings/abi.txt: tests/bindings-abi.py tests/headers.py \
+    $(wildcard include/weir/*.h)
+	@mkdir -p $(@D)
+	$(PYTHON) tests/bindings-abi.py > $B/bindings/abi.c
+	$(CC) $(BASE) -Iinclude $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) \
+	  -o $B/bindings/abi $B/bindings/abi.c
+	$B/bindings/abi > $@.new && mv $@.new $@
 
 .SECONDARY:
 

@@ -1,0 +1,214 @@
+# weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
+"""The scenario that every binding passes; see ../README.md."""
+import ctypes
+import os
+import unittest
+
+import weir
+
+WORDS = {"int": weir.c_int, "int32": weir.int32, "uint32": weir.uint32,
+         "uint64": weir.uint64, "size": weir.size, "void": None}
+
+
+def frames(data):
+    """The frames in some bytes: (id, type, data)."""
+    for frame in data.decode().split("\n\n")[:-1]:
+        fields = {"id": "", "event": "message"}
+        for line in frame.split("\n"):
+            name, _, value = line.partition(": ")
+            fields[name] = (fields["data"] + "\n" + value
+                            if name == "data" and name in fields else value)
+        yield fields["id"], fields["event"], fields["data"]
+
+
+def types(data):
+    return [type for _, type, _ in frames(data)]
+
+
+class Interface(unittest.TestCase):
+    def test_it_agrees_with_the_headers(self):
+        fields, structs, calls, values = {}, {}, {}, {}
+        with open(os.environ["WEIR_ABI"], encoding="ascii") as lines:
+            for kind, name, *rest in map(str.split, lines):
+                if kind == "size":
+                    structs[name] = int(rest[0])
+                elif kind == "field":
+                    fields.setdefault(name, []).append(
+                        (rest[0], int(rest[1]), int(rest[2])))
+                elif kind == "version":
+                    version = name
+                elif kind == "value":
+                    values[name] = int(rest[0])
+                else:
+                    calls[name] = rest
+        mirrored = [struct for struct in ctypes.Structure.__subclasses__()
+                    if struct.__module__ == "weir"]
+        self.assertTrue(mirrored)
+        for struct in mirrored:
+            name = struct.__name__
+            self.assertEqual(ctypes.sizeof(struct), structs[name], name)
+            ours = [(field, getattr(struct, field).offset,
+                     getattr(struct, field).size)
+                    for field, _ in struct._fields_]
+            self.assertEqual(ours, fields[name], name)
+        for name, types in weir.CALLS.items():
+            ours = [type if type in WORDS.values() else "pointer"
+                    for type in types]
+            self.assertEqual(ours, [WORDS.get(word, word)
+                                    for word in calls[name]], name)
+        for name, value in weir.CONSTANTS.items():
+            self.assertEqual(value, values["WEIR_" + name], name)
+        self.assertEqual(weir.version(), version)
+
+
+class Scenario(unittest.TestCase):
+    def setUp(self):
+        self.hub = weir.Hub(history_events=4)
+        self.addCleanup(self.hub.close)
+
+    def fails(self, code, call, *args, **options):
+        with self.assertRaises(weir.Error) as failed:
+            call(*args, **options)
+        self.assertEqual(failed.exception.code, code)
+        self.assertTrue(str(failed.exception))
+
+    def attach(self, key, **options):
+        """Attach a client: the response, and all that it reads."""
+        response = self.hub.attach(key, **options)
+        return response, response.subscriber.read()
+
+    def test_publish(self):
+        stream = self.hub.open("a/1")
+        self.assertEqual(stream.publish("Hello", type="token"), 1)
+        response, data = self.attach("a/1")
+        self.assertEqual((response.status, response.verdict), (200, "fresh"))
+        self.assertTrue(response.head.startswith(b"HTTP/1.1 200 OK\r\n"))
+        self.assertIn(("X-Stream-Id", "a/1"), response.fields)
+        self.assertEqual(types(data), ["weir.ready", "token"])
+        self.assertIsNone(response.subscriber.read())
+        self.assertEqual(list(self.hub.notices()), [])
+
+        text = "two\nlines and an \u00fcmlaut"
+        self.assertEqual(stream.publish(text), 2)
+        self.assertEqual(stream.signal("{}", "typing", weir.EVENT_JSON), 1)
+        notice, = self.hub.notices()
+        self.assertEqual(notice.kind, weir.NOTICE_READABLE)
+        self.assertIs(notice.source, response.subscriber)
+        event, signal = frames(response.subscriber.read())
+        self.assertEqual(event[1:], ("message", text))
+        self.assertEqual(signal, ("", "typing", "{}"))
+
+    def test_drop_and_resume(self):
+        stream = self.hub.open("a/1")
+        for word in ("one", "two", "three"):
+            stream.publish(word)
+        response, data = self.attach("a/1")
+        seen = list(frames(data))[:3]  # the third event is lost on the way
+        response.subscriber.close()
+        stream.publish("four")
+
+        response, data = self.attach("a/1", last_event_id=seen[-1][0])
+        self.assertEqual(response.verdict, "resumed")
+        ready, *rest = frames(data)
+        self.assertEqual(ready[0], seen[-1][0])
+        self.assertEqual([data for _, _, data in rest], ["three", "four"])
+        response, data = self.attach(
+            "a/1", query="lastEventId=" + seen[-1][0])
+        self.assertEqual(response.verdict, "resumed")
+
+    def test_gap(self):
+        stream = self.hub.open("a/1")
+        stream.publish("1")
+        _, data = self.attach("a/1")
+        first = list(frames(data))[-1][0]
+        for i in range(2, 8):
+            stream.publish(str(i))
+        for cursor, verdict in ((first, "evicted"), ("b-1", "foreign"),
+                                ("?", "malformed")):
+            response, data = self.attach("a/1", last_event_id=cursor)
+            self.assertEqual(response.verdict, verdict)
+            gap, ready, *rest = frames(data)
+            self.assertEqual((gap[1], ready[1]), ("weir.gap", "weir.ready"))
+            self.assertEqual(gap[0], ready[0])
+            self.assertEqual([data for _, _, data in rest],
+                             ["4", "5", "6", "7"])
+
+    def test_replace(self):
+        old = self.hub.open("a/1")
+        response, _ = self.attach("a/1", client="tab")
+        # A client that comes twice: the older connection is told to go.
+        again, _ = self.attach("a/1", client="tab")
+        notice, = self.hub.notices()
+        self.assertEqual((notice.kind, notice.source),
+                         (weir.NOTICE_CLOSING, response.subscriber))
+        self.assertEqual(types(response.subscriber.read()), ["weir.closing"])
+        self.assertEqual(response.subscriber.read(), b"")
+
+        new = self.hub.open("a/1", on_duplicate=weir.DUPLICATE_REPLACE)
+        kinds = {notice.kind for notice in self.hub.notices()
+                 if notice.source is old}
+        self.assertEqual(kinds, {weir.NOTICE_CANCELLED, weir.NOTICE_ENDED})
+        data = again.subscriber.read()
+        self.assertEqual(types(data), ["weir.done"])
+        self.assertIn(b"replaced_by_new_stream", data)
+        self.assertEqual(again.subscriber.read(), b"")
+        self.fails(weir.EENDED, old.publish, "late")
+        self.assertEqual(new.publish("first"), 1)
+        self.fails(weir.EEXISTS, self.hub.open, "a/1",
+                   on_duplicate=weir.DUPLICATE_REJECT)
+
+    def test_end(self):
+        stream = self.hub.open("a/1")
+        stream.publish("last")
+        self.assertEqual(stream.end(), 2)
+        response, data = self.attach("a/1")
+        self.assertEqual(types(data), ["weir.ready", "message", "weir.done"])
+        self.assertEqual(response.subscriber.read(), b"")
+        end = list(frames(data))[-1][0]
+        response = self.hub.attach("a/1", last_event_id=end)
+        self.assertEqual((response.status, response.verdict),
+                         (204, "finished"))
+        self.assertIsNone(response.subscriber)
+        self.assertTrue(response.head.startswith(b"HTTP/1.1 204 "))
+
+        stream = self.hub.open("a/2")
+        stream.fail("overloaded", "Try again later.")
+        response, data = self.attach("a/2")
+        self.assertEqual(types(data), ["weir.ready", "weir.failed"])
+
+    def test_refusals(self):
+        self.assertEqual(self.hub.attach("a/1").status, 404)
+        stream = self.hub.open("a/1")
+        self.fails(weir.ERESERVED, stream.publish, "x", type="open")
+        self.fails(weir.EUTF8, stream.publish, b"\xff")
+        self.fails(weir.EINVAL, self.hub.open, "")
+        with self.assertRaises(TypeError):
+            self.hub.open("a/2", no_such_option=1)
+
+        self.hub.drain(0)
+        response = self.hub.attach("a/1")
+        self.assertEqual((response.status, response.subscriber), (200, None))
+        self.assertEqual(types(response.body), ["weir.closing"])
+
+    def test_handles_outlive_the_hub(self):
+        stream = self.hub.open("a/1")
+        response, _ = self.attach("a/1")
+        self.hub.close()
+        self.fails(weir.EGONE, stream.publish, "x")
+        self.fails(weir.EGONE, response.subscriber.read)
+        self.fails(weir.EGONE, self.hub.open, "a/1")
+        self.assertEqual(list(self.hub.notices()), [])
+        stream.close()
+        stream.close()
+        self.fails(weir.EGONE, stream.publish, "x")
+
+    def test_what_is_dropped_is_released(self):
+        stream = self.hub.open("a/1")
+        response, _ = self.attach("a/1")
+        self.assertEqual(stream.signal("x", "s"), 1)
+        del response
+        self.assertEqual(stream.signal("x", "s"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
