@@ -7,6 +7,10 @@
 #   make bindings   the examples in other languages, those that are here
 #   make bench      the speed of everything, in a table: tests/bench/README
 #   make bench-count  instructions of the hot paths, and which have grown
+#   make install    libraries, headers, manual; prefix=, libdir=, DESTDIR= as
+#                   usual; make uninstall takes all of it away
+#   make amalgamation  weir.c and weir.h, to carry along: $B/amalgamation
+#   make dist, deb  a tarball; Debian packages
 #   make help       the rest
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are yours. B is where everything is built.
@@ -191,7 +195,7 @@ $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 # What can be said of the code without running it. update-abi puts on record
 # what has been added to the headers.
 .PHONY: check-tree check-exports check-floors check-abi check-headers \
-	check-format update-abi
+	check-format check-release update-abi
 check-tree: check-exports check-floors check-abi check-headers
 
 check-exports: libraries
@@ -209,6 +213,10 @@ check-headers:
 update-abi: libraries
 	@CC='$(CC)' $(PYTHON) tests/check-abi.py --update
 	@B='$B' $(PYTHON) tests/check-exports.py --update
+
+# Against the last release, if there is one.
+check-release: libraries
+	@MAKE='$(MAKE)' CC='$(CC)' B='$B' tests/check-release.sh
 
 CLANG_FORMAT = clang-format
 check-format:
@@ -349,6 +357,28 @@ $B/bindings/abi.txt: tests/bindings-abi.py tests/headers.py \
 	$(CC) $(BASE) -Iinclude $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) \
 	  -o $B/bindings/abi $B/bindings/abi.c
 	$B/bindings/abi > $@.new && mv $@.new $@
+
+# For those who carry weir along: all of it in weir.c and weir.h. The unit tests
+# are linked with it as they are with the library.
+.PHONY: amalgamation check-amalgamation
+amalgamation: $B/amalgamation/weir.c
+amalgamation_tests := $(unit_sources:tests/unit/%.c=$B/amalgamation/%)
+
+$B/amalgamation/weir.c: pkgconfig/amalgamate.py lib/floors \
+  $(wildcard lib/*.[ch] include/weir/*.h)
+	$(PYTHON) pkgconfig/amalgamate.py $(@D)
+
+$B/amalgamation/weir.o: $B/amalgamation/weir.c
+	$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$B/amalgamation/test_%: $B/obj/tests/unit/test_%.o $(kit_objects) \
+  $B/amalgamation/weir.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
+
+check-amalgamation: $(amalgamation_tests) libraries
+	@CC='$(CC)' B='$B' WARNINGS='$(WARNINGS)' TESTS='$(amalgamation_tests)' \
+	  tests/check-amalgamation.sh
+
 
 .SECONDARY:
 

@@ -202,7 +202,7 @@ static void set_type(const struct parts *parts, weir_field *field) {
 static int set_stream_id(const struct parts *parts, void *dst, size_t cap,
                          weir_field *field) {
   struct weir__out out;
-  size_t len;
+  size_t len = 0;
   int rv;
 
   weir__out_init(&out, dst, cap);
