@@ -13,7 +13,7 @@ static const struct {
 } groups[] = {
     {"encode", bench_encode}, {"timers", bench_timers},
     {"lookup", bench_lookup}, {"hub", bench_hub},
-    {"net", bench_net},
+    {"net", bench_net},       {"file", bench_file},
 };
 
 #define COUNT_OF(array) (sizeof array / sizeof array[0])

@@ -78,5 +78,6 @@ void bench_timers(void);
 void bench_lookup(void);
 void bench_hub(void);
 void bench_net(void);
+void bench_file(void);
 
 #endif /* BENCH_MEASURE_H */
