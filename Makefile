@@ -180,6 +180,33 @@ check-hosts: hosts
 	@HOSTS_REQUIRED=$(HOSTS_REQUIRED) $(PYTHON) tests/hosts/test_hosts.py \
 	  $(hosts_found:%=$B/examples/hosts/%) $(ARGS)
 
+# The page's modules, without a browser.
+check-page:
+	@if node --version > /dev/null 2>&1; then node --test tests/page | \
+	  sed -n '/^not ok/,/^  \.\.\./p; /^# \(tests\|fail\)/p' > $B/page.log; \
+	  cat $B/page.log; grep -q '^# fail 0' $B/page.log; \
+	else echo 'check-page: NO NODE: the tests of the page are left out'; fi
+
+# The same suites under other compilers and watchers. Each builds apart.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: check-sanitizers check-valgrind check-clang
+check-sanitizers:
+	$(MAKE) B=$B-sanitizers CFLAGS='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' \
+	  check-unit check-system
+	WEIR_SYNC=never $(MAKE) B=$B-sanitizers CFLAGS='-O1 -g $(SANITIZE)' \
+	  LDFLAGS='$(SANITIZE)' check-system
+
+check-clang:
+	$(MAKE) B=$B-clang CC=clang CFLAGS='-O2 -g -Werror' check-unit
+
+# In one process a suite, since what it forks is not looked at.
+check-valgrind: $(unit_programs)
+	@for t in $(unit_programs); do echo "$$t"; \
+	  CK_FORK=no CK_VERBOSITY=silent valgrind -q --error-exitcode=9 \
+	    --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
+	    $$t || { echo "failed: $$t"; exit 1; }; done
+
 $B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
 	@mkdir -p $(@D)
 	$(PYTHON) tests/vectors.py > $@.new && mv $@.new $@

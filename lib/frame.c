@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include <weir/frame.h>
 
+#include <string.h>
+
 #include "frame_plain.h"
 #include "frame_wide.h"
 #include "lines.h"
@@ -13,8 +15,12 @@ void weir_frame_init(weir_frame *frame, size_t size) {
 
 int weir_frame_encode_event(const weir_frame *frame, const void *id,
                             size_t id_len, void *dst, size_t cap, size_t *len) {
-  return frame != NULL && frame->size == sizeof *frame &&
-                 weir__widest() == WEIR__BYTES_64
+  size_t size = 0;
+
+  if (frame != NULL) {
+    memcpy(&size, frame, sizeof size);
+  }
+  return size == sizeof *frame && weir__widest() == WEIR__BYTES_64
              ? weir__frame_wide(frame, id, id_len, dst, cap, len)
              : weir__frame_plain(frame, id, id_len, dst, cap, len);
 }

@@ -153,16 +153,16 @@ static void hear_client(struct listener *listener, const weir_notice *notice) {
   struct conn *conn = (struct conn *)(void *)listener;
   const weir_http_options *http = &conn->pool->server->http;
   weir_response response;
+  struct job *job = conn->job;
 
   switch (notice->kind) {
     case WEIR_NOTICE_DECIDED:
       response.size = sizeof response;
       (void)weir_http_respond(http, notice->error, notice->verdict,
-                              conn->job->key.data, conn->job->key.len, 1000,
-                              &response);
-      job_free(conn->job);
+                              job->key.data, job->key.len, 1000, &response);
       conn->job = NULL;
       answer_client(conn, notice->subscriber, &response);
+      job_free(job); /* the response points to its key */
       conn_resume(conn);
       break;
     case WEIR_NOTICE_READABLE:
