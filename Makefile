@@ -118,7 +118,8 @@ $B/examples/server-poll: $(poll_objects) $B/libweir.a
 
 # weir in other people's servers: each host, and what pkg-config calls its
 # library. CivetWeb has no .pc, so it is tried.
-host_libraries = evhttp:libevent microhttpd:libmicrohttpd uv:libuv
+host_libraries = evhttp:libevent microhttpd:libmicrohttpd uv:libuv \
+	nghttp2:libnghttp2
 hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h)))
 hosts_found = $(foreach h,$(host_libraries),$(shell \
 	pkg-config --exists $(lastword $(subst :, ,$h)) && echo $(firstword \
@@ -126,7 +127,7 @@ hosts_found = $(foreach h,$(host_libraries),$(shell \
 host_flag = $(if $(filter civetweb,$1),$(if $(filter --libs,$2),-lcivetweb),$(shell \
 	pkg-config $2 $(patsubst $1:%,%,$(filter $1:%,$(host_libraries)))))
 host_objects = $(addprefix $B/obj/examples/,hosts/host.o hosts/locked.o \
-	server/http1.o server/listen.o server/options.o server/text.o)
+	server/http1.o server/listen.o server/loop.o server/options.o server/text.o)
 
 # HOSTS_REQUIRED=1: one that cannot be built is an error.
 .PHONY: hosts
