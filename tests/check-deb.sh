@@ -11,7 +11,7 @@ root=$deb/root
 multiarch=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 
 if command -v lintian > /dev/null; then
-  lintian --allow-root --fail-on error,warning "$deb"/*.changes
+  lintian --profile debian --allow-root --fail-on error,warning "$deb"/*.changes
   echo "check-deb: lintian"
 else
   echo "check-deb: SKIPPED: lintian, which is not here"
