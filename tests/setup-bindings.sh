@@ -19,6 +19,6 @@ command -v npm >/dev/null || wanted="$wanted npm"
 if [ -n "$wanted" ]; then
   $as_root apt-get update -qq
   # shellcheck disable=SC2086 # a list of packages
-  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
     --no-install-recommends $wanted
 fi

@@ -249,7 +249,9 @@ test("refusals", function(hub)
   fails(weir.ERESERVED, stream, "publish", "x", {type = "open"})
   fails(weir.EUTF8, stream, "publish", "\255")
   fails(weir.EINVAL, hub, "open", "")
-  assert(not pcall(hub.open, hub, "a/2", {no_such_option = 1}))
+  for _, option in ipairs({{no_such_option = 1}, {idle = "1"}, {user = 1}}) do
+    assert(not pcall(hub.open, hub, "a/2", option))
+  end
 
   hub:drain(0)
   local response = hub:attach("a/1")

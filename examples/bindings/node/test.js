@@ -195,7 +195,9 @@ scenario('refusals', (hub) => {
   fails(weir.ERESERVED, () => stream.publish('x', { type: 'open' }));
   fails(weir.EUTF8, () => stream.publish(Buffer.from([0xff])));
   fails(weir.EINVAL, () => hub.open(''));
-  assert.throws(() => hub.open('a/2', { no_such_option: 1 }), TypeError);
+  for (const option of [{ no_such_option: 1 }, { idle: '1' }, { user: 1 }]) {
+    assert.throws(() => hub.open('a/2', option), TypeError);
+  }
 
   hub.drain(0);
   const response = hub.attach('a/1');

@@ -176,10 +176,12 @@ function make(name, options) {
   const struct = {};
   lib[name + '_init'](struct, koffi.sizeof(structs[name]));
   for (let [option, value] of Object.entries(options)) {
-    if (!(option in struct)) {
-      throw new TypeError(`there is no option '${option}'`);
+    const isText = typeof value === 'string' || value instanceof Uint8Array;
+    if (isText ? !(option + '_len' in struct)
+               : typeof struct[option] !== 'number') {
+      throw new TypeError(`there is no such option: ${option} = ${value}`);
     }
-    if (typeof value === 'string' || value instanceof Uint8Array) {
+    if (isText) {
       value = Buffer.from(value);
       struct[option + '_len'] = value.length;
     }

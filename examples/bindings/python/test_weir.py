@@ -182,8 +182,9 @@ class Scenario(unittest.TestCase):
         self.fails(weir.ERESERVED, stream.publish, "x", type="open")
         self.fails(weir.EUTF8, stream.publish, b"\xff")
         self.fails(weir.EINVAL, self.hub.open, "")
-        with self.assertRaises(TypeError):
-            self.hub.open("a/2", no_such_option=1)
+        for option in ({"no_such_option": 1}, {"idle": "1"}, {"user": 1}):
+            with self.assertRaises(TypeError):
+                self.hub.open("a/2", **option)
 
         self.hub.drain(0)
         response = self.hub.attach("a/1")

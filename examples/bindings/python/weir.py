@@ -206,9 +206,11 @@ def _make(struct, init, options):
     length goes into their twin. The struct keeps the texts alive."""
     init(byref(struct), ctypes.sizeof(struct))
     for name, value in options.items():
-        if not hasattr(struct, name):
-            raise TypeError("there is no option %r" % name)
-        if isinstance(value, (str, bytes, bytearray)):
+        is_text = isinstance(value, (str, bytes, bytearray))
+        if not (hasattr(struct, name + "_len") if is_text else
+                isinstance(getattr(struct, name, None), int)):
+            raise TypeError("there is no such option: %s=%r" % (name, value))
+        if is_text:
             value = _bytes(value)
             setattr(struct, name + "_len", len(value))
         setattr(struct, name, value)
