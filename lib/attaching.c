@@ -3,13 +3,10 @@
 
 #define FLAGS (WEIR_ATTACH_PING | WEIR_ATTACH_STRICT)
 
-/* ms; some clients have a floor there. */
-#define RETRY_LEAST 500
-
 /* A claim with room for its texts. */
 union claim {
   struct weir__claim claim;
-  char room[sizeof(struct weir__claim) + WEIR_CURSOR_MAX + WEIR__KEY_MOST];
+  char room[sizeof(struct weir__claim) + WEIR_CURSOR_MAX + WEIR_KEY_MAX];
 };
 
 static const char *client_of(const struct weir__claim *claim) {
@@ -52,7 +49,7 @@ static void resolve(const struct weir__generation *generation,
     previous = NULL;
   }
   (void)weir_cursor_resolve(&state, previous != NULL ? &before : NULL,
-                            claim->parsed, &claim->cursor, claim->from,
+                            claim->parsed, &claim->cursor, claim->start,
                             resolution);
 }
 
@@ -128,7 +125,7 @@ static int admit(struct weir__registry *registry,
     return WEIR_ECROWD;
   }
   rv = weir__reader_greet(generation, &resolution, claim->text, claim->text_len,
-                          claim->retry, &greeting);
+                          subscriber->retry, &greeting);
   if (rv != WEIR_OK) {
     weir__clients_drop(&registry->clients, client);
     return rv;
@@ -136,7 +133,8 @@ static int admit(struct weir__registry *registry,
   trace_attach(generation, claim, &resolution, subscriber->user);
   *verdict = resolution.verdict;
   weir__reader_begin(subscriber, generation, &resolution, greeting);
-  weir__clients_add(&registry->clients, client, subscriber, replace);
+  weir__clients_add(&registry->clients, client, subscriber, replace,
+                    claim->retry_replaced);
   core->info.attaches += 1;
   return WEIR_OK;
 }
@@ -153,6 +151,15 @@ static void count_refusal(struct weir__core *core, int error) {
   }
 }
 
+uint32_t weir__attaching_retry(const struct weir__core *core, int error,
+                               uint32_t retry, uint32_t retry_replaced) {
+  if (error == WEIR_EDRAINING && core->drain_retry != 0) {
+    return core->drain_retry;
+  }
+  /* Who has to wait for another to go need not hurry. */
+  return error == WEIR_EEXISTS ? retry_replaced : retry;
+}
+
 /* Decide the attach of a subscriber that waits. */
 static void decide_attach(struct weir__registry *registry,
                           struct weir_subscriber *subscriber) {
@@ -165,6 +172,9 @@ static void decide_attach(struct weir__registry *registry,
     if (!inside) {
       count_refusal(registry->core, rv);
     }
+    subscriber->retry =
+        weir__attaching_retry(registry->core, rv, subscriber->retry,
+                              subscriber->todo.claim->retry_replaced);
     weir__reader_refuse(subscriber, WEIR_VERDICT_PENDING, rv);
   } else if (verdict == WEIR_VERDICT_FINISHED ||
              verdict == WEIR_VERDICT_UNKNOWN) {
@@ -204,15 +214,15 @@ static int make_claim(struct weir__core *core,
   int rv = WEIR_EABSENT;
 
   memset(claim, 0, sizeof *claim);
-  if (options->client_len > WEIR__KEY_MOST ||
-      (options->from != WEIR_FROM_START && options->from != WEIR_FROM_HEAD) ||
+  if (options->client_len > WEIR_KEY_MAX ||
+      (options->start != WEIR_FROM_START && options->start != WEIR_FROM_HEAD) ||
       options->on_duplicate < WEIR_CLIENT_REPLACE ||
       options->on_duplicate > WEIR_CLIENT_REJECT ||
       (options->flags & ~(uint32_t)FLAGS) != 0 || options->reserved0 != 0 ||
       !weir__is_zero(options->reserved, sizeof options->reserved) ||
-      options->retry < RETRY_LEAST || options->retry > WEIR_RETRY_MAX ||
+      options->retry == 0 || !weir__is_retry(options->retry) ||
       options->retry_jitter > WEIR_RETRY_MAX - options->retry ||
-      options->retry_replaced < RETRY_LEAST ||
+      options->retry_replaced < WEIR__RETRY_LEAST ||
       options->retry_replaced > WEIR_RETRY_MAX - WEIR__REPLACED_JITTER) {
     return WEIR_EINVAL;
   }
@@ -231,9 +241,9 @@ static int make_claim(struct weir__core *core,
     return rv;
   }
   claim->parsed = rv;
-  claim->from = options->from;
+  claim->start = options->start;
   claim->on_duplicate = options->on_duplicate;
-  claim->retry = options->retry + weir__core_draw(core, options->retry_jitter);
+  claim->retry_replaced = options->retry_replaced;
   claim->text_len = (uint16_t)text_len;
   claim->client_len = (uint16_t)options->client_len;
   weir__copy(claim->text + text_len, options->client, options->client_len);

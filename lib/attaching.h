@@ -15,4 +15,9 @@ int weir__attaching_attach(struct weir__registry *registry,
 void weir__attaching_settle(struct weir__registry *registry,
                             struct weir__generation *generation);
 
+/* When a client that is turned away for this error is to come back, in ms;
+ * retry is its own time. */
+uint32_t weir__attaching_retry(const struct weir__core *core, int error,
+                               uint32_t retry, uint32_t retry_replaced);
+
 #endif /* WEIR__ATTACHING_H */

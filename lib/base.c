@@ -52,6 +52,10 @@ const char *weir_strerror(int error) {
   return error <= 0 && error > -count ? messages[-error] : "unknown error";
 }
 
+void weir_allocator_init(weir_allocator *allocator, size_t size) {
+  (void)weir__start(allocator, size);
+}
+
 const char *weir_version(void) {
   return TEXT(WEIR_VERSION_MAJOR) "." TEXT(WEIR_VERSION_MINOR) "." TEXT(
       WEIR_VERSION_PATCH);

@@ -4,8 +4,6 @@
 /* ms for which a key that was replaced is remembered. */
 #define REMEMBER 600000
 
-#define KEY_MOST 255
-
 void weir__clients_init(struct weir__clients *clients, struct weir__core *core,
                         const void *secret) {
   clients->core = core;
@@ -65,7 +63,7 @@ int weir__clients_admit(struct weir__clients *clients,
   const struct weir__core *core = clients->core;
   const uint64_t limit = core->options.max_client_subscribers;
   const size_t stream_len = generation->node.key_len;
-  unsigned char key[1 + 2 * KEY_MOST];
+  unsigned char key[1 + 2 * WEIR_KEY_MAX];
   const size_t key_len = 1 + stream_len + name_len;
   struct weir__client *client;
   struct weir__node *node;
@@ -99,7 +97,8 @@ int weir__clients_admit(struct weir__clients *clients,
 
 void weir__clients_add(struct weir__clients *clients,
                        struct weir__client *client,
-                       struct weir_subscriber *subscriber, bool replace) {
+                       struct weir_subscriber *subscriber, bool replace,
+                       uint32_t retry) {
   struct weir__core *core = clients->core;
 
   if (client == NULL) {
@@ -110,6 +109,7 @@ void weir__clients_add(struct weir__clients *clients,
     /* Never 0, which would be "never". */
     client->replaced_at = core->now != 0 ? core->now : 1;
     core->info.replaced += 1;
+    client->first->retry = retry + weir__core_draw(core, WEIR__REPLACED_JITTER);
     weir__reader_leave(client->first, WEIR__REPLACED);
     weir__link_remove(&client->remembered);
   }

@@ -39,10 +39,12 @@ int weir__clients_admit(struct weir__clients *clients,
                         const void *name, size_t name_len, int policy,
                         struct weir__client **client, bool *replace);
 
-/* It has come in; those who have to go are shown out. */
+/* It has come in; those who have to go are shown out, and told to stay away
+ * for `retry` ms. */
 void weir__clients_add(struct weir__clients *clients,
                        struct weir__client *client,
-                       struct weir_subscriber *subscriber, bool replace);
+                       struct weir_subscriber *subscriber, bool replace,
+                       uint32_t retry);
 
 /* It has not. */
 void weir__clients_drop(struct weir__clients *clients,

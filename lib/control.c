@@ -11,13 +11,6 @@
 static const char *const own_types[] = {"ready",  "gap",     "done",
                                         "failed", "closing", "ping"};
 
-static const char *reason_text(enum weir__reason reason) {
-  static const char *const texts[] = {"replaced", "draining", "unavailable",
-                                      "expired"};
-
-  return texts[reason];
-}
-
 static void put_member(struct weir__out *out, const char *name) {
   weir__put(out, ",\"", 2);
   weir__put_text(out, name);
@@ -130,11 +123,9 @@ void weir__put_gap(struct weir__out *out, const struct weir__scheme *scheme,
 }
 
 void weir__put_closing(struct weir__out *out, const struct weir__scheme *scheme,
-                       enum weir__reason reason, uint32_t retry) {
-  const char *text = reason_text(reason);
-
+                       const void *reason, size_t reason_len, uint32_t retry) {
   begin_own(out, scheme, NULL, "closing", retry);
-  put_text_member(out, "reason", text, strlen(text));
+  put_text_member(out, "reason", reason, reason_len);
   end_own(out, scheme);
 }
 

@@ -28,13 +28,11 @@ struct weir__scheme {
   uint64_t lines; /* most of an event */
 };
 
-/* Why a connection is closed. The texts stand here and nowhere else. */
-enum weir__reason {
-  WEIR__REPLACED,
-  WEIR__DRAINING,
-  WEIR__UNAVAILABLE,
-  WEIR__EXPIRED
-};
+/* Why a connection is closed; the host may have reasons of its own. */
+#define WEIR__REPLACED "replaced"
+#define WEIR__DRAINING "draining"
+#define WEIR__UNAVAILABLE "unavailable"
+#define WEIR__EXPIRED "expired"
 
 /* An application's event as it goes into a frame. */
 struct weir__content {
@@ -57,7 +55,7 @@ void weir__put_gap(struct weir__out *out, const struct weir__scheme *scheme,
                    const void *requested, size_t requested_len);
 
 void weir__put_closing(struct weir__out *out, const struct weir__scheme *scheme,
-                       enum weir__reason reason, uint32_t retry);
+                       const void *reason, size_t reason_len, uint32_t retry);
 
 void weir__put_ping(struct weir__out *out, const struct weir__scheme *scheme);
 

@@ -6,6 +6,7 @@
  * chance, the queue of notices, the queue of work, the counters. It outlives
  * the hub's registry for as long as a handle or a storage call is left. */
 
+#include <weir/frame.h>
 #include <weir/hub.h>
 
 #include "map.h"
@@ -17,9 +18,6 @@ struct weir__generation;
 struct weir__history;
 struct weir__page;
 struct weir__storage_owner;
-
-/* Bytes of a prefix of types. */
-#define WEIR__PREFIX_MOST 64
 
 /* Who owns a timer: weir__timer_kind. */
 enum {
@@ -84,7 +82,7 @@ struct weir__core {
   weir_hub_options options; /* allocator and log point into this struct */
   weir_allocator allocator;
   weir_log log; /* open is NULL if there is none */
-  char prefix[WEIR__PREFIX_MOST];
+  char prefix[WEIR_PREFIX_MAX];
   const struct weir__floors *floors;
   size_t refs;     /* the hub, handles, storage calls */
   unsigned inside; /* in a storage function, an answer or a trace */
@@ -92,7 +90,8 @@ struct weir__core {
   bool gone;       /* the hub has been freed */
   bool woken;      /* wake has been called, and nobody has come yet */
   bool draining;
-  bool dying; /* to be freed when weir_hub_run returns */
+  bool dying;           /* to be freed when weir_hub_run returns */
+  uint32_t drain_retry; /* ms; 0 is as each attach has it */
   uint64_t now;
   uint64_t chance;                 /* state of weir__core_draw */
   struct weir__settings *settings; /* those chosen last, to be shared */
@@ -128,6 +127,15 @@ static inline void *weir__core_alloc(struct weir__core *core, size_t size) {
 static inline void weir__core_free(struct weir__core *core, void *memory,
                                    size_t size) {
   weir__free(&core->allocator, memory, size);
+}
+
+/* ms; some clients have a floor there. */
+#define WEIR__RETRY_LEAST 500
+
+/* Whether a host may tell a client to come back in so many ms; 0 says nothing.
+ */
+static inline bool weir__is_retry(uint32_t retry) {
+  return retry == 0 || (retry >= WEIR__RETRY_LEAST && retry <= WEIR_RETRY_MAX);
 }
 
 /* Whether a public function may go on: WEIR_OK, WEIR_EBUSY or WEIR_EGONE. */

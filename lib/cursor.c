@@ -116,6 +116,10 @@ int weir_cursor_parse(int format, const void *text, size_t text_len,
   return WEIR_OK;
 }
 
+void weir_state_init(weir_state *state, size_t size) {
+  (void)weir__start(state, size);
+}
+
 void weir_request_init(weir_request *request, size_t size) {
   (void)weir__start(request, size);
 }
@@ -295,8 +299,8 @@ static int judge(const weir_state *state, size_t i, uint64_t seq,
 }
 
 /* The position of a client that has no cursor. */
-static uint64_t fresh(const weir_state *state, int from) {
-  if (from == WEIR_FROM_START) {
+static uint64_t fresh(const weir_state *state, int start) {
+  if (start == WEIR_FROM_START) {
     return state->trimmed;
   }
   return state->ended == 0 ? state->last
@@ -304,13 +308,13 @@ static uint64_t fresh(const weir_state *state, int from) {
 }
 
 static int resolve(const weir_state *state, const weir_state *previous,
-                   int parsed, const weir_cursor *cursor, int from,
+                   int parsed, const weir_cursor *cursor, int start,
                    uint64_t *position) {
   size_t i;
 
   *position = state->trimmed;
   if (parsed == WEIR_EABSENT) {
-    *position = fresh(state, from);
+    *position = fresh(state, start);
     /* Even the end is gone: there is nothing to come, ever. */
     return state->ended != 0 && *position == state->ended
                ? WEIR_VERDICT_FINISHED
@@ -342,7 +346,7 @@ static bool load_state(weir_state *state, const weir_state *callers,
 
 int weir_cursor_resolve(const weir_state *callers,
                         const weir_state *callers_previous, int parsed,
-                        const weir_cursor *cursor, int from,
+                        const weir_cursor *cursor, int start,
                         weir_resolution *resolution) {
   weir_resolution result = {0};
   weir_state states[2];
@@ -351,14 +355,14 @@ int weir_cursor_resolve(const weir_state *callers,
 
   if (!load_state(&states[0], callers, &state) ||
       !load_state(&states[1], callers_previous, &previous) ||
-      (from != WEIR_FROM_START && from != WEIR_FROM_HEAD)) {
+      (start != WEIR_FROM_START && start != WEIR_FROM_HEAD)) {
     return WEIR_EINVAL;
   }
   if (state == NULL) {
     result.verdict = WEIR_VERDICT_UNKNOWN;
   } else {
     result.verdict =
-        resolve(state, previous, parsed, cursor, from, &result.position.seq);
+        resolve(state, previous, parsed, cursor, start, &result.position.seq);
     result.position.epoch = weir__state_epoch_of(state, result.position.seq);
     result.first = result.position.seq + 1;
     result.last = state->last;

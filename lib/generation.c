@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "generation.h"
 
+#include "scan.h"
+
 #define NEVER ((uint64_t)WEIR_NEVER)
 
 /* ms to the first try to log an end that storage refused, and the most that it
@@ -39,6 +41,39 @@ void weir__generation_watch(struct weir__generation *generation, unsigned what,
 void weir__generation_touch(struct weir__generation *generation) {
   generation->backing->dirty = true;
   weir__core_work(generation->core, &generation->backing->work);
+}
+
+int weir__final_new(struct weir__core *core, const void *reason,
+                    size_t reason_len, const void *message, size_t message_len,
+                    uint64_t tag, struct weir__final **made) {
+  struct weir__final *final;
+
+  if (reason_len > WEIR_REASON_MAX || message_len > WEIR_MESSAGE_MAX) {
+    return WEIR_EINVAL;
+  }
+  if (!weir__is_text(reason, reason_len) ||
+      !weir__is_text(message, message_len)) {
+    return WEIR_EUTF8;
+  }
+  final = weir__core_alloc(core, sizeof *final + reason_len + message_len);
+  if (final == NULL) {
+    return WEIR_ENOMEM;
+  }
+  final->failed = message != NULL;
+  final->reason_len = reason_len;
+  final->message_len = message_len;
+  final->tag = tag;
+  weir__copy(final->text, reason, reason_len);
+  weir__copy(final->text + reason_len, message, message_len);
+  *made = final;
+  return WEIR_OK;
+}
+
+void weir__final_free(struct weir__core *core, struct weir__final *final) {
+  if (final != NULL) {
+    weir__core_free(core, final,
+                    sizeof *final + final->reason_len + final->message_len);
+  }
 }
 
 static int make_backing(struct weir__generation *generation) {
@@ -135,6 +170,7 @@ void weir__generation_destroy(struct weir__generation *generation) {
     weir__link_remove(&backing->work.link);
     weir__storage_free(&backing->storage);
     drop_receipts(backing, core);
+    weir__final_free(core, backing->will);
     weir__core_free(core, backing, sizeof *backing);
   }
   weir__history_free(&generation->history);

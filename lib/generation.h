@@ -41,14 +41,14 @@ struct weir__backing {
   struct weir__link undecided; /* attaches: weir_subscriber.sibling */
   struct weir__receipt *first; /* of events that storage has to answer for */
   struct weir__receipt *last;
-  const char *will; /* the reason to end with, once that is possible */
-  uint64_t put;     /* events given to storage */
-  uint64_t stored;  /* events that it has answered for */
-  uint64_t retry;   /* ms to the next try to log an end that it refused */
-  uint64_t quiet;   /* a refusal of later events is not told by notices */
-  int32_t refusal;  /* of a batch, while it is being sent */
-  int32_t unseen;   /* why the last look at the head has failed */
-  bool dirty;       /* something has changed that calls for a decision */
+  struct weir__final *will; /* what to end with, once that is possible */
+  uint64_t put;             /* events given to storage */
+  uint64_t stored;          /* events that it has answered for */
+  uint64_t retry;  /* ms to the next try to log an end that it refused */
+  uint64_t quiet;  /* a refusal of later events is not told by notices */
+  int32_t refusal; /* of a batch, while it is being sent */
+  int32_t unseen;  /* why the last look at the head has failed */
+  bool dirty;      /* something has changed that calls for a decision */
 };
 
 struct weir__generation {
@@ -102,7 +102,7 @@ enum {
   WEIR__SAY_ENDED = 0x40
 };
 
-/* An end that waits for the open to be decided. */
+/* What a generation is to end with. */
 struct weir__final {
   bool failed;
   size_t reason_len; /* or code */
@@ -128,10 +128,17 @@ struct weir_stream {
   int32_t on_duplicate;
   uint32_t flags;                  /* WEIR_OPEN_... */
   struct weir__settings *settings; /* while pending */
-  struct weir__final *final;       /* while pending */
+  struct weir__final *final;       /* while pending: it has been ended */
   struct weir__receipt *stored;    /* notices to come, oldest first */
   struct weir__receipt *stored_last;
 };
+
+/* With these texts: WEIR_OK, WEIR_EINVAL, WEIR_EUTF8 or WEIR_ENOMEM. message
+ * NULL: the reason of an end. */
+int weir__final_new(struct weir__core *core, const void *reason,
+                    size_t reason_len, const void *message, size_t message_len,
+                    uint64_t tag, struct weir__final **made);
+void weir__final_free(struct weir__core *core, struct weir__final *final);
 
 /* A new one, of which nothing is known: ASKED with a log, else VOID. */
 int weir__generation_new(struct weir__core *core, const void *key,

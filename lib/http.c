@@ -6,9 +6,6 @@
 #include "scan.h"
 #include "util.h"
 
-/* A key of 255 bytes, percent-encoded. */
-#define STREAM_ID_MOST 768
-
 #define DEFAULT_PREFIX "weir."
 
 void weir_http_options_init(weir_http_options *options, size_t size) {
@@ -24,8 +21,9 @@ void weir_http_options_init(weir_http_options *options, size_t size) {
 
 /* RFC 9110, section 5.6.2: what the name of a field is made of; RFC 9113,
  * section 8.2: not of upper case, in HTTP/2. */
-static bool is_token(const char *name, size_t len, bool lower) {
+static bool is_token(const void *text, size_t len, bool lower) {
   static const char others[] = "!#$%&'*+-.^_`|~";
+  const char *name = text;
   size_t i;
 
   for (i = 0; i < len; ++i) {
@@ -40,13 +38,12 @@ static bool is_token(const char *name, size_t len, bool lower) {
 }
 
 static bool are_sound(const weir_http_options *options) {
-  const bool lower = (options->flags & WEIR_HTTP_2) != 0;
+  const bool lower = (options->flags & WEIR_HTTP_LOWER) != 0;
   size_t i;
 
   if ((options->unknown_status != 404 && options->unknown_status != 204 &&
        options->unknown_status != 200) ||
-      (options->flags & ~(uint32_t)(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) !=
-          0 ||
+      (options->flags & ~(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) != 0 ||
       !weir__is_zero(options->reserved, sizeof options->reserved) ||
       !weir__is_field(options->origin, options->origin_len) ||
       !weir__is_field(options->prefix, options->prefix_len)) {
@@ -101,7 +98,7 @@ int weir_http_respond(const weir_http_options *callers, int error, int verdict,
   weir_response result;
 
   if (load_options(callers, &options) != WEIR_OK || !are_sound(&options) ||
-      key_len > STREAM_ID_MOST / 3 || verdict < WEIR_VERDICT_PENDING ||
+      key_len > WEIR_KEY_MAX || verdict < WEIR_VERDICT_PENDING ||
       verdict > WEIR_VERDICT_UNKNOWN || error > 0 || retry > WEIR_RETRY_MAX) {
     return WEIR_EINVAL;
   }
@@ -125,7 +122,6 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
   weir_attach_options known;
   weir_response trial;
   int verdict = WEIR_VERDICT_PENDING;
-  uint32_t retry;
   int error;
   int rv;
 
@@ -148,12 +144,9 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
       error == WEIR_EGONE) {
     return error;
   }
-  /* Who has to wait for another to go need not hurry. */
-  retry =
-      error == WEIR_EEXISTS ? known.retry_replaced : weir__hub_draw_retry(hub);
   *subscriber = made;
   return weir_http_respond(options, error, verdict, known.key, known.key_len,
-                           retry, response);
+                           weir__hub_draw_retry(hub, error, &known), response);
 }
 
 /* What a response is made of: loaded by every function below. */
@@ -180,9 +173,8 @@ static void set(weir_field *field, const char *name, const char *value) {
   field->value_len = strlen(value);
 }
 
-/* Lower case, for HTTP/2 has no other. */
 #define NAME(parts, name, lower) \
-  (((parts)->options.flags & WEIR_HTTP_2) != 0 ? (lower) : (name))
+  (((parts)->options.flags & WEIR_HTTP_LOWER) != 0 ? (lower) : (name))
 
 static void set_type(const struct parts *parts, weir_field *field) {
   const int32_t status = parts->response.status;
@@ -228,7 +220,7 @@ static int find_field(const struct parts *parts, size_t i, void *dst,
                       size_t cap, weir_field *field) {
   const weir_http_options *options = &parts->options;
   const bool cors = options->origin_len != 0;
-  const bool any = options->origin_len == 1 && options->origin[0] == '*';
+  const bool any = weir__same(options->origin, options->origin_len, "*", 1);
   const bool body = parts->response.status == 200;
   bool has = true;
 
@@ -249,8 +241,8 @@ static int find_field(const struct parts *parts, size_t i, void *dst,
                  ? WEIR_EAGAIN
                  : set_stream_id(parts, dst, cap, field);
     case 4:
-      has = body && (options->flags & WEIR_HTTP_2) == 0;
-      set(field, "Connection", "close");
+      has = body && (options->flags & WEIR_HTTP_FRAMED) == 0;
+      set(field, NAME(parts, "Connection", "connection"), "close");
       break;
     case 5:
       has = cors;
@@ -322,7 +314,7 @@ static const char *status_line(int32_t status) {
 
 int weir_http_write_head(const weir_response *response, void *dst, size_t cap,
                          size_t *len) {
-  char stream_id[STREAM_ID_MOST];
+  char stream_id[WEIR_STREAM_ID_MAX];
   struct weir__out out;
   struct parts parts;
   weir_field field;
@@ -352,6 +344,7 @@ int weir_http_write_body(const weir_response *response, void *dst, size_t cap,
   struct weir__scheme scheme;
   struct weir__out out;
   struct parts parts;
+  const char *reason;
   int rv = load_parts(response, &parts);
 
   if (rv != WEIR_OK || parts.response.stream != 0) {
@@ -368,10 +361,9 @@ int weir_http_write_body(const weir_response *response, void *dst, size_t cap,
       scheme.prefix = parts.options.prefix;
       scheme.prefix_len = parts.options.prefix_len;
     }
-    weir__put_closing(&out, &scheme,
-                      parts.response.error == WEIR_EDRAINING
-                          ? WEIR__DRAINING
-                          : WEIR__UNAVAILABLE,
+    reason = parts.response.error == WEIR_EDRAINING ? WEIR__DRAINING
+                                                    : WEIR__UNAVAILABLE;
+    weir__put_closing(&out, &scheme, reason, strlen(reason),
                       parts.response.retry);
   }
   return weir__out_end(&out, len);

@@ -155,7 +155,7 @@ static int load_log(const weir_log *callers, weir_log *log) {
 static bool are_sound(const weir_hub_options *options,
                       const weir_allocator *allocator) {
   return (allocator->alloc == NULL) == (allocator->free == NULL) &&
-         options->prefix_len <= WEIR__PREFIX_MOST &&
+         options->prefix_len <= WEIR_PREFIX_MAX &&
          weir__is_field(options->prefix, options->prefix_len) &&
          weir__is_text(options->prefix, options->prefix_len) &&
          (options->cursor_format == WEIR_CURSOR_EPOCH ||
@@ -413,10 +413,14 @@ int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
   return rv;
 }
 
-int weir_hub_drain(weir_hub *hub, uint64_t over) {
+int weir_hub_drain(weir_hub *hub, uint64_t over, uint32_t retry) {
   int rv = weir__core_enter(&hub->core);
 
+  if (rv == WEIR_OK && !weir__is_retry(retry)) {
+    rv = WEIR_EINVAL;
+  }
   if (rv == WEIR_OK) {
+    hub->core.drain_retry = retry;
     weir__core_tick(&hub->core);
     hub->core.draining = true;
     weir__registry_drain(&hub->registry, over);
@@ -432,6 +436,12 @@ int weir_hub_get_info(const weir_hub *hub, weir_hub_info *info) {
   return weir__store(info, &now, sizeof now);
 }
 
-uint32_t weir__hub_draw_retry(weir_hub *hub) {
-  return 1000 + weir__core_draw(&hub->core, 500);
+uint32_t weir__hub_draw_retry(weir_hub *hub, int error,
+                              const weir_attach_options *options) {
+  struct weir__core *core = &hub->core;
+
+  return weir__attaching_retry(
+      core, error,
+      options->retry + weir__core_draw(core, options->retry_jitter),
+      options->retry_replaced);
 }

@@ -4,7 +4,8 @@
 
 #include <weir/hub.h>
 
-/* A retry time for a client that is turned away: 1000 to 1500 ms, drawn. */
-uint32_t weir__hub_draw_retry(weir_hub *hub);
+/* When a client that is turned away for this error is to come back, in ms. */
+uint32_t weir__hub_draw_retry(weir_hub *hub, int error,
+                              const weir_attach_options *options);
 
 #endif /* WEIR__HUB_H */

@@ -11,6 +11,10 @@ void weir_log_init(weir_log *log, size_t size) {
   (void)weir__start(log, size);
 }
 
+void weir_record_init(weir_record *record, size_t size) {
+  (void)weir__start(record, size);
+}
+
 void weir_answer_init(weir_answer *answer, size_t size) {
   (void)weir__start(answer, size);
 }

@@ -10,9 +10,6 @@
 
 #define DAY UINT64_C(86400000)
 
-#define KEY_MOST 255
-#define META_MOST 4096
-
 void weir_log_file_options_init(weir_log_file_options *options, size_t size) {
   weir_log_file_options defaults;
 
@@ -186,7 +183,7 @@ static int create(struct weir_log_file *log, weir_hub *hub, uint64_t ticket,
   int rv;
 
   if (request->shared != 0 || request->key_len == 0 ||
-      request->key_len > KEY_MOST || request->meta_len > META_MOST) {
+      request->key_len > WEIR_KEY_MAX || request->meta_len > WEIR_META_MAX) {
     return refuse(hub, ticket, WEIR_EINVAL);
   }
   if ((newest == NULL ? 0 : newest->generation) != request->generation ||

@@ -44,7 +44,7 @@ static void found_next(struct weir__registry *registry,
                               &next);
   }
   if (rv == WEIR_OK && reason != NULL) {
-    rv = weir__tend_cancel(generation, reason);
+    rv = weir__tend_cancel(generation, reason, strlen(reason));
     if (rv != WEIR_OK) {
       weir__generation_release(next);
     }

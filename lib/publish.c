@@ -6,9 +6,6 @@
 /* Events of one call for whose records no memory is needed. */
 #define FEW 8
 
-#define REASON_MOST 255
-#define MESSAGE_MOST 4096
-
 /* A call that publishes, on its way. */
 struct batch {
   struct weir__generation *generation;
@@ -274,39 +271,6 @@ int weir__publish(struct weir__generation *generation,
     *last = generation->settings->shared ? 0 : history->put;
   }
   return WEIR_OK;
-}
-
-int weir__final_new(struct weir__core *core, const void *reason,
-                    size_t reason_len, const void *message, size_t message_len,
-                    uint64_t tag, struct weir__final **made) {
-  struct weir__final *final;
-
-  if (reason_len > REASON_MOST || message_len > MESSAGE_MOST) {
-    return WEIR_EINVAL;
-  }
-  if (!weir__is_text(reason, reason_len) ||
-      !weir__is_text(message, message_len)) {
-    return WEIR_EUTF8;
-  }
-  final = weir__core_alloc(core, sizeof *final + reason_len + message_len);
-  if (final == NULL) {
-    return WEIR_ENOMEM;
-  }
-  final->failed = message != NULL;
-  final->reason_len = reason_len;
-  final->message_len = message_len;
-  final->tag = tag;
-  weir__copy(final->text, reason, reason_len);
-  weir__copy(final->text + reason_len, message, message_len);
-  *made = final;
-  return WEIR_OK;
-}
-
-void weir__final_free(struct weir__core *core, struct weir__final *final) {
-  if (final != NULL) {
-    weir__core_free(core, final,
-                    sizeof *final + final->reason_len + final->message_len);
-  }
 }
 
 /* The type of an end, then its data. */

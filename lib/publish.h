@@ -17,12 +17,6 @@ int weir__publish_end(struct weir__generation *generation,
                       struct weir_stream *producer,
                       const struct weir__final *final, uint64_t *seq);
 
-/* A final with these texts. message NULL: the reason of an end. */
-int weir__final_new(struct weir__core *core, const void *reason,
-                    size_t reason_len, const void *message, size_t message_len,
-                    uint64_t tag, struct weir__final **made);
-void weir__final_free(struct weir__core *core, struct weir__final *final);
-
 /* End it with texts of this library's own, without a tag. */
 int weir__publish_done(struct weir__generation *generation, const char *reason);
 int weir__publish_failed(struct weir__generation *generation, const char *code);

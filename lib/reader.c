@@ -30,7 +30,8 @@ int weir__reader_new(struct weir__core *core,
                                   : options->heartbeat - 1);
   }
   subscriber->stall = options->stall;
-  subscriber->retry_replaced = options->retry_replaced;
+  subscriber->retry =
+      options->retry + weir__core_draw(core, options->retry_jitter);
   subscriber->ping = (options->flags & WEIR_ATTACH_PING) != 0;
   subscriber->beat_at = NEVER;
   subscriber->stall_at = NEVER;
@@ -297,34 +298,16 @@ void weir__reader_decided(struct weir_subscriber *subscriber) {
 
 struct last_frame {
   struct weir__scheme scheme;
-  enum weir__reason reason;
+  const void *reason;
+  size_t reason_len;
   uint32_t retry;
 };
 
 static void put_last_frame(struct weir__out *out, const void *what) {
   const struct last_frame *last = what;
 
-  weir__put_closing(out, &last->scheme, last->reason, last->retry);
-}
-
-/* What the client is told of when to come back. */
-static uint32_t draw_retry(struct weir_subscriber *subscriber,
-                           enum weir__reason reason) {
-  if (reason == WEIR__REPLACED) {
-    return subscriber->retry_replaced +
-           weir__core_draw(subscriber->core, WEIR__REPLACED_JITTER);
-  }
-  return 1000 + weir__core_draw(subscriber->core, 500);
-}
-
-static int make_last_frame(struct weir_subscriber *subscriber,
-                           enum weir__reason reason, struct weir__page **page) {
-  struct last_frame last;
-
-  weir__generation_scheme(subscriber->generation, &last.scheme);
-  last.reason = reason;
-  last.retry = draw_retry(subscriber, reason);
-  return weir__page_frame(subscriber->core, put_last_frame, &last, page);
+  weir__put_closing(out, &last->scheme, last->reason, last->reason_len,
+                    last->retry);
 }
 
 /* It goes with this last frame. */
@@ -347,10 +330,17 @@ static void leave(struct weir_subscriber *subscriber, struct weir__page *page) {
   weir__reader_ready(subscriber);
 }
 
-int weir__reader_close(struct weir_subscriber *subscriber) {
+int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
+                       size_t reason_len, uint32_t retry) {
+  struct last_frame last;
   struct weir__page *page = NULL;
-  int rv = make_last_frame(subscriber, WEIR__EXPIRED, &page);
+  int rv;
 
+  weir__generation_scheme(subscriber->generation, &last.scheme);
+  last.reason = reason;
+  last.reason_len = reason_len;
+  last.retry = retry;
+  rv = weir__page_frame(subscriber->core, put_last_frame, &last, &page);
   if (rv == WEIR_OK) {
     leave(subscriber, page);
   }
@@ -358,17 +348,15 @@ int weir__reader_close(struct weir_subscriber *subscriber) {
 }
 
 void weir__reader_leave(struct weir_subscriber *subscriber,
-                        enum weir__reason reason) {
-  struct weir__page *page = NULL;
+                        const char *reason) {
   int rv;
 
   if (subscriber->standing != WEIR__READING) {
     return;
   }
-  rv = make_last_frame(subscriber, reason, &page);
-  if (rv == WEIR_OK) {
-    leave(subscriber, page);
-  } else {
+  rv =
+      weir__reader_close(subscriber, reason, strlen(reason), subscriber->retry);
+  if (rv != WEIR_OK) {
     /* Without memory for a word, the connection is cut; the client comes
      * back. */
     weir__reader_abort_for(subscriber, rv);

@@ -31,10 +31,10 @@ enum { WEIR__SAY_DECIDED = 1, WEIR__SAY_ABORT = 2 };
 struct weir__claim {
   int parsed; /* as weir_cursor_parse returned */
   weir_cursor cursor;
-  int32_t from;
+  int32_t start;
   int32_t on_duplicate;
   uint32_t flags; /* WEIR_ATTACH_... */
-  uint32_t retry;
+  uint32_t retry_replaced;
   uint32_t look; /* storage has been asked how far it is: weir__tend_look */
   bool looked;
   bool inside; /* the attach that asked has not returned yet */
@@ -76,7 +76,7 @@ struct weir_subscriber {
   uint32_t dropped;
   uint32_t heartbeat; /* ms; 0 is off */
   uint32_t stall;     /* ms; 0 is off */
-  uint32_t retry_replaced;
+  uint32_t retry;     /* ms: when to come back, drawn */
   uint8_t span_count;
   uint8_t own_count;
   uint8_t verdict;
@@ -121,11 +121,11 @@ void weir__reader_decided(struct weir_subscriber *subscriber);
 
 /* Show it out, in band, if there is memory for that: WEIR_OK, WEIR_ENOMEM or
  * WEIR_ERESIDENT. It is reading. */
-int weir__reader_close(struct weir_subscriber *subscriber);
+int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
+                       size_t reason_len, uint32_t retry);
 
-/* Show it out, in band; without memory cut it off. */
-void weir__reader_leave(struct weir_subscriber *subscriber,
-                        enum weir__reason reason);
+/* Show it out, in band, for a reason of weir's; without memory cut it off. */
+void weir__reader_leave(struct weir_subscriber *subscriber, const char *reason);
 
 /* Spread over the next so many ms, show it out. */
 void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over);

@@ -27,7 +27,7 @@ int weir__registry_check_key(const void *key, size_t key_len) {
   const unsigned char *p = key;
   size_t i;
 
-  if (key_len == 0 || key_len > WEIR__KEY_MOST) {
+  if (key_len == 0 || key_len > WEIR_KEY_MAX) {
     return WEIR_EINVAL;
   }
   for (i = 0; i < key_len; ++i) {

@@ -8,9 +8,6 @@
 #include "clients.h"
 #include "stream.h"
 
-/* Bytes of a key, of a stream or of a client. */
-#define WEIR__KEY_MOST 255
-
 struct weir__registry {
   struct weir__core *core;
   struct weir__map streams; /* the newest generation of each key */

@@ -6,8 +6,6 @@
 
 #include <weir/log.h>
 
-#define MEMBERS_MOST 1024
-
 /* ms; the default of weir_open_options.linger. */
 #define LINGER 600000
 
@@ -22,7 +20,7 @@
 
 static int check(const weir_open_options *options, const char *prefix,
                  size_t prefix_len) {
-  if (prefix_len > WEIR__PREFIX_MOST || options->members_len > MEMBERS_MOST ||
+  if (prefix_len > WEIR_PREFIX_MAX || options->members_len > WEIR_MEMBERS_MAX ||
       !weir__is_field(prefix, prefix_len) ||
       options->on_first_event > WEIR_ACTION_FAIL ||
       options->on_idle > WEIR_ACTION_FAIL ||

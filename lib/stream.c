@@ -282,12 +282,17 @@ int weir_stream_fail(struct weir_stream *producer, const void *code,
   return rv == WEIR_OK ? finish(producer, final, seq) : rv;
 }
 
-int weir_stream_cancel(struct weir_stream *producer) {
+int weir_stream_cancel(struct weir_stream *producer, const void *reason,
+                       size_t reason_len) {
   struct weir__generation *generation = producer->generation;
   int rv = enter(producer);
 
+  if (reason_len == 0) {
+    reason = "cancelled";
+    reason_len = 9;
+  }
   if (rv == WEIR_OK && producer->pending) {
-    rv = weir_stream_end(producer, "cancelled", 9, 0, NULL);
+    rv = weir_stream_end(producer, reason, reason_len, 0, NULL);
     if (rv == WEIR_OK) {
       weir__producer_say(producer, WEIR__SAY_CANCELLED);
     }
@@ -295,7 +300,7 @@ int weir_stream_cancel(struct weir_stream *producer) {
   }
   if (rv == WEIR_OK) {
     weir__generation_hold(generation);
-    rv = weir__tend_cancel(generation, "cancelled");
+    rv = weir__tend_cancel(generation, reason, reason_len);
     weir__tend_after(generation);
     weir__generation_release(generation);
   }
@@ -364,6 +369,7 @@ int weir_stream_get_info(const struct weir_stream *producer,
     info.dropped = generation->dropped;
     info.label = generation->settings != NULL ? generation->settings->label : 0;
   }
+  info.error = generation == NULL ? producer->source.error : WEIR_OK;
   return weir__store(callers, &info, sizeof info);
 }
 

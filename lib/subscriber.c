@@ -2,6 +2,7 @@
 #include <weir/subscriber.h>
 
 #include "cursor.h"
+#include "scan.h"
 #include "subscriber.h"
 
 #define NEVER ((uint64_t)WEIR_NEVER)
@@ -26,6 +27,7 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
     notice->kind = WEIR_NOTICE_DECIDED;
     notice->verdict = subscriber->verdict;
     notice->error = source->error;
+    notice->retry = source->error != WEIR_OK ? subscriber->retry : 0;
     /* What there is to send, the host will find by itself; unless it has been
      * told already that there is nothing. */
     *more = source->notices != 0 || subscriber->drained;
@@ -488,7 +490,9 @@ int weir_subscriber_signal(struct weir_subscriber *subscriber,
   return rv;
 }
 
-int weir_subscriber_close(struct weir_subscriber *subscriber) {
+int weir_subscriber_close(struct weir_subscriber *subscriber,
+                          const void *reason, size_t reason_len,
+                          uint32_t retry) {
   int rv = weir__core_enter(subscriber->core);
 
   if (rv == WEIR_OK && subscriber->standing == WEIR__UNDECIDED) {
@@ -496,10 +500,22 @@ int weir_subscriber_close(struct weir_subscriber *subscriber) {
   } else if (rv == WEIR_OK && subscriber->standing != WEIR__READING) {
     rv = WEIR_EGONE;
   }
-  if (rv == WEIR_OK) {
-    rv = weir__reader_close(subscriber);
+  if (rv == WEIR_OK &&
+      (reason_len > WEIR_REASON_MAX || !weir__is_retry(retry))) {
+    rv = WEIR_EINVAL;
   }
-  return rv;
+  if (rv == WEIR_OK && !weir__is_text(reason, reason_len)) {
+    rv = WEIR_EUTF8;
+  }
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  if (reason_len == 0) {
+    reason = WEIR__EXPIRED;
+    reason_len = strlen(WEIR__EXPIRED);
+  }
+  return weir__reader_close(subscriber, reason, reason_len,
+                            retry != 0 ? retry : subscriber->retry);
 }
 
 void weir_subscriber_detach(struct weir_subscriber *subscriber) {
@@ -584,6 +600,9 @@ void weir__subscriber_expired(struct weir__timer *timer) {
     weir__reader_abort_for(subscriber, WEIR_ESTALLED);
   } else if (subscriber->leave_at <= now) {
     subscriber->leave_at = NEVER;
+    if (core->draining && core->drain_retry != 0) {
+      subscriber->retry = core->drain_retry;
+    }
     weir__reader_leave(subscriber,
                        core->draining ? WEIR__DRAINING : WEIR__EXPIRED);
   } else if (subscriber->beat_at <= now) {

@@ -117,21 +117,29 @@ void weir__tend_left(struct weir__generation *generation) {
   }
 }
 
-int weir__tend_cancel(struct weir__generation *generation, const char *reason) {
-  int rv = weir__generation_is_writable(generation);
+int weir__tend_cancel(struct weir__generation *generation, const void *reason,
+                      size_t reason_len) {
+  struct weir__core *core = generation->core;
+  const int writable = weir__generation_is_writable(generation);
+  struct weir__final *final;
+  int rv = writable == WEIR_EENDED
+               ? writable
+               : weir__final_new(core, reason, reason_len, NULL, 0, 0, &final);
 
-  if (rv == WEIR_EENDED) {
+  if (rv != WEIR_OK) {
     return rv;
   }
-  if (rv == WEIR_OK) {
-    rv = weir__publish_done(generation, reason);
+  if (writable == WEIR_OK) {
+    rv = weir__publish_end(generation, NULL, final, NULL);
+  } else if (!weir__tend_is_taking(generation)) {
+    rv = weir__tend_take(generation);
+  }
+  if (rv == WEIR_OK && writable != WEIR_OK) {
+    weir__final_free(core, generation->backing->will);
+    generation->backing->will = final;
+    weir__generation_touch(generation);
   } else {
-    rv = weir__tend_is_taking(generation) ? WEIR_OK
-                                          : weir__tend_take(generation);
-    if (rv == WEIR_OK) {
-      generation->backing->will = reason;
-      weir__generation_touch(generation);
-    }
+    weir__final_free(core, final);
   }
   if (rv == WEIR_OK) {
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
@@ -166,8 +174,11 @@ static int carry_out(struct weir__generation *generation) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
   } else if (backing->will != NULL && !generation->ending) {
-    rv = weir__publish_done(generation, backing->will);
-    backing->will = rv == WEIR_OK ? NULL : backing->will;
+    rv = weir__publish_end(generation, NULL, backing->will, NULL);
+    if (rv == WEIR_OK) {
+      weir__final_free(generation->core, backing->will);
+      backing->will = NULL;
+    }
   }
   return rv;
 }

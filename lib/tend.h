@@ -35,7 +35,8 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
 
 /* End it with a static reason, telling its producers to stop: at once, or as
  * soon as this hub may write it. WEIR_OK, or as weir_stream_end. */
-int weir__tend_cancel(struct weir__generation *generation, const char *reason);
+int weir__tend_cancel(struct weir__generation *generation, const void *reason,
+                      size_t reason_len);
 
 /* Drop events up to and including `through`. */
 void weir__tend_trim(struct weir__generation *generation, uint64_t through);

@@ -302,7 +302,7 @@ static int open_with(struct trial *trial, size_t n,
     return WEIR_OK;
   }
   /* A refused handle answers with why. */
-  return weir_stream_cancel(*opened);
+  return weir_stream_cancel(*opened, NULL, 0);
 }
 
 static int open_stream(struct trial *trial, size_t n, const char *key,

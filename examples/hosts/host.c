@@ -123,7 +123,7 @@ void host_attach(struct host *host, const struct host_request *request,
   attach.user = user;
   attach.client = client.data;
   attach.client_len = client.len;
-  attach.from =
+  attach.start =
       query_is(request, "from", "head") ? WEIR_FROM_HEAD : WEIR_FROM_START;
   *subscriber = NULL;
   response->size = sizeof *response;
@@ -147,9 +147,9 @@ bool host_get_field(const weir_response *response, size_t index,
     return false;
   }
   (void)snprintf(field->name, sizeof field->name, "%.*s", (int)found.name_len,
-                 found.name);
+                 (const char *)found.name);
   (void)snprintf(field->value, sizeof field->value, "%.*s",
-                 (int)found.value_len, found.value);
+                 (int)found.value_len, (const char *)found.value);
   return true;
 }
 

@@ -313,7 +313,7 @@ static struct MHD_Daemon *start(void) {
  * again, for what follows is its end. */
 static void drain(void) {
   locked_enter(&locked);
-  (void)weir_hub_drain(host.hub, 0);
+  (void)weir_hub_drain(host.hub, 0, 0);
   while (weir_hub_get_timeout(host.hub) == 0) {
     (void)weir_hub_run(host.hub);
   }

@@ -88,7 +88,7 @@ static void drain(struct server *server) {
   program.listener = -1;
   conn_pool_close(&server->pool);
   demo_stop_all(server);
-  (void)weir_hub_drain(server->hub, time / 2);
+  (void)weir_hub_drain(server->hub, time / 2, 0);
 }
 
 static void accept_connections(struct server *server) {

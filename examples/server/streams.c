@@ -159,7 +159,8 @@ static void hear_client(struct listener *listener, const weir_notice *notice) {
     case WEIR_NOTICE_DECIDED:
       response.size = sizeof response;
       (void)weir_http_respond(http, notice->error, notice->verdict,
-                              job->key.data, job->key.len, 1000, &response);
+                              job->key.data, job->key.len, notice->retry,
+                              &response);
       conn->job = NULL;
       answer_client(conn, notice->subscriber, &response);
       job_free(job); /* the response points to its key */
@@ -186,7 +187,7 @@ static bool choose_reader(struct slice query, weir_attach_options *options,
   if (query_get(query, "from", &value, &bad)) {
     word.data = value.data;
     word.len = value.len;
-    options->from = slice_is(word, "head") ? WEIR_FROM_HEAD : WEIR_FROM_START;
+    options->start = slice_is(word, "head") ? WEIR_FROM_HEAD : WEIR_FROM_START;
     good = slice_is(word, "head") || slice_is(word, "start");
   }
   value.len = 0;
@@ -473,7 +474,7 @@ static void answer_cancel(struct job *job, int error) {
 }
 
 static void cancel(struct job *job) {
-  int rv = weir_stream_cancel(job->conn->stream);
+  int rv = weir_stream_cancel(job->conn->stream, NULL, 0);
 
   if (rv != WEIR_OK) {
     answer_cancel(job, rv);

@@ -55,6 +55,16 @@ extern "C" {
 /** The end of time, and "no deadline". It fits in a signed 64-bit integer. */
 #define WEIR_NEVER INT64_MAX
 
+/* The most bytes that each may have. */
+#define WEIR_KEY_MAX 255
+#define WEIR_CLIENT_MAX 255
+#define WEIR_TYPE_MAX 255
+#define WEIR_PREFIX_MAX 64
+#define WEIR_MEMBERS_MAX 1024
+#define WEIR_REASON_MAX 255 /**< and a code */
+#define WEIR_MESSAGE_MAX 4096
+#define WEIR_META_MAX 4096 /**< weir_log_request.meta */
+
 /**
  * Error numbers. The values are part of the ABI and never change; new ones
  * may come, so a caller treats any negative number that it does not know as a
@@ -99,6 +109,10 @@ enum {
   WEIR_EACCESS = -35       /**< not allowed to use the directory */
 };
 
+/** This number and those below are the host's, for refusals by its storage;
+ * weir never uses them. */
+#define WEIR_EHOST (-10000)
+
 /**
  * Say an error number in English: a static string, never NULL, also for a
  * number that is none.
@@ -128,6 +142,11 @@ typedef struct weir_allocator {
   void *(*alloc)(void *user, size_t size);
   void (*free)(void *user, void *memory, size_t size);
 } weir_allocator;
+
+/** Fill *allocator, of size bytes, with zeros and its size: malloc and free.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_allocator_init(weir_allocator *allocator, size_t size);
 
 #ifdef __cplusplus
 }

@@ -126,6 +126,11 @@ typedef struct weir_state {
   uint64_t reserved[2];
 } weir_state;
 
+/** Fill *state, of size bytes, with zeros and its size.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_state_init(weir_state *state, size_t size);
+
 /** What became of a client's cursor. */
 enum {
   WEIR_VERDICT_PENDING = 0,   /**< not judged yet: storage has been asked */
@@ -165,7 +170,7 @@ typedef struct weir_resolution {
  * state is the generation now; NULL is "no such stream". previous is the one
  * before it under the same key, if that is remembered, else NULL. parsed is
  * what weir_cursor_parse returned, and cursor what it gave (not read unless
- * parsed is WEIR_OK). from is WEIR_FROM_...
+ * parsed is WEIR_OK). start is WEIR_FROM_...
  *
  * Two corners that the table of weir(7) leaves open. A cursor beyond the last
  * of an earlier epoch whose successor events are gone too is judged foreign,
@@ -179,7 +184,7 @@ typedef struct weir_resolution {
  */
 WEIR_API int weir_cursor_resolve(const weir_state *state,
                                  const weir_state *previous, int parsed,
-                                 const weir_cursor *cursor, int from,
+                                 const weir_cursor *cursor, int start,
                                  weir_resolution *resolution);
 
 /** The name of a verdict as it stands in frames, such as "resumed"; never

@@ -24,34 +24,43 @@ extern "C" {
 
 /** One header field. */
 typedef struct weir_field {
-  const char *name;
+  const void *name;
   size_t name_len;
-  const char *value;
+  const void *value;
   size_t value_len;
 } weir_field;
 
-/** weir_http_options.flags. */
-enum {
-  /** Not HTTP/1.1: no Connection field, which HTTP/2 forbids. */
-  WEIR_HTTP_2 = 0x1,
-  /** With origin: Access-Control-Allow-Credentials. */
-  WEIR_HTTP_CREDENTIALS = 0x2
-};
+/** weir_http_options.flags: names in lower case; those of `fields` have to
+ * be. */
+#define WEIR_HTTP_LOWER 0x1u
+
+/** weir_http_options.flags: the host's server frames the body itself, as
+ * chunks: no Connection field. */
+#define WEIR_HTTP_FRAMED 0x2u
+
+/** weir_http_options.flags: HTTP/2 or 3, which is both of these. */
+#define WEIR_HTTP_2 0x3u
+
+/** weir_http_options.flags: with origin: Access-Control-Allow-Credentials. */
+#define WEIR_HTTP_CREDENTIALS 0x4u
+
+/** The longest value of X-Stream-Id: a key, percent-encoded. */
+#define WEIR_STREAM_ID_MAX 765
 
 /** What a host adds to its responses. */
 typedef struct weir_http_options {
   size_t size; /**< of this struct */
   /** Access-Control-Allow-Origin: an origin or `*`; empty is none. */
-  const char *origin;
+  const void *origin;
   size_t origin_len;
-  /** More fields for every response; with WEIR_HTTP_2 in lower case. */
+  /** More fields for every response. */
   const weir_field *fields;
   size_t field_count;
   int32_t unknown_status; /**< 404, 204, or 200 (retry and end); default 404 */
   uint32_t flags;         /**< WEIR_HTTP_... */
   /** Overrules the default "weir." in the type of a refusal's frame, unless
    * NULL. */
-  const char *prefix;
+  const void *prefix;
   size_t prefix_len;
   uint64_t reserved[4];
 } weir_http_options;

@@ -59,7 +59,9 @@ typedef struct weir_notice {
   uint64_t seq;    /**< STORED, ENDED: the event's number */
   int32_t verdict; /**< DECIDED: the verdict */
   uint32_t timer;  /**< EXPIRED: WEIR_TIMER_... */
-  uint64_t reserved[2];
+  uint32_t retry;  /**< DECIDED with an error: for weir_http_respond */
+  uint32_t reserved0;
+  uint64_t reserved[1];
 } weir_notice;
 
 /** weir_trace.kind. */
@@ -121,7 +123,7 @@ typedef struct weir_hub_options {
 
   /** The prefix of the types that weir writes itself; default "weir.". At most
    * 64 bytes; none with a length of 0. weir_open_options can overrule it. */
-  const char *prefix;
+  const void *prefix;
   size_t prefix_len;
   int32_t cursor_format; /**< WEIR_CURSOR_EPOCH or WEIR_CURSOR_DECIMAL */
   uint32_t flags;        /**< WEIR_HUB_... */
@@ -225,16 +227,18 @@ enum {
   WEIR_DUPLICATE_REJECT = 2 /**< fail with WEIR_EEXISTS */
 };
 
-/** weir_open_options.flags. */
-enum {
-  WEIR_OPEN_EXISTING = 0x1, /**< join only: never begin a generation */
-  WEIR_OPEN_UNENDED = 0x2,  /**< not where the last generation has ended */
-  WEIR_OPEN_SHARED = 0x4,   /**< storage numbers the events of this stream */
-  WEIR_OPEN_ENVELOPE = 0x8, /**< events travel inside JSON of weir's */
-  /** Only to look at it, and to be told of it: join, live or ended, and never
-   * begin a generation or take one over from another writer. */
-  WEIR_OPEN_LOOK = 0x10
-};
+/** weir_open_options.flags: join only: never begin a generation. */
+#define WEIR_OPEN_EXISTING 0x1u
+/** weir_open_options.flags: not where the last generation has ended. */
+#define WEIR_OPEN_UNENDED 0x2u
+/** weir_open_options.flags: storage numbers the events of this stream. */
+#define WEIR_OPEN_SHARED 0x4u
+/** weir_open_options.flags: events travel inside JSON of weir's. */
+#define WEIR_OPEN_ENVELOPE 0x8u
+/** weir_open_options.flags: only to look at it, and to be told of it: join,
+ * live or ended, and never begin a generation or take one over from another
+ * writer. */
+#define WEIR_OPEN_LOOK 0x10u
 
 /** How a stream is opened. What does not concern this call alone (envelope,
  * prefix, members, timers, shared) holds for the generation, is kept with it in
@@ -249,11 +253,11 @@ typedef struct weir_open_options {
   int32_t on_duplicate; /**< WEIR_DUPLICATE_JOIN ... */
   uint32_t flags;       /**< WEIR_OPEN_... */
   /** Overrules the hub's prefix unless NULL. */
-  const char *prefix;
+  const void *prefix;
   size_t prefix_len;
   /** Members to add to every frame of JSON that weir writes for this stream,
    * such as `"app":"x"`; at most 1024 bytes. */
-  const char *members;
+  const void *members;
   size_t members_len;
   /* Watchdogs, in ms; 0 is off, the default but for linger. */
   uint64_t first_event;    /**< from the open to the first event */
@@ -310,13 +314,12 @@ enum {
   WEIR_CLIENT_REJECT = 2   /**< fail with WEIR_EEXISTS */
 };
 
-/** weir_attach_options.flags. */
-enum {
-  WEIR_ATTACH_PING = 0x1,  /**< heartbeats are `ping` events, which a page
-                                sees, instead of comments */
-  WEIR_ATTACH_STRICT = 0x2 /**< fail with WEIR_EMALFORMED where the verdict
-                                would be malformed */
-};
+/** weir_attach_options.flags: heartbeats are `ping` events, which a page sees,
+ * instead of comments. */
+#define WEIR_ATTACH_PING 0x1u
+/** weir_attach_options.flags: fail with WEIR_EMALFORMED where the verdict would
+ * be malformed. */
+#define WEIR_ATTACH_STRICT 0x2u
 
 /** How a client is attached. */
 typedef struct weir_attach_options {
@@ -328,7 +331,7 @@ typedef struct weir_attach_options {
   /** Where its cursor may stand; NULL is no cursor. A host without HTTP puts
    * the text in `header`. */
   const weir_request *request;
-  int32_t from;   /**< WEIR_FROM_START, WEIR_FROM_HEAD */
+  int32_t start;  /**< WEIR_FROM_START, WEIR_FROM_HEAD */
   uint32_t flags; /**< WEIR_ATTACH_... */
   /** Names the client among those of this stream: at most 255 bytes; empty is
    * anonymous. */
@@ -393,13 +396,14 @@ WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
 /**
  * Take nobody in any more, and tell the clients to go (frame `closing`, reason
  * `draining`, its `retry:`) at times drawn from the next `over` milliseconds.
+ * retry is as in weir_subscriber_close, and is told to those who come, too.
  * weir_hub_get_info says how many are left.
  *
- * Returns WEIR_OK, WEIR_EBUSY or WEIR_EGONE.
+ * Returns WEIR_OK, WEIR_EINVAL (retry), WEIR_EBUSY or WEIR_EGONE.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: no.
  */
-WEIR_API int weir_hub_drain(weir_hub *hub, uint64_t over);
+WEIR_API int weir_hub_drain(weir_hub *hub, uint64_t over, uint32_t retry);
 
 /** Counters. Those without a comment count since the hub was made. */
 typedef struct weir_hub_info {

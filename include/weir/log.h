@@ -76,12 +76,12 @@ typedef struct weir_log_request {
 WEIR_API int weir_meta_get_label(const void *meta, size_t meta_len,
                                  uint64_t *label);
 
-/** weir_record.flags; storage keeps them with the event. */
-enum {
-  WEIR_RECORD_END = 0x1,    /**< the end of its generation */
-  WEIR_RECORD_FAILED = 0x2, /**< with END: it ended by failing */
-  WEIR_RECORD_JSON = 0x4    /**< the data is JSON */
-};
+/** weir_record.flags: the end of its generation. */
+#define WEIR_RECORD_END 0x1u
+/** weir_record.flags: with END: it ended by failing. */
+#define WEIR_RECORD_FAILED 0x2u
+/** weir_record.flags: the data is JSON. */
+#define WEIR_RECORD_JSON 0x4u
 
 /**
  * An event on its way to or from storage.
@@ -105,10 +105,15 @@ typedef struct weir_record {
   size_t data_len;
   const void *frame;
   size_t frame_len;
-  uint32_t flags; /**< WEIR_RECORD_... */
+  uint32_t flags; /**< WEIR_RECORD_...; storage keeps them with the event */
   uint32_t reserved0;
   uint64_t reserved[2];
 } weir_record;
+
+/** Fill *record, of size bytes, with zeros and its size.
+ *
+ * Reentrancy: calls nothing. Threads: any. Allocates: no. */
+WEIR_API void weir_record_init(weir_record *record, size_t size);
 
 /**
  * The answer to a storage call; begin with weir_answer_init.

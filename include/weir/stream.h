@@ -118,13 +118,15 @@ WEIR_API int weir_stream_fail(weir_stream *stream, const void *code,
 
 /**
  * Ask the producer to stop: every handle of the generation gets the notice
- * `cancelled`, and the generation ends with the reason `cancelled`. This has
- * nothing to do with clients that leave: see weir_subscriber_detach.
+ * `cancelled`, and the generation ends with the reason; if that is empty, with
+ * `cancelled`. This has nothing to do with clients that leave: see
+ * weir_subscriber_detach.
  *
  * Returns WEIR_OK, WEIR_EENDED (nothing happened: the end came first), or as
  * weir_stream_end. Reentrancy, threads, memory: as weir_stream_end.
  */
-WEIR_API int weir_stream_cancel(weir_stream *stream);
+WEIR_API int weir_stream_cancel(weir_stream *stream, const void *reason,
+                                size_t reason_len);
 
 /**
  * Forget the events up to and including `through`: clients that ask for them
@@ -169,7 +171,9 @@ typedef struct weir_stream_info {
   uint64_t signals;
   uint64_t dropped; /**< signals that fell off the ring before a reader came */
   uint64_t label;   /**< weir_open_options.label of whoever began it */
-  uint64_t reserved[3];
+  int32_t error;    /**< REFUSED, FAILED: why, else WEIR_OK */
+  uint32_t reserved0;
+  uint64_t reserved[2];
 } weir_stream_info;
 
 /**

@@ -83,15 +83,19 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
 
 /**
  * Ask the client to go, in band: after what it has been shown comes a last
- * frame `closing` with the reason `expired` and its `retry:`, then WEIR_EDONE.
- * The notice `closing` follows.
+ * frame `closing` with the reason (if it is empty, `expired`) and its `retry:`,
+ * then WEIR_EDONE. The notice `closing` follows. retry is in ms; 0 is that of
+ * the attach, whose jitter is added to either.
  *
- * Returns WEIR_OK, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT,
+ * Returns WEIR_OK, WEIR_EINVAL (length, or retry as in weir_attach_options),
+ * WEIR_EUTF8, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT,
  * WEIR_ENOMEM or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
-WEIR_API int weir_subscriber_close(weir_subscriber *subscriber);
+WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
+                                   const void *reason, size_t reason_len,
+                                   uint32_t retry);
 
 /**
  * The client has gone: leave the stream, at once. The producer is not touched.

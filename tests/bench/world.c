@@ -107,7 +107,7 @@ void world_attach(struct world *world) {
   weir_attach_options_init(&options, sizeof options);
   options.key = key;
   options.key_len = put_key(key, world->subscriber_count % world->stream_count);
-  options.from = WEIR_FROM_START;
+  options.start = WEIR_FROM_START;
   if (weir_hub_attach(world->hub, &options,
                       &world->subscribers[world->subscriber_count],
                       &verdict) != WEIR_OK) {

@@ -97,7 +97,9 @@ static const struct {
     ROW(weir_stream_info, signals, 88, 8),
     ROW(weir_stream_info, dropped, 96, 8),
     ROW(weir_stream_info, label, 104, 8),
-    ROW(weir_stream_info, reserved, 112, 24),
+    ROW(weir_stream_info, error, 112, 4),
+    ROW(weir_stream_info, reserved0, 116, 4),
+    ROW(weir_stream_info, reserved, 120, 16),
     ROW(weir_bytes, base, 0, 8),
     ROW(weir_bytes, len, 8, 8),
     ROW(weir_subscriber_info, size, 0, 8),
@@ -170,7 +172,9 @@ static const struct {
     ROW(weir_notice, seq, 48, 8),
     ROW(weir_notice, verdict, 56, 4),
     ROW(weir_notice, timer, 60, 4),
-    ROW(weir_notice, reserved, 64, 16),
+    ROW(weir_notice, retry, 64, 4),
+    ROW(weir_notice, reserved0, 68, 4),
+    ROW(weir_notice, reserved, 72, 8),
     ROW(weir_trace, size, 0, 8),
     ROW(weir_trace, kind, 8, 4),
     ROW(weir_trace, error, 12, 4),
@@ -243,7 +247,7 @@ static const struct {
     ROW(weir_attach_options, key_len, 16, 8),
     ROW(weir_attach_options, user, 24, 8),
     ROW(weir_attach_options, request, 32, 8),
-    ROW(weir_attach_options, from, 40, 4),
+    ROW(weir_attach_options, start, 40, 4),
     ROW(weir_attach_options, flags, 44, 4),
     ROW(weir_attach_options, client, 48, 8),
     ROW(weir_attach_options, client_len, 56, 8),
@@ -423,6 +427,9 @@ static int get_response(void *response) {
     weir_##name##_init(s, *(size_t *)s); \
     return WEIR_OK;                      \
   }
+START(allocator)
+START(state)
+START(record)
 START(request)
 START(frame)
 START(event)
@@ -444,6 +451,9 @@ static const struct {
     {get_notice, sizeof(weir_notice), false},
     {get_resolution, sizeof(weir_resolution), false},
     {get_response, sizeof(weir_response), false},
+    {start_allocator, sizeof(weir_allocator), true},
+    {start_state, sizeof(weir_state), true},
+    {start_record, sizeof(weir_record), true},
     {start_request, sizeof(weir_request), true},
     {start_frame, sizeof(weir_frame), true},
     {start_event, sizeof(weir_event), true},

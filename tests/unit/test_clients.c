@@ -70,10 +70,10 @@ static void spoil(weir_attach_options *options, int row) {
       options->size = sizeof options->size;
       break;
     case 1:
-      options->from = 2;
+      options->start = 2;
       break;
     case 2:
-      options->from = -1;
+      options->start = -1;
       break;
     case 3:
       options->flags = 0x80;
@@ -139,7 +139,7 @@ START_TEST(attaches_have_defaults) {
   ck_assert_uint_eq(options.retry_replaced, 60000);
   ck_assert_uint_eq(options.lifetime, 0);
   ck_assert_int_eq(options.on_duplicate, WEIR_CLIENT_REPLACE);
-  ck_assert_int_eq(options.from, WEIR_FROM_START);
+  ck_assert_int_eq(options.start, WEIR_FROM_START);
 }
 END_TEST
 
@@ -351,7 +351,7 @@ START_TEST(a_client_can_begin_at_the_head) {
   weir_attach_options options = kit_attach_options("a", NULL);
   weir_subscriber *subscriber;
 
-  options.from = WEIR_FROM_HEAD;
+  options.start = WEIR_FROM_HEAD;
   kit_publish(stream, "x", "1");
   kit_publish(stream, "x", "2");
   subscriber = kit_attach_with(&kit, &options);
@@ -572,7 +572,7 @@ START_TEST(r49_a_second_connection_can_be_refused) {
   ck_assert_ptr_null(second);
   kit_expect_frames(first, WEIR_EAGAIN, "ready@0 fresh");
   /* One that is on its way out does not count. */
-  ck_assert_int_eq(weir_subscriber_close(first), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(first, NULL, 0, 0), WEIR_OK);
   second = attach("2", "c", WEIR_CLIENT_REJECT);
   weir_subscriber_release(first);
   weir_subscriber_release(second);
@@ -656,7 +656,7 @@ START_TEST(race23_who_goes_at_once_leaves_nothing) {
   if (_i == 1) {
     ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
   } else if (_i == 2) {
-    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   }
   weir_subscriber_detach(subscriber);
   kit_expect_notices(&kit, _i == 1 ? "ended 1" : "");
@@ -687,7 +687,7 @@ START_TEST(subscribers_have_a_limit) {
       weir_hub_attach(kit.hub, &options, &subscribers[3], &verdict),
       WEIR_ESUBSCRIBERS);
   /* Those on their way out do not count. */
-  ck_assert_int_eq(weir_subscriber_close(subscribers[0]), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscribers[0], NULL, 0, 0), WEIR_OK);
   subscribers[3] = attach("n", "", WEIR_CLIENT_ALLOW);
   ck_assert_uint_eq(hub_info().refused, 2);
   for (i = 0; i < 4; ++i) {

@@ -93,20 +93,21 @@ static void gap_of_nothing(struct weir__out *out,
 }
 
 static void replaced(struct weir__out *out, const struct weir__scheme *scheme) {
-  weir__put_closing(out, scheme, WEIR__REPLACED, 60000);
+  weir__put_closing(out, scheme, WEIR__REPLACED, strlen(WEIR__REPLACED), 60000);
 }
 
 static void draining(struct weir__out *out, const struct weir__scheme *scheme) {
-  weir__put_closing(out, scheme, WEIR__DRAINING, 1000);
+  weir__put_closing(out, scheme, WEIR__DRAINING, strlen(WEIR__DRAINING), 1000);
 }
 
 static void unavailable(struct weir__out *out,
                         const struct weir__scheme *scheme) {
-  weir__put_closing(out, scheme, WEIR__UNAVAILABLE, 1000);
+  weir__put_closing(out, scheme, WEIR__UNAVAILABLE, strlen(WEIR__UNAVAILABLE),
+                    1000);
 }
 
 static void expired(struct weir__out *out, const struct weir__scheme *scheme) {
-  weir__put_closing(out, scheme, WEIR__EXPIRED, 1);
+  weir__put_closing(out, scheme, WEIR__EXPIRED, strlen(WEIR__EXPIRED), 1);
 }
 
 static void failed(struct weir__out *out, const struct weir__scheme *scheme) {

@@ -137,7 +137,7 @@ START_TEST(an_open_is_refused_later) {
   ck_assert_int_eq(status(stream), WEIR_STREAM_REFUSED);
   ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_ELOG);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_ELOG);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_ELOG);
   ck_assert_uint_eq(bench_hub_info(a).streams, 0);
   ck_assert_uint_eq(bench_hub_info(a).pending, 0);
   weir_stream_release(stream);
@@ -367,7 +367,7 @@ START_TEST(an_end_before_the_open_is_decided) {
   ck_assert_int_eq(weir_stream_fail(stream, "c", 1, "m", 1, 7, &seq), WEIR_OK);
   ck_assert_uint_eq(seq, 0);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_EENDED);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_EENDED);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EENDED);
   if (_i == 1) {
     /* The handle is not needed for that. */
     weir_stream_release(stream);
@@ -389,7 +389,7 @@ START_TEST(r38_a_cancel_before_the_open_is_decided) {
   storage->later = true;
   bench_hub(&bench);
   stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened 0; p cancelled; p ended 1");
   expect_all(a, WEIR_EDONE, "ready@0 fresh; done@1 cancelled");
@@ -434,7 +434,7 @@ START_TEST(released_before_the_open_is_decided) {
   if ((_i & 4) != 0) {
     weir_hub_free(a->hub);
     a->hub = NULL;
-    ck_assert_int_eq(weir_stream_cancel(stream), WEIR_EGONE);
+    ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EGONE);
     weir_stream_release(stream);
     return;
   }
@@ -464,7 +464,7 @@ START_TEST(an_attach_is_decided_later) {
   ck_assert_int_eq(weir_subscriber_peek(reader, &bytes, 1, &count),
                    WEIR_EAGAIN);
   ck_assert_int_eq(weir_subscriber_signal(reader, &event), WEIR_EAGAIN);
-  ck_assert_int_eq(weir_subscriber_close(reader), WEIR_EAGAIN);
+  ck_assert_int_eq(weir_subscriber_close(reader, NULL, 0, 0), WEIR_EAGAIN);
   info.size = sizeof info;
   ck_assert_int_eq(weir_subscriber_get_info(reader, &info), WEIR_OK);
   ck_assert_int_eq(info.verdict, WEIR_VERDICT_PENDING);
@@ -589,7 +589,7 @@ START_TEST(an_attach_is_refused_later) {
                      WEIR_OK);
   }
   if (_i == 2) {
-    ck_assert_int_eq(weir_hub_drain(a->hub, 0), WEIR_OK);
+    ck_assert_int_eq(weir_hub_drain(a->hub, 0, 0), WEIR_OK);
   }
   bench_rest(&bench);
   kit_expect_notices(a, _i == 0 ? "s decided fresh 0; s decided fresh 0; "
@@ -731,7 +731,7 @@ START_TEST(cancelling_what_another_writes) {
   second = open_as(b, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
   bench_rest(&bench);
   kit_count(b, 0);
-  ck_assert_int_eq(weir_stream_cancel(second), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(second, NULL, 0), WEIR_OK);
   bench_rest(&bench);
   kit_expect_notices(b, "q cancelled; q ended 1");
   ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);

@@ -110,7 +110,7 @@ START_TEST(closing_has_a_reason_a_retry_and_no_id) {
   weir_stream *stream = kit_open(&kit, "a");
   weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
 
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   kit_expect(
       subscriber, WEIR_EDONE,
       READY("0", "fresh") "event: weir.closing\nretry: ~\ndata: " IDENTITY
@@ -252,7 +252,7 @@ START_TEST(members_are_added_to_every_json_of_weirs) {
   weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
 
   kit_publish(stream, "x", "y");
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   ck_assert_int_eq(weir_stream_fail(stream, "c", 1, "m", 1, 0, NULL), WEIR_OK);
   kit_expect(subscriber, WEIR_EDONE,
              "id: ~-0\nevent: weir.ready\nretry: ~\ndata: " IDENTITY

@@ -591,7 +591,7 @@ static weir_subscriber *holder(const char *name, const char *client) {
   weir_bytes runs[3];
   size_t count;
 
-  options.from = WEIR_FROM_START;
+  options.start = WEIR_FROM_START;
   options.stall = 0;
   options.client = client;
   options.client_len = strlen(client);
@@ -679,7 +679,7 @@ START_TEST(who_makes_room_for_himself_may_be_the_one_to_go) {
     ck_assert_int_eq(weir_subscriber_signal(subscriber, &signal), WEIR_OK);
     kit_expect_notices(&kit, "1 abort -25");
   } else {
-    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
     kit_expect_notices(&kit, "1 abort -25");
   }
   weir_subscriber_release(subscriber);
@@ -741,7 +741,7 @@ START_TEST(who_goes_may_be_next_in_line) {
     subscribers[i] = holder("s", "");
   }
   no_room();
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
   kit_expect_notices(&kit,

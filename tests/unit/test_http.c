@@ -267,8 +267,9 @@ START_TEST(f20_fields_for_http_2) {
   for (i = 0; i < sizeof want / sizeof want[0]; ++i) {
     ck_assert_int_eq(weir_http_get_field(&response, i, dst, sizeof dst, &field),
                      WEIR_OK);
-    snprintf(line, sizeof line, "%.*s: %.*s", (int)field.name_len, field.name,
-             (int)field.value_len, field.value);
+    snprintf(line, sizeof line, "%.*s: %.*s", (int)field.name_len,
+             (const char *)field.name, (int)field.value_len,
+             (const char *)field.value);
     ck_assert_str_eq(line, want[i]);
   }
   field.name = NULL;
@@ -715,7 +716,7 @@ START_TEST(r65_a_refusal_is_a_response) {
       least = most = 60000;
       break;
     case 1:
-      ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+      ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
       response = request("a", "", &subscriber);
       ck_assert_int_eq(response.error, WEIR_EDRAINING);
       break;
@@ -757,7 +758,7 @@ START_TEST(a_mistake_of_the_host_is_no_response) {
       attach.size = 0;
       break;
     case 1:
-      attach.from = 7;
+      attach.start = 7;
       break;
     case 2:
       attach.key_len = 0;

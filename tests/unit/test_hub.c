@@ -485,7 +485,7 @@ START_TEST(r47_what_is_old_leaves_the_newest_alone) {
   }
   ck_assert_uint_eq(hub_info().streams, 1);
   for (i = 0; i < 2; ++i) {
-    ck_assert_int_eq(weir_stream_cancel(streams[i]), WEIR_EENDED);
+    ck_assert_int_eq(weir_stream_cancel(streams[i], NULL, 0), WEIR_EENDED);
     weir_stream_release(streams[i]);
   }
   kit_expect_frames(subscribers[0], WEIR_EDONE,
@@ -616,7 +616,7 @@ START_TEST(a_hub_that_drains_takes_nobody_in) {
   weir_stream *other = NULL;
   int verdict;
 
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
   ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
                    WEIR_EDRAINING);
   ck_assert_ptr_null(subscriber);
@@ -644,7 +644,7 @@ START_TEST(r29_a_client_that_is_drained_knows_where_it_stands) {
   kit_client_init(&client, "");
   ck_assert_int_eq(kit_client_read(&client, subscriber), WEIR_EAGAIN);
   kit_publish(stream, "x", "2");
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
   kit_expect_notices(&kit, "s closing");
@@ -679,7 +679,7 @@ START_TEST(f13_draining_spreads_the_closings) {
     subscribers[i] = kit_attach_with(&kit, &options);
     ck_assert_int_eq(kit_skip(subscribers[i]), WEIR_EAGAIN);
   }
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 10000), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 10000, 0), WEIR_OK);
   ck_assert_uint_eq(hub_info().subscribers, 500);
   for (i = 0; i < 10; ++i) {
     while (weir_hub_get_timeout(kit.hub) == 0) {
@@ -712,7 +712,7 @@ START_TEST(those_of_a_replaced_stream_are_drained_too) {
 
   ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_REPLACE, 0, &new),
                    WEIR_OK);
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
   kit_expect_frames(subscriber, WEIR_EDONE, "ready@0 fresh; closing draining");
@@ -887,11 +887,11 @@ static void call_everything(void *user, const weir_trace *trace) {
   called[n++] = weir_hub_open(kit.hub, &open, &stream);
   called[n++] = weir_hub_attach(kit.hub, &attach, subscriber, &verdict);
   called[n++] = weir_hub_hint(kit.hub, "a", 1, 7);
-  called[n++] = weir_hub_drain(kit.hub, 0);
+  called[n++] = weir_hub_drain(kit.hub, 0, 0);
   called[n++] = weir_subscriber_peek(*subscriber, &run, 1, &count);
   called[n++] = weir_subscriber_read(*subscriber, &byte, 1, &count);
   called[n++] = weir_subscriber_signal(*subscriber, &event);
-  called[n++] = weir_subscriber_close(*subscriber);
+  called[n++] = weir_subscriber_close(*subscriber, NULL, 0, 0);
   called[n++] = 0;
 }
 
@@ -929,7 +929,7 @@ static void call_the_stream(void *user, const weir_trace *trace) {
     called[n++] = weir_stream_signal(of_trace, &event, NULL);
     called[n++] = weir_stream_end(of_trace, "", 0, 0, NULL);
     called[n++] = weir_stream_fail(of_trace, "", 0, "", 0, 0, NULL);
-    called[n++] = weir_stream_cancel(of_trace);
+    called[n++] = weir_stream_cancel(of_trace, NULL, 0);
     called[n++] = weir_stream_trim(of_trace, 0);
   }
 }
@@ -966,7 +966,7 @@ static void expect_gone(weir_stream *stream, weir_subscriber *subscriber) {
   ck_assert_int_eq(weir_stream_signal(stream, &event, NULL), WEIR_EGONE);
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_EGONE);
   ck_assert_int_eq(weir_stream_fail(stream, "", 0, "", 0, 0, NULL), WEIR_EGONE);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_EGONE);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EGONE);
   ck_assert_int_eq(weir_stream_trim(stream, 0), WEIR_EGONE);
   ck_assert_int_eq(weir_stream_get_info(stream, &stream_info), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_peek(subscriber, &run, 1, &count),
@@ -974,7 +974,7 @@ static void expect_gone(weir_stream *stream, weir_subscriber *subscriber) {
   ck_assert_int_eq(weir_subscriber_read(subscriber, &byte, 1, &count),
                    WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_signal(subscriber, &event), WEIR_EGONE);
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_get_info(subscriber, &subscriber_info),
                    WEIR_EGONE);
   weir_subscriber_detach(subscriber);
@@ -995,7 +995,7 @@ START_TEST(handles_outlive_their_hub) {
   event.tag = 1;
   ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
   if (_i & 1) {
-    ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+    ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
   }
   free_hub();
   expect_gone(stream, subscriber);
@@ -1051,7 +1051,7 @@ START_TEST(a_closing_frame_outlives_the_hub) {
   weir_stream *stream = kit_open(&kit, "a");
   weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
 
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   free_hub();
   kit_expect_frames(subscriber, WEIR_EDONE, "ready@0 fresh; closing expired");
   weir_subscriber_release(subscriber);
@@ -1131,7 +1131,7 @@ START_TEST(r53_nothing_is_left_of_connections_that_came_to_nothing) {
     if (i % 3 == 1) {
       (void)kit_count(&kit, WEIR_NOTICE_READABLE);
     } else if (i % 3 == 2) {
-      ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+      ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
     }
     weir_subscriber_release(subscriber);
   }

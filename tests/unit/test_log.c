@@ -455,7 +455,7 @@ static void try_everything(void *user, int kind) {
   ck_assert_int_eq(weir_hub_attach(hub, &attach, &subscriber, &verdict),
                    WEIR_EBUSY);
   ck_assert_int_eq(weir_hub_hint(hub, "k", 1, 9), WEIR_EBUSY);
-  ck_assert_int_eq(weir_hub_drain(hub, 9), WEIR_EBUSY);
+  ck_assert_int_eq(weir_hub_drain(hub, 9, 0), WEIR_EBUSY);
   if (inner_stream != NULL) {
     ck_assert_int_eq(weir_stream_publish(inner_stream, &event, 1, NULL),
                      WEIR_EBUSY);
@@ -464,7 +464,7 @@ static void try_everything(void *user, int kind) {
     ck_assert_int_eq(weir_stream_end(inner_stream, "", 0, 0, NULL), WEIR_EBUSY);
     ck_assert_int_eq(weir_stream_fail(inner_stream, "", 0, "", 0, 0, NULL),
                      WEIR_EBUSY);
-    ck_assert_int_eq(weir_stream_cancel(inner_stream), WEIR_EBUSY);
+    ck_assert_int_eq(weir_stream_cancel(inner_stream, NULL, 0), WEIR_EBUSY);
     ck_assert_int_eq(weir_stream_trim(inner_stream, 0), WEIR_EBUSY);
   }
   if (inner_reader != NULL) {
@@ -473,7 +473,8 @@ static void try_everything(void *user, int kind) {
     ck_assert_int_eq(weir_subscriber_read(inner_reader, &byte, 1, &count),
                      WEIR_EBUSY);
     ck_assert_int_eq(weir_subscriber_signal(inner_reader, &event), WEIR_EBUSY);
-    ck_assert_int_eq(weir_subscriber_close(inner_reader), WEIR_EBUSY);
+    ck_assert_int_eq(weir_subscriber_close(inner_reader, NULL, 0, 0),
+                     WEIR_EBUSY);
   }
 }
 

@@ -219,7 +219,7 @@ START_TEST(every_call_is_done_or_not) {
   STEP(weir_stream_end(stream, "ok", 2, 7, NULL));
   STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &joined));
   STEP(weir_stream_fail(joined, "a", 1, "b", 1, 7, NULL));
-  STEP(weir_stream_cancel(other));
+  STEP(weir_stream_cancel(other, NULL, 0));
   for (i = 0; i < 3; ++i) {
     weir_subscriber_release(more[i]);
   }
@@ -235,7 +235,7 @@ START_TEST(a_close_is_said_or_not) {
   stream = kit_open(kit, "a");
   ck_assert_int_eq(attach("c", &subscriber), WEIR_OK);
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
-  STEP(weir_subscriber_close(subscriber));
+  STEP(weir_subscriber_close(subscriber, NULL, 0, 0));
   kit_expect_frames(subscriber, WEIR_EDONE, "closing expired");
   finish();
 }
@@ -285,7 +285,7 @@ START_TEST(a_close_without_words_is_an_abort) {
   if (_i == 0) {
     kit_pass(kit, 1000);
   } else if (_i == 1) {
-    ck_assert_int_eq(weir_hub_drain(kit->hub, 0), WEIR_OK);
+    ck_assert_int_eq(weir_hub_drain(kit->hub, 0, 0), WEIR_OK);
     kit_pass(kit, 0);
     kit_pass(kit, 0);
   }

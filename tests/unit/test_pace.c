@@ -117,7 +117,7 @@ START_TEST(race28_nor_after_the_last_frame_of_a_connection) {
   weir_subscriber *subscriber = attach(&options);
 
   kit_pass(&kit, 12000);
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   kit_expect_frames(subscriber, WEIR_EDONE, "closing expired");
   kit_pass(&kit, 100000);
   kit_expect_notices(&kit, "");
@@ -314,7 +314,7 @@ START_TEST(who_does_not_take_the_close_is_cut_off) {
   weir_subscriber *subscriber = attach(&options);
 
   if (_i == 0) {
-    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
     kit_expect_notices(&kit, "s closing");
   } else {
     ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);

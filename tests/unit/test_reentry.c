@@ -176,7 +176,7 @@ static void for_all_subscribers(void (*what)(weir_subscriber *subscriber)) {
 }
 
 static void close_one(weir_subscriber *subscriber) {
-  (void)weir_subscriber_close(subscriber);
+  (void)weir_subscriber_close(subscriber, NULL, 0, 0);
 }
 
 static void signal_one(weir_subscriber *subscriber) {
@@ -249,7 +249,7 @@ static void act_on_streams(void) {
         (void)weir_stream_fail(world.streams[i], "f", 1, "", 0, 9, NULL);
         break;
       case CANCEL:
-        (void)weir_stream_cancel(world.streams[i]);
+        (void)weir_stream_cancel(world.streams[i], NULL, 0);
         break;
       default:
         (void)weir_stream_trim(world.streams[i], 1);
@@ -278,7 +278,7 @@ static void act_on_hub(void) {
       attach("a", "t");
       break;
     case DRAIN:
-      ck_assert_int_eq(weir_hub_drain(kit->hub, 100), WEIR_OK);
+      ck_assert_int_eq(weir_hub_drain(kit->hub, 100, 0), WEIR_OK);
       break;
     case RUN:
       if (kit->options.notify != NULL) {
@@ -394,14 +394,14 @@ static void live(void) {
   STEP(pull(world.subscribers[V]));
   STEP(release_subscriber(world.subscribers[V])); /* b is abandoned */
   STEP(if (world.subscribers[T] != NULL) {
-    (void)weir_subscriber_close(world.subscribers[T]);
+    (void)weir_subscriber_close(world.subscribers[T], NULL, 0, 0);
   });
   STEP(pass(1500)); /* idle, abandoned */
   STEP(pull(world.subscribers[S]));
   STEP(pass(1500)); /* lifetime, stall */
   STEP(publish(world.streams[Q]));
   STEP(if (world.streams[P] != NULL) {
-    (void)weir_stream_cancel(world.streams[P]);
+    (void)weir_stream_cancel(world.streams[P], NULL, 0);
   });
   STEP(pull(world.subscribers[S]));
   STEP(pass(6000)); /* and forgotten */

@@ -516,7 +516,7 @@ static void consume(struct chance *chance, struct wire *wire) {
       cut(wire);
       break;
     case 1:
-      (void)weir_subscriber_close(wire->subscriber);
+      (void)weir_subscriber_close(wire->subscriber, NULL, 0, 0);
       break;
     default:
       if (transfer(wire) == WEIR_EDONE || wire->subscriber == NULL) {

@@ -36,7 +36,7 @@ static weir_subscriber *attach(const char *key, const char *name,
 
   options.heartbeat = heartbeat;
   options.stall = 0;
-  options.from = WEIR_FROM_HEAD;
+  options.start = WEIR_FROM_HEAD;
   subscriber = kit_attach_with(&kit, &options);
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
   return subscriber;
@@ -179,7 +179,7 @@ START_TEST(wake_is_called_once_until_the_host_has_come) {
   ck_assert_uint_eq(kit.wakes, 1);
   kit_publish(stream, "x", "y");
   kit_signal(stream, "s", "");
-  ck_assert_int_eq(weir_subscriber_close(second), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(second, NULL, 0, 0), WEIR_OK);
   ck_assert_uint_eq(kit.wakes, 1);
   if (_i == 0) {
     kit_expect_notices(&kit, "1 readable; 2 closing");
@@ -220,19 +220,19 @@ START_TEST(everything_that_makes_work_wakes) {
       ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
       break;
     case 3:
-      ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+      ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
       break;
     case 4:
       ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, NULL), WEIR_OK);
       break;
     case 5:
-      ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+      ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
       break;
     case 6:
       other = kit_attach_with(&kit, &options);
       break;
     case 7:
-      ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+      ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
       break;
     default:
       ck_assert_int_eq(weir_stream_publish(stream, &tagged, 1, NULL), WEIR_OK);

@@ -188,7 +188,7 @@ static void live(uint32_t flags) {
   ck_assert_uint_eq(bench_info(stream).last, 26);
   MUST(weir_stream_trim(stream, 2));
   settle();
-  MUST(weir_stream_cancel(stream));
+  MUST(weir_stream_cancel(stream, NULL, 0));
   settle();
   ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
   ck_assert(!read_scarcely());

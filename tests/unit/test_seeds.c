@@ -78,7 +78,7 @@ START_TEST(inv01_an_id_is_a_position_of_the_log) {
       ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EAGAIN);
     }
   }
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EDONE);
   for (line = bytes.data; line != NULL && *line != '\0';
        line = strchr(line, '\n') == NULL ? NULL : strchr(line, '\n') + 1) {
@@ -409,7 +409,7 @@ START_TEST(inv07_a_generation_ends_once) {
         rv = weir_stream_fail(other, "b", 1, "", 0, 0, NULL);
         break;
       case 2:
-        rv = weir_stream_cancel(stream);
+        rv = weir_stream_cancel(stream, NULL, 0);
         break;
       case 3:
         rv = weir_stream_end(other, "c", 1, 0, NULL);
@@ -577,7 +577,7 @@ START_TEST(race19_the_old_one_does_not_touch_the_new) {
   subscriber = kit_attach_with(&kit, &attach);
   new = replace("a", "new");
   kit_expect_notices(&kit, "s closing; old cancelled; old ended 2");
-  ck_assert_int_eq(weir_stream_cancel(old), WEIR_EENDED);
+  ck_assert_int_eq(weir_stream_cancel(old, NULL, 0), WEIR_EENDED);
   kit_pass(&kit, 12000);
   weir_subscriber_release(subscriber);
   weir_stream_release(old);
@@ -688,9 +688,9 @@ START_TEST(race36_reasons_are_pinned) {
     options.client_len = i == 0; /* the second replaces the first */
   }
   kit_expect_frames(subscribers[0], WEIR_EDONE, "closing replaced");
-  ck_assert_int_eq(weir_subscriber_close(subscribers[1]), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscribers[1], NULL, 0, 0), WEIR_OK);
   kit_expect_frames(subscribers[1], WEIR_EDONE, "closing expired");
-  ck_assert_int_eq(weir_hub_drain(kit.hub, 0), WEIR_OK);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
   kit_pass(&kit, 0);
   kit_pass(&kit, 0);
   kit_expect_frames(subscribers[2], WEIR_EDONE, "closing draining");

@@ -612,7 +612,7 @@ static bool are_sound(const struct weir__settings *settings) {
       return false;
     }
   }
-  return settings->prefix_len <= WEIR__PREFIX_MOST;
+  return settings->prefix_len <= WEIR_PREFIX_MAX;
 }
 
 /* Read it: either it is refused, or it is what this library writes. */

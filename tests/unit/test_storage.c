@@ -240,7 +240,7 @@ START_TEST(r37_refused_at_once) {
   ck_assert_uint_eq(bench_info(stream).pending, 0);
   ck_assert_int_eq(publish(stream, 0, "4"), WEIR_EENDED);
   ck_assert_int_eq(end(stream, 0), WEIR_EENDED);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_EENDED);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EENDED);
   /* What was stored stays readable. */
   expect_all(a, WEIR_EDONE, "ready@0 fresh; x@1 1; x@2 2; failed log_refused ");
   weir_subscriber_release(reader);
@@ -380,7 +380,7 @@ START_TEST(r36_one_end) {
   ck_assert_int_eq(weir_stream_fail(stream, "c", 1, "m", 1, 0, NULL),
                    WEIR_EENDED);
   ck_assert_int_eq(end(other, 0), WEIR_EENDED);
-  ck_assert_int_eq(weir_stream_cancel(other), WEIR_EENDED);
+  ck_assert_int_eq(weir_stream_cancel(other, NULL, 0), WEIR_EENDED);
   ck_assert_int_eq(publish(other, 0, "late"), WEIR_EENDED);
   bench_rest(&bench);
   ck_assert_int_eq(end(other, 0), WEIR_EENDED);

@@ -422,7 +422,7 @@ static int finish(weir_stream *stream, int how) {
     case BY_FAIL:
       return weir_stream_fail(stream, "oops", 4, "sorry", 5, 0, NULL);
     default:
-      return weir_stream_cancel(stream);
+      return weir_stream_cancel(stream, NULL, 0);
   }
 }
 
@@ -599,7 +599,7 @@ START_TEST(f17_leaving_is_not_cancelling_and_the_other_way_round) {
   kit_expect_notices(&kit, "");
   ck_assert_int_eq(info_of(stream).status, WEIR_STREAM_LIVE);
   subscriber = kit_attach_with(&kit, &attach);
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
   kit_expect_notices(&kit, "s closing; p cancelled; p ended 1");
   kit_expect_frames(subscriber, WEIR_EDONE, "ready@0 fresh; done@1 cancelled");
   weir_subscriber_release(subscriber);
@@ -612,12 +612,12 @@ START_TEST(race22_cancel_and_end_in_one_tick_give_one_end) {
   weir_stream *stream = kit_open_with(&kit, &options);
 
   if (_i == 0) {
-    ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+    ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
     ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_EENDED);
     kit_expect_notices(&kit, "p cancelled; p ended 1");
   } else {
     ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
-    ck_assert_int_eq(weir_stream_cancel(stream), WEIR_EENDED);
+    ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EENDED);
     kit_expect_notices(&kit, "p ended 1");
   }
   ck_assert_uint_eq(info_of(stream).last, 1);
@@ -628,7 +628,7 @@ END_TEST
 START_TEST(r38_cancelled_at_once_it_says_so) {
   weir_stream *stream = kit_open(&kit, "a");
 
-  ck_assert_int_eq(weir_stream_cancel(stream), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
   expect_all("a", WEIR_EDONE, "ready@0 fresh; done@1 cancelled");
   weir_stream_release(stream);
 }
@@ -641,7 +641,7 @@ START_TEST(every_handle_is_told_of_the_end) {
 
   options.user = (void *)(uintptr_t) "q";
   second = kit_open_with(&kit, &options);
-  ck_assert_int_eq(weir_stream_cancel(second), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(second, NULL, 0), WEIR_OK);
   kit_expect_notices(&kit, "p cancelled; q cancelled; p ended 1; q ended 1");
   weir_stream_release(first);
   weir_stream_release(second);
@@ -708,7 +708,7 @@ START_TEST(r54_what_is_meant_for_the_old_one_does_not_hit_the_new) {
 
   ck_assert_int_eq(weir_stream_end(old, "ok", 2, 0, NULL), WEIR_OK);
   new = kit_open(&kit, "a");
-  ck_assert_int_eq(weir_stream_cancel(old), WEIR_EENDED);
+  ck_assert_int_eq(weir_stream_cancel(old, NULL, 0), WEIR_EENDED);
   ck_assert_int_eq(publish(old, &event), WEIR_EENDED);
   ck_assert_int_eq(weir_stream_signal(old, &event, NULL), WEIR_EENDED);
   ck_assert_int_eq(weir_stream_trim(old, 1), WEIR_OK);

@@ -38,7 +38,7 @@ static weir_subscriber *attach_at_head(void) {
   weir_attach_options options = kit_attach_options("a", "s");
   weir_subscriber *subscriber;
 
-  options.from = WEIR_FROM_HEAD;
+  options.start = WEIR_FROM_HEAD;
   options.heartbeat = 0;
   subscriber = kit_attach_with(&kit, &options);
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
@@ -252,7 +252,7 @@ START_TEST(r16_inv06_nothing_is_put_into_what_was_shown) {
     ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
     ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EAGAIN);
     kit_pass(&kit, 12000);
-    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
     ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EDONE);
     kit_expect_text(bytes.data, bytes.len,
                     "ready@0 fresh; x@1 0; x@2 1; x@3 2; x@4 late; all; own; "
@@ -366,7 +366,7 @@ START_TEST(what_is_known_stays_known) {
   if (_i == 0) {
     weir_subscriber_detach(subscriber);
   } else {
-    ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+    ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   }
   info = info_of(subscriber);
   ck_assert_int_eq(info.verdict, WEIR_VERDICT_FRESH);
@@ -730,8 +730,8 @@ START_TEST(closing_finishes_what_was_shown_and_says_why) {
   bytes.len = 3;
   publish_many(1);
   kit_signal(stream, "s", "");
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_EGONE);
   ck_assert_uint_eq(info_of(subscriber).attached, 0);
   kit_expect_notices(&kit, "s closing");
   ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EDONE);
@@ -749,7 +749,7 @@ START_TEST(f10_nothing_comes_before_ready_not_even_the_close) {
 
   kit_signal(stream, "s", "");
   ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
   kit_expect_frames(subscriber, WEIR_EDONE, "ready@0 fresh; closing expired");
   weir_subscriber_release(subscriber);
 }
@@ -766,7 +766,7 @@ START_TEST(who_has_left_is_told_nothing) {
   kit_pass(&kit, 100000);
   kit_expect_notices(&kit, "");
   kit_expect_frames(subscriber, WEIR_EGONE, "");
-  ck_assert_int_eq(weir_subscriber_close(subscriber), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_EGONE);
   weir_subscriber_release(subscriber);
   weir_subscriber_release(NULL);
 }
