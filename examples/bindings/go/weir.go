@@ -93,7 +93,7 @@ const (
 	NoticeEnded     = C.WEIR_NOTICE_ENDED
 )
 
-// Options: OnDuplicate of open, of attach; From; OnIdle and its kin; Flags
+// Options: OnDuplicate of open, of attach; Start; OnIdle and its kin; Flags
 const (
 	DuplicateJoin    = C.WEIR_DUPLICATE_JOIN
 	DuplicateReplace = C.WEIR_DUPLICATE_REPLACE
@@ -185,7 +185,7 @@ type AttachOptions struct {
 	keyLen          uintptr
 	user            unsafe.Pointer
 	request         *C.weir_request
-	From            int32
+	Start           int32
 	Flags           uint32
 	client          unsafe.Pointer
 	clientLen       uintptr
@@ -306,7 +306,7 @@ func (s *Stream) Fail(code, message string) (uint64, error) {
 // Cancel asks the producer to stop, and ends the stream.
 func (s *Stream) Cancel() error {
 	return s.call(func(*texts) C.int {
-		return C.weir_stream_cancel(s.c())
+		return C.weir_stream_cancel(s.c(), nil, 0)
 	})
 }
 
@@ -351,7 +351,7 @@ func (s *Subscriber) Read(into []byte) (int, error) {
 // Dismiss asks the client to go: a last frame, then the end.
 func (s *Subscriber) Dismiss() error {
 	return s.call(func(*texts) C.int {
-		return C.weir_subscriber_close(s.c())
+		return C.weir_subscriber_close(s.c(), nil, 0, 0)
 	})
 }
 
@@ -414,8 +414,8 @@ func answer(response *C.weir_response, t *texts) *Response {
 	var field C.weir_field
 	for C.weir_http_get_field(response, C.size_t(len(a.Fields)), space, length, &field) == 0 {
 		a.Fields = append(a.Fields, Field{
-			C.GoStringN(field.name, C.int(field.name_len)),
-			C.GoStringN(field.value, C.int(field.value_len)),
+			C.GoStringN((*C.char)(field.name), C.int(field.name_len)),
+			C.GoStringN((*C.char)(field.value), C.int(field.value_len)),
 		})
 	}
 	return a
@@ -549,7 +549,7 @@ func (h *Hub) Timeout() time.Duration {
 // Drain takes nobody in, and tells all to go in the time given.
 func (h *Hub) Drain(over time.Duration) error {
 	return h.call(func(*texts) C.int {
-		return C.weir_hub_drain(h.c(), C.uint64_t(over.Milliseconds()))
+		return C.weir_hub_drain(h.c(), C.uint64_t(over.Milliseconds()), 0)
 	})
 }
 

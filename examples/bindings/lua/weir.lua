@@ -31,7 +31,7 @@ local weir = {
   NOTICE_ABORT = 4, NOTICE_OPENED = 16, NOTICE_STORED = 17,
   NOTICE_EXPIRED = 18, NOTICE_ABANDONED = 19, NOTICE_CANCELLED = 20,
   NOTICE_ENDED = 21,
-  -- Options: on_duplicate of open, of attach; from; on_idle and its kin; flags
+  -- Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
   DUPLICATE_JOIN = 0, DUPLICATE_REPLACE = 1, DUPLICATE_REJECT = 2,
   CLIENT_REPLACE = 0, CLIENT_ALLOW = 1, CLIENT_REJECT = 2,
   FROM_START = 0, FROM_HEAD = 1,
@@ -121,7 +121,7 @@ typedef struct weir_attach_options {
   size_t key_len;
   void *user;
   const weir_request *request;
-  int32_t from;
+  int32_t start;
   uint32_t flags;
   const char *client;
   size_t client_len;
@@ -161,7 +161,9 @@ typedef struct weir_notice {
   uint64_t seq;
   int32_t verdict;
   uint32_t timer;
-  uint64_t reserved[2];
+  uint32_t retry;
+  uint32_t reserved0;
+  uint64_t reserved[1];
 } weir_notice;
 
 typedef struct weir_response {
@@ -193,7 +195,7 @@ int weir_hub_new(const weir_hub_options *options, weir_hub **hub);
 void weir_hub_free(weir_hub *hub);
 int weir_hub_get_timeout(weir_hub *hub);
 int weir_hub_next(weir_hub *hub, weir_notice *notice);
-int weir_hub_drain(weir_hub *hub, uint64_t over);
+int weir_hub_drain(weir_hub *hub, uint64_t over, uint32_t retry);
 void weir_open_options_init(weir_open_options *options, size_t size);
 int weir_hub_open(weir_hub *hub, const weir_open_options *options,
                   weir_stream **stream);
@@ -207,7 +209,8 @@ int weir_stream_end(weir_stream *stream, const void *reason,
 int weir_stream_fail(weir_stream *stream, const void *code, size_t code_len,
                      const void *message, size_t message_len, uint64_t tag,
                      uint64_t *seq);
-int weir_stream_cancel(weir_stream *stream);
+int weir_stream_cancel(weir_stream *stream, const void *reason,
+                       size_t reason_len);
 void weir_stream_release(weir_stream *stream);
 void weir_request_init(weir_request *request, size_t size);
 void weir_attach_options_init(weir_attach_options *options, size_t size);
@@ -222,7 +225,8 @@ int weir_http_get_field(const weir_response *response, size_t index, void *dst,
                     size_t cap, weir_field *field);
 int weir_subscriber_read(weir_subscriber *subscriber, void *dst, size_t cap,
                          size_t *len);
-int weir_subscriber_close(weir_subscriber *subscriber);
+int weir_subscriber_close(weir_subscriber *subscriber, const void *reason,
+                          size_t reason_len, uint32_t retry);
 void weir_subscriber_release(weir_subscriber *subscriber);
 ]]
 ffi.cdef(weir.interface)
@@ -348,7 +352,7 @@ end
 
 -- Ask the producer to stop, and end the stream.
 function Stream:cancel()
-  check(lib.weir_stream_cancel(use(self)))
+  check(lib.weir_stream_cancel(use(self), nil, 0))
 end
 
 -- A client's connection. To close it leaves the stream.
@@ -373,7 +377,7 @@ end
 
 -- Ask the client to go: a last frame, then the end.
 function Subscriber:dismiss()
-  check(lib.weir_subscriber_close(use(self)))
+  check(lib.weir_subscriber_close(use(self), nil, 0, 0))
 end
 
 -- The answer to a client: `status`, `verdict` (a word), `fields` (pairs of
@@ -475,7 +479,7 @@ end
 
 -- Take nobody in, and tell all to go in the next `over` milliseconds.
 function Hub:drain(over)
-  check(lib.weir_hub_drain(use(self), over))
+  check(lib.weir_hub_drain(use(self), over, 0))
 end
 
 return weir

@@ -33,7 +33,7 @@ const constants = {
   NOTICE_DECIDED: 1, NOTICE_READABLE: 2, NOTICE_CLOSING: 3, NOTICE_ABORT: 4,
   NOTICE_OPENED: 16, NOTICE_STORED: 17, NOTICE_EXPIRED: 18,
   NOTICE_ABANDONED: 19, NOTICE_CANCELLED: 20, NOTICE_ENDED: 21,
-  // Options: on_duplicate of open, of attach; from; on_idle and its kin; flags
+  // Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
   DUPLICATE_JOIN: 0, DUPLICATE_REPLACE: 1, DUPLICATE_REJECT: 2,
   CLIENT_REPLACE: 0, CLIENT_ALLOW: 1, CLIENT_REJECT: 2,
   FROM_START: 0, FROM_HEAD: 1,
@@ -77,7 +77,7 @@ const structs = {
   },
   weir_attach_options: {
     size, key: pointer, key_len: size, user: pointer,
-    request: 'weir_request *', from: int32, flags: uint32, client: pointer,
+    request: 'weir_request *', start: int32, flags: uint32, client: pointer,
     client_len: size, on_duplicate: int32, reserved0: uint32,
     heartbeat: uint32, heartbeat_jitter: uint32, stall: uint32, retry: uint32,
     retry_jitter: uint32, retry_replaced: uint32, lifetime: uint64,
@@ -90,7 +90,7 @@ const structs = {
   weir_notice: {
     size, kind: uint32, error: int32, user: pointer, subscriber: pointer,
     stream: pointer, tag: uint64, seq: uint64, verdict: int32, timer: uint32,
-    reserved: reserved(2),
+    retry: uint32, reserved0: uint32, reserved: reserved(1),
   },
   weir_response: {
     size, status: int32, stream: uint32, verdict: int32, error: int32,
@@ -114,7 +114,7 @@ const prototypes = [
   'void weir_hub_free(void *hub)',
   'int weir_hub_get_timeout(void *hub)',
   'int weir_hub_next(void *hub, _Inout_ weir_notice *notice)',
-  'int weir_hub_drain(void *hub, uint64_t over)',
+  'int weir_hub_drain(void *hub, uint64_t over, uint32_t retry)',
   'void weir_open_options_init(_Out_ weir_open_options *options, size_t size)',
   'int weir_hub_open(void *hub, const weir_open_options *options, ' +
       '_Out_ void **stream)',
@@ -128,7 +128,8 @@ const prototypes = [
   'int weir_stream_fail(void *stream, const void *code, size_t code_len, ' +
       'const void *message, size_t message_len, uint64_t tag, ' +
       '_Out_ uint64_t *seq)',
-  'int weir_stream_cancel(void *stream)',
+  'int weir_stream_cancel(void *stream, const void *reason, ' +
+      'size_t reason_len)',
   'void weir_stream_release(void *stream)',
   'void weir_request_init(_Out_ weir_request *request, size_t size)',
   'void weir_attach_options_init(_Out_ weir_attach_options *options, ' +
@@ -144,7 +145,8 @@ const prototypes = [
       'void *dst, size_t cap, _Out_ weir_field *field)',
   'int weir_subscriber_read(void *subscriber, void *dst, size_t cap, ' +
       '_Out_ size_t *len)',
-  'int weir_subscriber_close(void *subscriber)',
+  'int weir_subscriber_close(void *subscriber, const void *reason, ' +
+      'size_t reason_len, uint32_t retry)',
   'void weir_subscriber_release(void *subscriber)',
 ];
 const library = koffi.load(process.env.WEIR_LIBRARY || 'libweir.so.0');
@@ -269,7 +271,7 @@ class Stream extends Handle {
 
   /** Ask the producer to stop, and end the stream. */
   cancel() {
-    check(lib.weir_stream_cancel(this.address));
+    check(lib.weir_stream_cancel(this.address, null, 0));
   }
 
   release(address) {
@@ -297,7 +299,7 @@ class Subscriber extends Handle {
 
   /** Ask the client to go: a last frame, then the end. */
   dismiss() {
-    check(lib.weir_subscriber_close(this.address));
+    check(lib.weir_subscriber_close(this.address, null, 0, 0));
   }
 
   release(address) {
@@ -393,7 +395,7 @@ class Hub {
 
   /** Take nobody in, and tell all to go in the next `over` milliseconds. */
   drain(over) {
-    check(lib.weir_hub_drain(this.address, over));
+    check(lib.weir_hub_drain(this.address, over, 0));
   }
 
   /** Forget all streams. Their handles answer EGONE. */

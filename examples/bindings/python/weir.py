@@ -40,7 +40,7 @@ CONSTANTS = {
     "NOTICE_ABORT": 4, "NOTICE_OPENED": 16, "NOTICE_STORED": 17,
     "NOTICE_EXPIRED": 18, "NOTICE_ABANDONED": 19, "NOTICE_CANCELLED": 20,
     "NOTICE_ENDED": 21,
-    # Options: on_duplicate of open, of attach; from; on_idle and its kin; flags
+    # Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
     "DUPLICATE_JOIN": 0, "DUPLICATE_REPLACE": 1, "DUPLICATE_REJECT": 2,
     "CLIENT_REPLACE": 0, "CLIENT_ALLOW": 1, "CLIENT_REJECT": 2,
     "FROM_START": 0, "FROM_HEAD": 1,
@@ -94,7 +94,7 @@ class weir_attach_options(ctypes.Structure):
     _fields_ = [
         ("size", size), ("key", c_char_p), ("key_len", size),
         ("user", c_void_p), ("request", POINTER(weir_request)),
-        ("from", int32), ("flags", uint32), ("client", c_char_p),
+        ("start", int32), ("flags", uint32), ("client", c_char_p),
         ("client_len", size), ("on_duplicate", int32), ("reserved0", uint32),
         ("heartbeat", uint32), ("heartbeat_jitter", uint32), ("stall", uint32),
         ("retry", uint32), ("retry_jitter", uint32),
@@ -114,7 +114,7 @@ class weir_notice(ctypes.Structure):
         ("size", size), ("kind", uint32), ("error", int32), ("user", c_void_p),
         ("subscriber", c_void_p), ("stream", c_void_p), ("tag", uint64),
         ("seq", uint64), ("verdict", int32), ("timer", uint32),
-        ("reserved", uint64 * 2)]
+        ("retry", uint32), ("reserved0", uint32), ("reserved", uint64 * 1)]
 
 
 class weir_response(ctypes.Structure):
@@ -141,7 +141,7 @@ CALLS = {
     "weir_hub_free": [None, handle],
     "weir_hub_get_timeout": [c_int, handle],
     "weir_hub_next": [c_int, handle, POINTER(weir_notice)],
-    "weir_hub_drain": [c_int, handle, uint64],
+    "weir_hub_drain": [c_int, handle, uint64, uint32],
     "weir_open_options_init": [None, POINTER(weir_open_options), size],
     "weir_hub_open": [c_int, handle, POINTER(weir_open_options),
                       POINTER(handle)],
@@ -154,7 +154,7 @@ CALLS = {
                         POINTER(uint64)],
     "weir_stream_fail": [c_int, handle, c_char_p, size, c_char_p, size, uint64,
                          POINTER(uint64)],
-    "weir_stream_cancel": [c_int, handle],
+    "weir_stream_cancel": [c_int, handle, c_char_p, size],
     "weir_stream_release": [None, handle],
     "weir_request_init": [None, POINTER(weir_request), size],
     "weir_attach_options_init": [None, POINTER(weir_attach_options), size],
@@ -167,7 +167,7 @@ CALLS = {
     "weir_http_get_field": [c_int, POINTER(weir_response), size, c_char_p, size,
                         POINTER(weir_field)],
     "weir_subscriber_read": [c_int, handle, c_char_p, size, POINTER(size)],
-    "weir_subscriber_close": [c_int, handle],
+    "weir_subscriber_close": [c_int, handle, c_char_p, size, uint32],
     "weir_subscriber_release": [None, handle],
 }
 
@@ -292,7 +292,7 @@ class Stream(_Handle):
 
     def cancel(self):
         """Ask the producer to stop, and end the stream."""
-        _check(LIB.weir_stream_cancel(self._use()))
+        _check(LIB.weir_stream_cancel(self._use(), None, 0))
 
 
 class Subscriber(_Handle):
@@ -314,7 +314,7 @@ class Subscriber(_Handle):
 
     def dismiss(self):
         """Ask the client to go: a last frame, then the end."""
-        _check(LIB.weir_subscriber_close(self._use()))
+        _check(LIB.weir_subscriber_close(self._use(), None, 0, 0))
 
 
 class Response:
@@ -405,7 +405,7 @@ class Hub:
 
     def drain(self, over):
         """Take nobody in, and tell all to go in the next `over` seconds."""
-        _check(LIB.weir_hub_drain(self._use(), int(over * 1000)))
+        _check(LIB.weir_hub_drain(self._use(), int(over * 1000), 0))
 
     def close(self):
         """Forget all streams. Their handles answer EGONE."""

@@ -131,7 +131,7 @@ constants! {
     NOTICE_ABORT = 4, NOTICE_OPENED = 16, NOTICE_STORED = 17,
     NOTICE_EXPIRED = 18, NOTICE_ABANDONED = 19, NOTICE_CANCELLED = 20,
     NOTICE_ENDED = 21,
-    // Options: on_duplicate of open, of attach; from; on_idle and its kin; flags
+    // Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
     DUPLICATE_JOIN = 0, DUPLICATE_REPLACE = 1, DUPLICATE_REJECT = 2,
     CLIENT_REPLACE = 0, CLIENT_ALLOW = 1, CLIENT_REJECT = 2,
     FROM_START = 0, FROM_HEAD = 1,
@@ -213,7 +213,7 @@ structs! {
         key_len: usize,
         user: *mut c_void,
         request: *const weir_request,
-        pub from: i32,
+        pub start: i32,
         pub flags: u32,
         client: *const c_void,
         client_len: usize,
@@ -251,7 +251,9 @@ structs! {
         seq: u64,
         verdict: i32,
         timer: u32,
-        reserved: [u64; 2],
+        retry: u32,
+        reserved0: u32,
+        reserved: [u64; 1],
     }
     weir_response {
         size: usize,
@@ -283,7 +285,7 @@ calls! {
     fn weir_hub_free(hub: *mut c_void);
     fn weir_hub_get_timeout(hub: *mut c_void) -> c_int;
     fn weir_hub_next(hub: *mut c_void, notice: *mut weir_notice) -> c_int;
-    fn weir_hub_drain(hub: *mut c_void, over: u64) -> c_int;
+    fn weir_hub_drain(hub: *mut c_void, over: u64, retry: u32) -> c_int;
     fn weir_open_options_init(options: *mut weir_open_options, size: usize);
     fn weir_hub_open(
         hub: *mut c_void,
@@ -318,7 +320,11 @@ calls! {
         tag: u64,
         seq: *mut u64
     ) -> c_int;
-    fn weir_stream_cancel(stream: *mut c_void) -> c_int;
+    fn weir_stream_cancel(
+        stream: *mut c_void,
+        reason: *const c_void,
+        reason_len: usize
+    ) -> c_int;
     fn weir_stream_release(stream: *mut c_void);
     fn weir_request_init(request: *mut weir_request, size: usize);
     fn weir_attach_options_init(options: *mut weir_attach_options, size: usize);
@@ -354,7 +360,12 @@ calls! {
         cap: usize,
         len: *mut usize
     ) -> c_int;
-    fn weir_subscriber_close(subscriber: *mut c_void) -> c_int;
+    fn weir_subscriber_close(
+        subscriber: *mut c_void,
+        reason: *const c_void,
+        reason_len: usize,
+        retry: u32
+    ) -> c_int;
     fn weir_subscriber_release(subscriber: *mut c_void);
 }
 
@@ -469,7 +480,7 @@ impl Stream {
 
     /// Ask the producer to stop, and end the stream.
     pub fn cancel(&self) -> Result<()> {
-        check(unsafe { weir_stream_cancel(self.0) })
+        check(unsafe { weir_stream_cancel(self.0, null(), 0) })
     }
 }
 
@@ -500,7 +511,7 @@ impl Subscriber {
 
     /// Ask the client to go: a last frame, then the end.
     pub fn dismiss(&self) -> Result<()> {
-        check(unsafe { weir_subscriber_close(self.0) })
+        check(unsafe { weir_subscriber_close(self.0, null(), 0, 0) })
     }
 }
 
@@ -702,7 +713,7 @@ impl Hub {
 
     /// Take nobody in, and tell all to go in the time given.
     pub fn drain(&self, over: Duration) -> Result<()> {
-        check(unsafe { weir_hub_drain(self.0, over.as_millis() as u64) })
+        check(unsafe { weir_hub_drain(self.0, over.as_millis() as u64, 0) })
     }
 }
 
