@@ -440,7 +440,7 @@ int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
                          size_t cap, size_t *len) {
   weir_bytes bytes[WEIR__SPANS];
   unsigned char *p = dst;
-  size_t count;
+  size_t count = 0;
   size_t part;
   size_t i;
   int rv;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
 """Compare what programs are compiled against with what is on record in
-tests/abi: prototypes and numbers (interface), sizes and offsets where pointers
-have 64 bits (lp64) and where they have 32 and uint64_t in a struct is aligned
-to 4 bytes, as on i386 (ilp32).
+tests/abi: prototypes, numbers and fields (interface); sizes and offsets where
+pointers have 64 bits (lp64), and where they have 32 and uint64_t in a struct is
+aligned to 4 bytes, as on i386 (ilp32).
 
 With --update the record is written anew: after a release only what leaves all
 older programs working may be. CC is the compiler."""
@@ -51,8 +51,12 @@ def interface():
     values = evaluate({name: name for name in headers.constants()}, [])
     if values is None:
         sys.exit("check-abi: the headers do not compile")
-    return sorted(f"{prototype};" for prototype in headers.functions().values()
-                  ) + [f"{name} = {value}" for name, value in values.items()]
+    return (sorted(f"{prototype};"
+                   for prototype in headers.functions().values())
+            + [f"{name} = {value}" for name, value in values.items()]
+            + [f"{struct}: {field};"
+               for struct, fields in headers.members().items()
+               for field in fields])
 
 
 def layout(flags):

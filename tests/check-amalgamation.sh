@@ -25,8 +25,10 @@ for compiler in "$CC" gcc clang; do
     echo "check-amalgamation: SKIPPED: $compiler, which is not here"
     continue
   fi
-  $compiler -std=c11 $WARNINGS -Werror -O2 -fPIC -shared \
-    -o "$dir/shared.so" "$dir/weir.c" || fail "$compiler warns"
+  for level in -O3 -O2; do
+    $compiler -std=c11 $WARNINGS -Werror $level -fPIC -shared \
+      -o "$dir/shared.so" "$dir/weir.c" || fail "$compiler $level warns"
+  done
   exports "$dir/shared.so" | cmp - "$dir/exports" ||
     fail "$compiler: it exports something else than the library"
 

@@ -29,15 +29,21 @@ def functions():
     return found
 
 
+def members():
+    """From the name of each public struct to its fields' declarations."""
+    return {name: [" ".join(field.split()) for field in body.split(";")
+                   if field.strip()]
+            for body, name in re.findall(
+                r"^typedef struct \w+ \{(.*?)^\} (\w+);", text(), re.M | re.S)}
+
+
 def structs():
     """From the name of each public struct to the names of its fields."""
-    found = {}
-    for body, name in re.findall(r"^typedef struct \w+ \{(.*?)^\} (\w+);",
-                                 text(), re.M | re.S):
-        fields = [re.search(r"\(\*(\w+)\)|(\w+)(?:\[\w+\])?$", field.strip())
-                  for field in body.split(";") if field.strip()]
-        found[name] = [field.group(1) or field.group(2) for field in fields]
-    return found
+    def name(field):
+        found = re.search(r"\(\*(\w+)\)|(\w+)(?:\[\w+\])?$", field)
+        return found.group(1) or found.group(2)
+    return {struct: [name(field) for field in fields]
+            for struct, fields in members().items()}
 
 
 def constants():
