@@ -37,7 +37,8 @@ def main():
         problems.append(f"{room}: in lib/ and not in lib/floors, or the other "
                         "way round")
     for file in files:
-        for other in re.findall(r'^#include "(\w+)\.h"', file.read_text(), re.M):
+        for other in re.findall(r'^#include "(\w+)\.h"', file.read_text(),
+                                re.M):
             if floor.get(other, 0) > floor.get(file.stem, 0):
                 problems.append(f"{file.name} includes {other}.h, from above")
     defined, wanted = symbols()
