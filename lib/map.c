@@ -4,7 +4,8 @@
 #include "util.h"
 
 /* A bucket fills a cache line: a byte of each hash in front says which of the
- * nodes are worth a look. What does not fit is chained on by its own link. */
+ * nodes are worth a look, all of them at a glance. What does not fit is chained
+ * on by its own link. */
 #define BUCKET_NODES 6
 #define LINE 64
 
@@ -28,58 +29,76 @@ static uint64_t rotate(uint64_t word, unsigned by) {
   return word << by | word >> (64 - by);
 }
 
-static uint64_t load_le(const unsigned char *p, size_t len) {
-  uint64_t word = 0;
-  size_t i;
-
-  for (i = 0; i < len; ++i) {
-    word |= (uint64_t)p[i] << 8 * i;
-  }
-  return word;
+/* Eight bytes, the first of them lowest: a form that compilers know. */
+static inline uint64_t load_le(const unsigned char *p) {
+  return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+         (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
+         (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-static void sip_round(uint64_t v[4]) {
-  v[0] += v[1];
-  v[1] = rotate(v[1], 13) ^ v[0];
-  v[0] = rotate(v[0], 32);
-  v[2] += v[3];
-  v[3] = rotate(v[3], 16) ^ v[2];
-  v[0] += v[3];
-  v[3] = rotate(v[3], 21) ^ v[0];
-  v[2] += v[1];
-  v[1] = rotate(v[1], 17) ^ v[2];
-  v[2] = rotate(v[2], 32);
+/* The last bytes of a key, fewer than eight. Where the key has eight, they are
+ * read with what is before them. */
+static inline uint64_t load_rest(const unsigned char *p, size_t left,
+                                 size_t len) {
+  unsigned char rest[8] = {0};
+
+  if (left == 0) {
+    return 0;
+  }
+  if (len >= 8) {
+    return load_le(p + left - 8) >> 8 * (8 - left);
+  }
+  memcpy(rest, p, left);
+  return load_le(rest);
+}
+
+struct sip {
+  uint64_t a;
+  uint64_t b;
+  uint64_t c;
+  uint64_t d;
+};
+
+/* By value, so that it all stays in registers. */
+static inline struct sip sip_round(struct sip v) {
+  v.a += v.b;
+  v.b = rotate(v.b, 13) ^ v.a;
+  v.a = rotate(v.a, 32);
+  v.c += v.d;
+  v.d = rotate(v.d, 16) ^ v.c;
+  v.a += v.d;
+  v.d = rotate(v.d, 21) ^ v.a;
+  v.c += v.b;
+  v.b = rotate(v.b, 17) ^ v.c;
+  v.c = rotate(v.c, 32);
+  return v;
+}
+
+static inline struct sip sip_word(struct sip v, uint64_t word) {
+  v.d ^= word;
+  v = sip_round(v);
+  v.a ^= word;
+  return v;
 }
 
 /* SipHash-1-3, cut to 32 bits. */
 static uint32_t hash_of(const struct weir__map *map, const void *key,
                         size_t len) {
   const unsigned char *p = key;
-  uint64_t v[4] = {UINT64_C(0x736f6d6570736575), UINT64_C(0x646f72616e646f6d),
-                   UINT64_C(0x6c7967656e657261), UINT64_C(0x7465646279746573)};
+  struct sip v = {UINT64_C(0x736f6d6570736575) ^ map->secret[0],
+                  UINT64_C(0x646f72616e646f6d) ^ map->secret[1],
+                  UINT64_C(0x6c7967656e657261) ^ map->secret[0],
+                  UINT64_C(0x7465646279746573) ^ map->secret[1]};
   uint64_t word;
   size_t left = len;
-  int i;
 
-  v[0] ^= map->secret[0];
-  v[1] ^= map->secret[1];
-  v[2] ^= map->secret[0];
-  v[3] ^= map->secret[1];
   for (; left >= 8; left -= 8, p += 8) {
-    word = load_le(p, 8);
-    v[3] ^= word;
-    sip_round(v);
-    v[0] ^= word;
+    v = sip_word(v, load_le(p));
   }
-  word = load_le(p, left) | (uint64_t)len << 56;
-  v[3] ^= word;
-  sip_round(v);
-  v[0] ^= word;
-  v[2] ^= 0xff;
-  for (i = 0; i < 3; ++i) {
-    sip_round(v);
-  }
-  word = v[0] ^ v[1] ^ v[2] ^ v[3];
+  v = sip_word(v, load_rest(p, left, len) | (uint64_t)len << 56);
+  v.c ^= 0xff;
+  v = sip_round(sip_round(sip_round(v)));
+  word = v.a ^ v.b ^ v.c ^ v.d;
   return (uint32_t)(word ^ word >> 32);
 }
 
@@ -144,21 +163,33 @@ static bool is_key(const struct weir__node *node, uint32_t hash,
          weir__same(node->key, node->key_len, key, key_len);
 }
 
+/* Bits that say which nodes of a bucket may have this hash: bit 8 * i + 7
+ * stands for number i (Mycroft, 1987; those above a true one may be wrong). */
+static uint64_t find_tags(const struct weir__bucket *bucket, uint32_t hash) {
+  const uint64_t ones = UINT64_C(0x0101010101010101);
+  /* The tags, `used`, and a byte of nobody's. */
+  const uint64_t word = load_le((const unsigned char *)(const void *)bucket) ^
+                        ones * tag_of(hash);
+  const uint64_t used = (UINT64_C(1) << 8 * bucket->used) - 1;
+
+  return (word - ones) & ~word & ones << 7 & used;
+}
+
 struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
                                   size_t key_len) {
   const struct weir__bucket *bucket;
   struct weir__node *node;
+  uint64_t tags;
   uint32_t hash;
-  unsigned i;
 
   if (map->count == 0) {
     return NULL;
   }
   hash = hash_of(map, key, key_len);
   bucket = bucket_at(map, index_of(map, hash));
-  for (i = 0; i < bucket->used; ++i) {
-    node = bucket->node[i];
-    if (bucket->tag[i] == tag_of(hash) && is_key(node, hash, key, key_len)) {
+  for (tags = find_tags(bucket, hash); tags != 0; tags &= tags - 1) {
+    node = bucket->node[weir__lowest_bit(tags) / 8];
+    if (is_key(node, hash, key, key_len)) {
       return node;
     }
   }

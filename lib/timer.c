@@ -16,23 +16,6 @@ struct place {
   unsigned bit;
 };
 
-static unsigned highest_bit(uint64_t word) {
-  unsigned bit = 0;
-  unsigned step;
-
-  for (step = 32; step != 0; step /= 2) {
-    if (word >> step != 0) {
-      word >>= step;
-      bit += step;
-    }
-  }
-  return bit;
-}
-
-static unsigned lowest_bit(uint64_t word) {
-  return highest_bit(word & (~word + 1));
-}
-
 static unsigned level_shift(unsigned level) {
   return WEIR__WHEEL_BITS + WEIR__LEVEL_BITS * level;
 }
@@ -57,7 +40,7 @@ static struct place find_place(struct weir__wheel *wheel, uint64_t deadline) {
     place.slot = &wheel->slots0[slot];
     place.used = &wheel->used0[slot / 64];
   } else {
-    level = (highest_bit(differ) - WEIR__WHEEL_BITS) / WEIR__LEVEL_BITS;
+    level = (weir__highest_bit(differ) - WEIR__WHEEL_BITS) / WEIR__LEVEL_BITS;
     slot = (unsigned)(deadline >> level_shift(level)) & (WEIR__LEVEL_SLOTS - 1);
     place.slot = &wheel->slots[level * WEIR__LEVEL_SLOTS + slot];
     place.used = &wheel->used[level];
@@ -173,7 +156,7 @@ static unsigned next_slot(const struct weir__wheel *wheel, uint64_t *begin) {
 
   for (i = 0; i < WEIR__SLOTS / 64; ++i) {
     if (wheel->used0[i] != 0) {
-      slot = i * 64 + lowest_bit(wheel->used0[i]);
+      slot = i * 64 + weir__lowest_bit(wheel->used0[i]);
       *begin = (wheel->now & ~(uint64_t)(WEIR__SLOTS - 1)) | slot;
       return slot;
     }
@@ -181,7 +164,7 @@ static unsigned next_slot(const struct weir__wheel *wheel, uint64_t *begin) {
   for (i = 0; i < WEIR__LEVELS; ++i) {
     if (wheel->used[i] != 0) {
       shift = level_shift(i);
-      slot = lowest_bit(wheel->used[i]);
+      slot = weir__lowest_bit(wheel->used[i]);
       *begin =
           ((wheel->now >> shift & ~(uint64_t)(WEIR__LEVEL_SLOTS - 1)) | slot)
           << shift;

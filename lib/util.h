@@ -37,6 +37,33 @@ static inline uint64_t weir__max(uint64_t a, uint64_t b) {
   return a > b ? a : b;
 }
 
+/* The number of the highest and of the lowest bit that is set in a word that is
+ * not 0. */
+static inline unsigned weir__highest_bit(uint64_t word) {
+#ifdef __GNUC__
+  return 63u - (unsigned)__builtin_clzll(word);
+#else
+  unsigned bit = 0;
+  unsigned step;
+
+  for (step = 32; step != 0; step /= 2) {
+    if (word >> step != 0) {
+      word >>= step;
+      bit += step;
+    }
+  }
+  return bit;
+#endif
+}
+
+static inline unsigned weir__lowest_bit(uint64_t word) {
+#ifdef __GNUC__
+  return (unsigned)__builtin_ctzll(word);
+#else
+  return weir__highest_bit(word & (~word + 1));
+#endif
+}
+
 /* memcpy and memcmp for lengths of 0 with any pointer. */
 static inline void weir__copy(void *dst, const void *src, size_t len) {
   if (len != 0) {

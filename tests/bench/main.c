@@ -1,6 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 
-/* bench [GROUP...]: all groups, or those that are named. */
+/* bench [GROUP[:ROW]...]: all groups, or those that are named; of their rows
+ * all, or those in whose name ROW is. */
 
 #include "measure.h"
 
@@ -18,21 +19,27 @@ static const struct {
 
 #define COUNT_OF(array) (sizeof array / sizeof array[0])
 
-static int is_wanted(const char *name, int argc, char **argv) {
-  int i = 1;
+/* Run a group if it is named, with what stands behind the colon. */
+static void run_named(size_t i, const char *name) {
+  const size_t len = strlen(groups[i].name);
 
-  while (i < argc && strcmp(argv[i], name) != 0) {
-    ++i;
+  if (strncmp(name, groups[i].name, len) == 0 &&
+      (name[len] == '\0' || name[len] == ':')) {
+    rows_want(name[len] == ':' ? name + len + 1 : "");
+    groups[i].run();
   }
-  return argc == 1 || i < argc;
 }
 
 int main(int argc, char **argv) {
   size_t i;
+  int j;
 
   for (i = 0; i < COUNT_OF(groups); ++i) {
-    if (is_wanted(groups[i].name, argc, argv)) {
+    if (argc == 1) {
       groups[i].run();
+    }
+    for (j = 1; j < argc; ++j) {
+      run_named(i, argv[j]);
     }
   }
   return 0;

@@ -8,6 +8,12 @@
 
 #define ENTRIES_MOST 8
 
+static const char *wanted = "";
+
+void rows_want(const char *text) {
+  wanted = text;
+}
+
 double cpu_ns(void) {
   struct timespec now;
 
@@ -102,6 +108,9 @@ void figure_print(const char *name, const char *unit, double figure,
                   enum against against, double bar) {
   char text[16];
 
+  if (strstr(name, wanted) == NULL) {
+    return;
+  }
   print_number(text, figure);
   printf("%-44s %-9s %8s %8s %6s", name, unit, text, "", "");
   print_verdict(against, figure, bar);
@@ -185,6 +194,9 @@ void row_print(const struct row *row) {
   size_t round;
   size_t i;
 
+  if (strstr(row->name, wanted) == NULL) {
+    return;
+  }
   figures.rounds = row->rounds != 0 ? (size_t)row->rounds : ROUNDS;
   for (round = 0; round < figures.rounds; ++round) {
     for (i = 0; i < row->count; ++i) {

@@ -45,6 +45,9 @@ struct row {
 
 void row_print(const struct row *row);
 
+/* From here on, only the rows in whose name this is. */
+void rows_want(const char *text);
+
 /* A figure that is the same each time: bytes, mostly. */
 void figure_print(const char *name, const char *unit, double figure,
                   enum against against, double bar);
