@@ -77,7 +77,7 @@ server_objects := $(server_sources:%.c=$B/obj/%.o)
 page_files := $(sort $(wildcard examples/server/page/*))
 
 .PHONY: run examples
-examples: $B/examples/server
+examples: $B/examples/server $B/examples/weirlog
 
 run: $B/examples/server
 	$B/examples/server $(ARGS)
@@ -104,6 +104,13 @@ $B/examples/page_files.h: $(page_files) Makefile
 $B/examples/server: $(server_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+# What is in a log, for people.
+weirlog_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard examples/weirlog/*.c))
+
+$B/examples/weirlog: $(weirlog_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # The same with poll(2), as on systems without epoll.
 poll_objects := $(server_objects:%/loop.o=%/loop_poll.o)
@@ -175,7 +182,7 @@ check-unit: $(unit_programs)
 	  CK_VERBOSITY=minimal $$t || { echo "failed: $$t"; exit 1; }; done
 
 # The server from outside: see tests/system/kit.py.
-check-system: $B/examples/server $B/examples/server-poll
+check-system: $B/examples/server $B/examples/server-poll $B/examples/weirlog
 	@WEIR_SERVER=$B/examples/server WEIR_SERVER_POLL=$B/examples/server-poll \
 	  $(PYTHON) tests/system/run.py $(ARGS)
 
