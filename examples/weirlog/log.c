@@ -66,8 +66,10 @@ static uint64_t number_of(const char *name, bool *is_made) {
 }
 
 static void add_segment(struct log *log, uint64_t number) {
-  const struct segment segment = {number, 0, 0, false, false};
+  struct segment segment;
 
+  memset(&segment, 0, sizeof segment);
+  segment.number = number;
   log->segments =
       allocate(log->segments, log->segment_count + 1, sizeof log->segments[0]);
   log->segments[log->segment_count++] = segment;
@@ -88,8 +90,9 @@ static bool is_regular(const struct log *log, const char *name) {
          S_ISREG(status.st_mode);
 }
 
-static void list_segments(struct log *log) {
-  DIR *directory = fdopendir(dup(log->directory));
+/* List them once. */
+static void list(struct log *log) {
+  DIR *directory = fdopendir(openat(log->directory, ".", O_RDONLY));
   const struct dirent *entry;
   uint64_t number;
   bool is_made;
@@ -97,6 +100,7 @@ static void list_segments(struct log *log) {
   if (directory == NULL) {
     give_up("%s: %s", log->path, strerror(errno));
   }
+  log->segment_count = 0;
   while ((entry = readdir(directory)) != NULL) {
     const char *name = entry->d_name;
 
@@ -118,6 +122,25 @@ static void list_segments(struct log *log) {
     qsort(log->segments, log->segment_count, sizeof log->segments[0],
           by_number);
   }
+}
+
+/* List them until nothing has changed meanwhile: a name that comes while a
+ * directory is read may be missed, and one that comes later be seen. */
+static void list_segments(struct log *log) {
+  struct segment *before = NULL;
+  size_t count;
+  bool is_same = false;
+
+  list(log);
+  while (!is_same) {
+    count = log->segment_count;
+    before = allocate(before, count, sizeof *before);
+    memcpy(before, log->segments, count * sizeof *before);
+    list(log);
+    is_same = count == log->segment_count &&
+              memcmp(before, log->segments, count * sizeof *before) == 0;
+  }
+  free(before);
 }
 
 /* Whether there is a head here, of this segment and a version that is known. */
@@ -149,6 +172,7 @@ static void look_at(struct log *log, struct segment *segment, int fd) {
   unsigned char bytes[HEAD];
   struct trailer trailer;
   struct stat status;
+  bool has_trailer;
   uint64_t end;
 
   if (fstat(fd, &status) != 0) {
@@ -156,14 +180,18 @@ static void look_at(struct log *log, struct segment *segment, int fd) {
   }
   segment->size = (uint64_t)status.st_size;
   end = segment->size < 2 * HEAD ? 0 : segment->size - HEAD;
+  has_trailer = end != 0 && pread(fd, bytes, HEAD, (off_t)end) == HEAD &&
+                read_trailer(bytes, &trailer) &&
+                trailer.number == segment->number;
+  if (!has_trailer) {
+    segment->extent = segment_extent(fd, end);
+  }
   if (check_head(log, segment, fd, 0)) {
     return;
   }
   if (end != 0 && check_head(log, segment, fd, end)) {
     say(log, "segment %016llx: its first head is damaged", number);
-  } else if (end != 0 && pread(fd, bytes, HEAD, (off_t)end) == HEAD &&
-             read_trailer(bytes, &trailer) &&
-             trailer.number == segment->number) {
+  } else if (has_trailer) {
     segment->salt = trailer.salt;
     say(log, "segment %016llx: its head is damaged", number);
   } else {
@@ -171,25 +199,28 @@ static void look_at(struct log *log, struct segment *segment, int fd) {
   }
 }
 
-/* Look at the heads. Those that have gone meanwhile are none of ours. */
+/* Look at the heads, and how far open segments reach: the newest first, so that
+ * nothing is seen without what was written before it. Those that have gone
+ * meanwhile are none of ours. */
 static void look_at_all(struct log *log) {
-  size_t kept = 0;
+  size_t kept = log->segment_count;
   size_t lost = 0;
   size_t i;
   int fd;
 
-  for (i = 0; i < log->segment_count; ++i) {
+  for (i = log->segment_count; i-- > 0;) {
     fd = segment_open(log, &log->segments[i]);
     if (fd >= 0) {
-      log->segments[kept] = log->segments[i];
+      log->segments[--kept] = log->segments[i];
       look_at(log, &log->segments[kept], fd);
       lost += log->segments[kept].is_lost;
-      kept += 1;
       (void)close(fd);
     }
   }
-  log->segment_count = kept;
-  if (kept != 0 && lost == kept) {
+  log->segment_count -= kept;
+  memmove(log->segments, log->segments + kept,
+          log->segment_count * sizeof log->segments[0]);
+  if (log->segment_count != 0 && lost == log->segment_count) {
     give_up("%s: no segment has a head that is one", log->path);
   }
 }
@@ -200,6 +231,7 @@ void log_open(struct log *log, const char *path, bool verify) {
   memset(log, 0, sizeof *log);
   log->path = path;
   log->verify = verify;
+  log->segments = allocate(NULL, 0, sizeof log->segments[0]);
   log->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (log->directory < 0) {
     give_up("%s: %s", path, strerror(errno));
@@ -213,12 +245,7 @@ void log_open(struct log *log, const char *path, bool verify) {
 }
 
 void log_close(struct log *log) {
-  size_t i;
-
-  for (i = 0; i < log->stream_count; ++i) {
-    free(log->streams[i]->places);
-    free(log->streams[i]);
-  }
+  stream_forget_all(log);
   free(log->streams);
   free(log->segments);
   (void)close(log->directory);

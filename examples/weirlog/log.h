@@ -11,8 +11,9 @@ struct segment {
   uint64_t number;
   uint64_t salt;
   uint64_t size;
-  bool is_lost; /* both of its heads are */
-  bool is_gone; /* removed since the directory was listed */
+  uint64_t extent; /* if it is open: where its zeros begin */
+  bool is_lost;    /* both of its heads are */
+  bool is_gone;    /* removed since the directory was listed */
 };
 
 /* Where an event stands. */
@@ -48,6 +49,7 @@ struct log {
   int directory;
   struct segment *segments; /* by number */
   size_t segment_count;
+  size_t first; /* of those that are still there */
   struct stream **streams;
   size_t stream_count;
   size_t stream_cap;
@@ -98,11 +100,17 @@ void stream_apply_entry(struct log *log, size_t segment,
                         const struct entry *entry, const struct state *state,
                         const unsigned char *positions);
 
+/* Nothing has been read, or is needed any more. */
+void stream_forget_all(struct log *log);
+
 /* All has been read. */
 void stream_settle(struct log *log);
 
 /* Read segment i of the log, and tell the streams. */
 void segment_read(struct log *log, size_t i);
+
+/* Where, before `end`, there are nothing but zeros any more. */
+uint64_t segment_extent(int fd, uint64_t end);
 
 /* Open the file of a segment; -1: it is not there any more. */
 int segment_open(const struct log *log, const struct segment *segment);

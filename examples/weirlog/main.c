@@ -113,6 +113,7 @@ static uint64_t visit(struct log *log, const struct stream *stream,
   struct record record;
   uint64_t next = stream->trimmed + 1;
   uint64_t lost = 0;
+  uint64_t gone = 0; /* with a segment, since this began */
   size_t i;
 
   for (i = 0; i < stream->count; ++i) {
@@ -124,9 +125,13 @@ static uint64_t visit(struct log *log, const struct stream *stream,
       continue;
     }
     if (frame == NULL) {
-      /* It was there a moment ago: so was all before it. */
-      next = stream->places[i].number + 1;
+      gone = stream->places[i].number;
       continue;
+    }
+    if (next <= gone) {
+      put_range(losses, stream, next, gone, "is gone by now",
+                "are gone by now");
+      next = gone + 1;
     }
     if (next < record.number) {
       lost += put_lost(losses, stream, next, record.number - 1);
@@ -136,6 +141,7 @@ static uint64_t visit(struct log *log, const struct stream *stream,
       event(&record, frame);
     }
   }
+  next = next <= gone ? gone + 1 : next;
   if (next <= stream->last) {
     lost += put_lost(losses, stream, next, stream->last);
   }

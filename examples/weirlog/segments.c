@@ -83,19 +83,16 @@ static void read_all(struct reading *reading, unsigned char *bytes,
   }
 }
 
-/* How far a segment without an index reaches: to its last byte that is not
- * zero. */
-static uint64_t find_extent(const struct reading *reading, uint64_t end) {
-  unsigned char *piece = allocate(NULL, 256, BLOCK);
+uint64_t segment_extent(int fd, uint64_t end) {
+  const size_t most = 256 * BLOCK;
+  unsigned char *piece = allocate(NULL, most, 1);
   uint64_t extent = 0;
   uint64_t at;
   ssize_t n;
   ssize_t i;
 
-  for (at = 0; at < end; at += 256 * BLOCK) {
-    n = read_some(reading->fd, piece,
-                  (size_t)(end - at < 256 * BLOCK ? end - at : 256 * BLOCK),
-                  at);
+  for (at = 0; at < end; at += most) {
+    n = read_some(fd, piece, end - at < most ? (size_t)(end - at) : most, at);
     for (i = n; i > 0 && piece[i - 1] == 0; --i) {
     }
     if (n < 0 || i > 0) {
@@ -328,14 +325,6 @@ static bool has_trailer(const struct reading *reading, uint64_t size,
          end - trailer->directory == (uint64_t)trailer->entries * HEAD;
 }
 
-static void read_open_segment(struct reading *reading, uint64_t size) {
-  const uint64_t end = size < 2 * HEAD ? 0 : size - HEAD;
-
-  /* Two looks: what the first one sees the second one sees whole. */
-  load(reading, end, find_extent(reading, end));
-  read_records(reading);
-}
-
 void segment_read(struct log *log, size_t i) {
   const struct segment *segment = &log->segments[i];
   struct reading reading;
@@ -354,10 +343,16 @@ void segment_read(struct log *log, size_t i) {
   }
   reading.fd = segment_open(log, segment);
   if (reading.fd < 0) {
+    /* The oldest ones go first: so have all before it, and what is behind it
+     * can be read without. */
+    stream_forget_all(log);
+    log->first = i + 1;
     return;
   }
   if (!has_trailer(&reading, segment->size, &trailer)) {
-    read_open_segment(&reading, segment->size);
+    load(&reading, segment->size < 2 * HEAD ? 0 : segment->size - HEAD,
+         segment->extent);
+    read_records(&reading);
   } else if (!apply_index(&reading, &trailer, segment->size)) {
     say(log, "segment %016llx: its index is damaged", number_of(&reading));
     load(&reading, trailer.index, trailer.index);

@@ -260,12 +260,26 @@ void stream_apply_entry(struct log *log, size_t segment,
       add_place(stream, number, segment, offset);
     }
   }
-  if (entry->previous == 0 || log->segments[0].number > entry->previous) {
+  if (entry->previous == 0 ||
+      log->segments[log->first].number > entry->previous) {
     stream->trimmed =
         most(stream->trimmed, least(entry->first - 1, stream->last));
   }
   stream->newest = log->segments[segment].number;
   stream->newest_offset = 0;
+}
+
+void stream_forget_all(struct log *log) {
+  size_t i;
+
+  for (i = 0; i < log->stream_count; ++i) {
+    free(log->streams[i]->places);
+    free(log->streams[i]);
+  }
+  log->stream_count = 0;
+  free(log->table);
+  log->table = NULL;
+  log->table_size = 0;
 }
 
 /* --- When all has been read ------------------------------------------------*/
@@ -313,10 +327,6 @@ void stream_settle(struct log *log) {
                         memcmp(before->key, stream->key, stream->key_len) == 0;
     before = stream;
   }
-  /* They stand elsewhere now. */
-  free(log->table);
-  log->table = NULL;
-  log->table_size = 0;
 }
 
 struct stream *log_find(const struct log *log, const char *key) {
