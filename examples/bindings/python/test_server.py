@@ -1,6 +1,7 @@
 # weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
 """The asyncio server, from outside: sockets, over loopback."""
 import asyncio
+import faulthandler
 import json
 import socket
 import unittest
@@ -198,4 +199,5 @@ class Slow(ServerTest):
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(120, exit=True)  # where it waits
     unittest.main()

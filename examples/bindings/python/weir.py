@@ -14,7 +14,8 @@ and after every call, hub.notices() says what has to be done; server.py shows it
 in asyncio. Options have the names that they have in <weir/hub.h>.
 
 A hub and its handles belong to one thread at a time. Calls keep the
-interpreter's lock, so that a handle may be dropped anywhere.
+interpreter's lock, so that a handle may be dropped anywhere. (An interpreter
+that has none needs one of yours.)
 """
 import collections
 import ctypes
