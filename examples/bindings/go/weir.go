@@ -79,18 +79,19 @@ const (
 	EACCESS      Error = C.WEIR_EACCESS
 )
 
-// Notice.Kind
+// Notice.Kind, of a Subscriber, of a Stream; Notice.Timer
 const (
-	NoticeDecided   = C.WEIR_NOTICE_DECIDED
 	NoticeReadable  = C.WEIR_NOTICE_READABLE
 	NoticeClosing   = C.WEIR_NOTICE_CLOSING
 	NoticeAbort     = C.WEIR_NOTICE_ABORT
-	NoticeOpened    = C.WEIR_NOTICE_OPENED
-	NoticeStored    = C.WEIR_NOTICE_STORED
 	NoticeExpired   = C.WEIR_NOTICE_EXPIRED
 	NoticeAbandoned = C.WEIR_NOTICE_ABANDONED
 	NoticeCancelled = C.WEIR_NOTICE_CANCELLED
 	NoticeEnded     = C.WEIR_NOTICE_ENDED
+
+	TimerFirstEvent = C.WEIR_TIMER_FIRST_EVENT
+	TimerIdle       = C.WEIR_TIMER_IDLE
+	TimerLifetime   = C.WEIR_TIMER_LIFETIME
 )
 
 // Options: OnDuplicate of open, of attach; Start; OnIdle and its kin; Flags
@@ -427,6 +428,7 @@ type Notice struct {
 	Source interface{} // the *Stream or *Subscriber that it is about
 	Err    error       // these as <weir/hub.h> says
 	Seq    uint64
+	Timer  int
 }
 
 // Hub is the registry of streams.
@@ -526,7 +528,7 @@ func (h *Hub) Notices() ([]Notice, error) {
 				source = unsafe.Pointer(notice.subscriber)
 			}
 			all = append(all, Notice{int(notice.kind), h.sources[source],
-				check(C.int(notice.error)), uint64(notice.seq)})
+				check(C.int(notice.error)), uint64(notice.seq), int(notice.timer)})
 		}
 	})
 	if err == EAGAIN {

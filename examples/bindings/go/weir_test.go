@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The scenario that every binding passes; see ../README.md.
@@ -196,7 +197,7 @@ func TestPublish(t *testing.T) {
 	reached, err := stream.Signal([]byte("{}"), "typing", EventJSON)
 	must(t, err)
 	equal(t, reached, uint64(1))
-	equal(t, notices(t, h), []Notice{{NoticeReadable, response.Subscriber, nil, 0}})
+	equal(t, notices(t, h), []Notice{{NoticeReadable, response.Subscriber, nil, 0, 0}})
 	all := frames(readNow(t, response.Subscriber))
 	equal(t, len(all), 2)
 	equal(t, frame{"", all[0].kind, all[0].data}, frame{"", "message", text})
@@ -317,6 +318,22 @@ func TestRefusals(t *testing.T) {
 	equal(t, response.Status, 200)
 	equal(t, response.Subscriber == nil, true)
 	equal(t, types(response.Body), "weir.closing")
+}
+
+func TestTime(t *testing.T) {
+	h := newHub(t)
+	equal(t, h.Timeout() < 0, true)
+	stream := open(t, h, "a/1", func(o *OpenOptions) {
+		o.FirstEvent = 1
+		o.OnFirstEvent = ActionFail
+	})
+	var told []Notice
+	for len(told) == 0 {
+		time.Sleep(h.Timeout())
+		told = notices(t, h)
+	}
+	equal(t, told[0], Notice{NoticeExpired, stream, nil, 0, TimerFirstEvent})
+	equal(t, told[1], Notice{NoticeEnded, stream, nil, 1, 0})
 }
 
 func TestHandlesOutliveTheHub(t *testing.T) {

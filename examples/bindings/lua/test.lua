@@ -259,6 +259,19 @@ test("refusals", function(hub)
   equal(types(response.body), {"weir.closing"})
 end)
 
+test("time", function(hub)
+  equal(hub:timeout(), math.huge)
+  local stream = hub:open("a/1", {first_event = 1,
+                                  on_first_event = weir.ACTION_FAIL})
+  while hub:timeout() > 0 do -- Lua cannot sleep
+  end
+  local told = notices(hub)
+  assert(told[1].source == stream)
+  equal({told[1].kind, told[1].timer},
+        {weir.NOTICE_EXPIRED, weir.TIMER_FIRST_EVENT})
+  equal({told[2].kind, told[2].seq}, {weir.NOTICE_ENDED, 1})
+end)
+
 test("handles outlive the hub", function(hub)
   local stream = hub:open("a/1")
   local subscriber = attach(hub, "a/1").subscriber

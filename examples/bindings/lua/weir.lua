@@ -26,11 +26,11 @@ local weir = {
   ETOOBIG = -24, ERESIDENT = -25, EPENDING = -26, EUTF8 = -27, EJSON = -28,
   ERESERVED = -29, ESTALLED = -30, EIO = -31, EFULL = -32, ELOCKED = -33,
   EFORMAT = -34, EACCESS = -35,
-  -- notice.kind
-  NOTICE_DECIDED = 1, NOTICE_READABLE = 2, NOTICE_CLOSING = 3,
-  NOTICE_ABORT = 4, NOTICE_OPENED = 16, NOTICE_STORED = 17,
+  -- notice.kind, of a subscriber, of a stream; notice.timer
+  NOTICE_READABLE = 2, NOTICE_CLOSING = 3, NOTICE_ABORT = 4,
   NOTICE_EXPIRED = 18, NOTICE_ABANDONED = 19, NOTICE_CANCELLED = 20,
   NOTICE_ENDED = 21,
+  TIMER_FIRST_EVENT = 1, TIMER_IDLE = 2, TIMER_LIFETIME = 3,
   -- Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
   DUPLICATE_JOIN = 0, DUPLICATE_REPLACE = 1, DUPLICATE_REJECT = 2,
   CLIENT_REPLACE = 0, CLIENT_ALLOW = 1, CLIENT_REJECT = 2,
@@ -447,8 +447,8 @@ function Hub:attach(key, options)
       Subscriber, subscriber[0], lib.weir_subscriber_release)) or nil)
 end
 
--- The notices that wait: {kind, source, error, seq}, with NOTICE_..., the
--- stream or subscriber that it is about, and what <weir/hub.h> says of the
+-- The notices that wait: {kind, source, error, seq, timer}, with NOTICE_...,
+-- the stream or subscriber that it is about, and what <weir/hub.h> says of the
 -- rest. Between them everything may be called.
 function Hub:notices()
   local notice = ffi.new("weir_notice")
@@ -465,7 +465,7 @@ function Hub:notices()
       local known = self.sources[tonumber(ffi.cast(address, about))]
       if known ~= nil then
         return {kind = notice.kind, source = known, error = notice.error,
-                seq = tonumber(notice.seq)}
+                seq = tonumber(notice.seq), timer = notice.timer}
       end
     end
   end

@@ -205,6 +205,22 @@ scenario('refusals', (hub) => {
   assert.deepEqual(types(response.body), ['weir.closing']);
 });
 
+scenario('time', (hub) => {
+  assert.equal(hub.timeout(), Infinity);
+  const stream = hub.open(
+      'a/1', { first_event: 1, on_first_event: weir.ACTION_FAIL });
+  let told = [];
+  while (told.length === 0) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, hub.timeout());
+    told = [...hub.notices()];
+  }
+  const [expired, ended] = told;
+  assert.equal(expired.kind, weir.NOTICE_EXPIRED);
+  assert.equal(expired.source, stream);
+  assert.equal(expired.timer, weir.TIMER_FIRST_EVENT);
+  assert.deepEqual([ended.kind, ended.seq], [weir.NOTICE_ENDED, 1]);
+});
+
 scenario('handles outlive the hub', (hub) => {
   const stream = hub.open('a/1');
   const [{ subscriber }] = attach(hub, 'a/1');

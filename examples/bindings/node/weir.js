@@ -29,10 +29,11 @@ const constants = {
   ECLIENT: -23, ETOOBIG: -24, ERESIDENT: -25, EPENDING: -26, EUTF8: -27,
   EJSON: -28, ERESERVED: -29, ESTALLED: -30, EIO: -31, EFULL: -32,
   ELOCKED: -33, EFORMAT: -34, EACCESS: -35,
-  // Notice.kind
-  NOTICE_DECIDED: 1, NOTICE_READABLE: 2, NOTICE_CLOSING: 3, NOTICE_ABORT: 4,
-  NOTICE_OPENED: 16, NOTICE_STORED: 17, NOTICE_EXPIRED: 18,
-  NOTICE_ABANDONED: 19, NOTICE_CANCELLED: 20, NOTICE_ENDED: 21,
+  // A notice's kind, of a Subscriber, of a Stream; its timer
+  NOTICE_READABLE: 2, NOTICE_CLOSING: 3, NOTICE_ABORT: 4,
+  NOTICE_EXPIRED: 18, NOTICE_ABANDONED: 19, NOTICE_CANCELLED: 20,
+  NOTICE_ENDED: 21,
+  TIMER_FIRST_EVENT: 1, TIMER_IDLE: 2, TIMER_LIFETIME: 3,
   // Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
   DUPLICATE_JOIN: 0, DUPLICATE_REPLACE: 1, DUPLICATE_REJECT: 2,
   CLIENT_REPLACE: 0, CLIENT_ALLOW: 1, CLIENT_REJECT: 2,
@@ -369,9 +370,9 @@ class Hub {
         ? null : new Subscriber(this, subscriber[0]));
   }
 
-  /** The notices that wait: { kind, source, error, seq }, with NOTICE_..., the
-   * Stream or Subscriber that it is about, and what <weir/hub.h> says of the
-   * rest. Between them everything may be called. */
+  /** The notices that wait: { kind, source, error, seq, timer }, with
+   * NOTICE_..., the Stream or Subscriber that it is about, and what
+   * <weir/hub.h> says of the rest. Between them everything may be called. */
   * notices() {
     while (this.#address !== null) {
       const notice = { size: koffi.sizeof(structs.weir_notice) };
@@ -380,9 +381,9 @@ class Hub {
         return;
       }
       check(result);
-      const { kind, error, seq } = notice;
+      const { kind, error, seq, timer } = notice;
       const source = this.handles.get(notice.subscriber ?? notice.stream);
-      yield { kind, source, error, seq };
+      yield { kind, source, error, seq, timer };
     }
   }
 

@@ -2,6 +2,7 @@
 """The scenario that every binding passes; see ../README.md."""
 import ctypes
 import os
+import time
 import unittest
 
 import weir
@@ -190,6 +191,19 @@ class Scenario(unittest.TestCase):
         response = self.hub.attach("a/1")
         self.assertEqual((response.status, response.subscriber), (200, None))
         self.assertEqual(types(response.body), ["weir.closing"])
+
+    def test_time(self):
+        self.assertIsNone(self.hub.timeout())
+        stream = self.hub.open("a/1", first_event=1,
+                               on_first_event=weir.ACTION_FAIL)
+        told = []
+        while not told:
+            time.sleep(self.hub.timeout())
+            told = list(self.hub.notices())
+        self.assertEqual((told[0].kind, told[0].source, told[0].timer),
+                         (weir.NOTICE_EXPIRED, stream,
+                          weir.TIMER_FIRST_EVENT))
+        self.assertEqual((told[1].kind, told[1].seq), (weir.NOTICE_ENDED, 1))
 
     def test_handles_outlive_the_hub(self):
         stream = self.hub.open("a/1")

@@ -36,11 +36,11 @@ CONSTANTS = {
     "ECLIENT": -23, "ETOOBIG": -24, "ERESIDENT": -25, "EPENDING": -26,
     "EUTF8": -27, "EJSON": -28, "ERESERVED": -29, "ESTALLED": -30, "EIO": -31,
     "EFULL": -32, "ELOCKED": -33, "EFORMAT": -34, "EACCESS": -35,
-    # Notice.kind
-    "NOTICE_DECIDED": 1, "NOTICE_READABLE": 2, "NOTICE_CLOSING": 3,
-    "NOTICE_ABORT": 4, "NOTICE_OPENED": 16, "NOTICE_STORED": 17,
+    # Notice.kind, of a Subscriber, of a Stream; Notice.timer
+    "NOTICE_READABLE": 2, "NOTICE_CLOSING": 3, "NOTICE_ABORT": 4,
     "NOTICE_EXPIRED": 18, "NOTICE_ABANDONED": 19, "NOTICE_CANCELLED": 20,
     "NOTICE_ENDED": 21,
+    "TIMER_FIRST_EVENT": 1, "TIMER_IDLE": 2, "TIMER_LIFETIME": 3,
     # Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
     "DUPLICATE_JOIN": 0, "DUPLICATE_REPLACE": 1, "DUPLICATE_REJECT": 2,
     "CLIENT_REPLACE": 0, "CLIENT_ALLOW": 1, "CLIENT_REJECT": 2,
@@ -340,9 +340,9 @@ class Response:
                  ctypes.string_at(field.value, field.value_len).decode()))
 
 
-Notice = collections.namedtuple("Notice", "kind source error seq")
+Notice = collections.namedtuple("Notice", "kind source error seq timer")
 Notice.__doc__ = """NOTICE_..., the Stream or Subscriber that it is about, and
-what <weir/hub.h> says of error and seq."""
+what <weir/hub.h> says of the rest."""
 
 
 class Hub:
@@ -397,7 +397,8 @@ class Hub:
             _check(result)
             source = self._handles.get(notice.subscriber or notice.stream)
             if source is not None:
-                yield Notice(notice.kind, source, notice.error, notice.seq)
+                yield Notice(notice.kind, source, notice.error, notice.seq,
+                             notice.timer)
 
     def timeout(self):
         """Seconds until notices() is to be asked again; None is for ever."""

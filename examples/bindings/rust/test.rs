@@ -266,6 +266,27 @@ fn refusals() {
 }
 
 #[test]
+fn time() {
+    let hub = hub();
+    assert_eq!(hub.timeout(), None);
+    let stream = hub
+        .open_with("a/1", |options| {
+            options.first_event = 1;
+            options.on_first_event = weir::ACTION_FAIL as u32;
+        })
+        .unwrap();
+    let mut told = Vec::new();
+    while told.is_empty() {
+        std::thread::sleep(hub.timeout().unwrap());
+        told.extend(hub.notices());
+    }
+    assert_eq!(told[0].source, stream.id());
+    assert_eq!(told[0].kind, weir::NOTICE_EXPIRED);
+    assert_eq!(told[0].timer, weir::TIMER_FIRST_EVENT);
+    assert_eq!((told[1].kind, told[1].seq), (weir::NOTICE_ENDED, 1));
+}
+
+#[test]
 fn handles_outlive_the_hub() {
     let hub = hub();
     let stream = hub.open("a/1").unwrap();

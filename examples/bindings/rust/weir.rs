@@ -126,11 +126,11 @@ constants! {
     ETOOBIG = -24, ERESIDENT = -25, EPENDING = -26, EUTF8 = -27, EJSON = -28,
     ERESERVED = -29, ESTALLED = -30, EIO = -31, EFULL = -32, ELOCKED = -33,
     EFORMAT = -34, EACCESS = -35,
-    // Notice.kind
-    NOTICE_DECIDED = 1, NOTICE_READABLE = 2, NOTICE_CLOSING = 3,
-    NOTICE_ABORT = 4, NOTICE_OPENED = 16, NOTICE_STORED = 17,
+    // Notice.kind, of a Subscriber, of a Stream; Notice.timer
+    NOTICE_READABLE = 2, NOTICE_CLOSING = 3, NOTICE_ABORT = 4,
     NOTICE_EXPIRED = 18, NOTICE_ABANDONED = 19, NOTICE_CANCELLED = 20,
     NOTICE_ENDED = 21,
+    TIMER_FIRST_EVENT = 1, TIMER_IDLE = 2, TIMER_LIFETIME = 3,
     // Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
     DUPLICATE_JOIN = 0, DUPLICATE_REPLACE = 1, DUPLICATE_REJECT = 2,
     CLIENT_REPLACE = 0, CLIENT_ALLOW = 1, CLIENT_REJECT = 2,
@@ -617,6 +617,7 @@ pub struct Notice {
     /// These as `<weir/hub.h>` says.
     pub error: i32,
     pub seq: u64,
+    pub timer: i32,
 }
 
 /// The registry of streams.
@@ -746,6 +747,7 @@ impl Iterator for Notices<'_> {
             source: Id(handle as usize),
             error: notice.error,
             seq: notice.seq,
+            timer: notice.timer as i32,
         })
     }
 }
