@@ -305,9 +305,10 @@ func (s *Stream) Fail(code, message string) (uint64, error) {
 }
 
 // Cancel asks the producer to stop, and ends the stream.
-func (s *Stream) Cancel() error {
-	return s.call(func(*texts) C.int {
-		return C.weir_stream_cancel(s.c(), nil, 0)
+func (s *Stream) Cancel(reason string) error {
+	return s.call(func(t *texts) C.int {
+		text, length := t.put([]byte(reason))
+		return C.weir_stream_cancel(s.c(), text, length)
 	})
 }
 
@@ -349,10 +350,13 @@ func (s *Subscriber) Read(into []byte) (int, error) {
 	return int(length), err
 }
 
-// Dismiss asks the client to go: a last frame, then the end.
-func (s *Subscriber) Dismiss() error {
-	return s.call(func(*texts) C.int {
-		return C.weir_subscriber_close(s.c(), nil, 0, 0)
+// Dismiss asks the client to go, and to come back after so long (0: as its
+// attach says): a last frame, then the end.
+func (s *Subscriber) Dismiss(reason string, retry time.Duration) error {
+	return s.call(func(t *texts) C.int {
+		text, length := t.put([]byte(reason))
+		return C.weir_subscriber_close(s.c(), text, length,
+			C.uint32_t(retry.Milliseconds()))
 	})
 }
 
@@ -411,7 +415,7 @@ func answer(response *C.weir_response, t *texts) *Response {
 			return C.weir_http_write_body(response, dst, room, length)
 		}),
 	}
-	space, length := t.put(make([]byte, 768))
+	space, length := t.put(make([]byte, C.WEIR_STREAM_ID_MAX))
 	var field C.weir_field
 	for C.weir_http_get_field(response, C.size_t(len(a.Fields)), space, length, &field) == 0 {
 		a.Fields = append(a.Fields, Field{
@@ -548,10 +552,12 @@ func (h *Hub) Timeout() time.Duration {
 	return time.Duration(wait) * time.Millisecond
 }
 
-// Drain takes nobody in, and tells all to go in the time given.
-func (h *Hub) Drain(over time.Duration) error {
+// Drain takes nobody in, and tells all to go in the time given, and to come
+// back after so long.
+func (h *Hub) Drain(over, retry time.Duration) error {
 	return h.call(func(*texts) C.int {
-		return C.weir_hub_drain(h.c(), C.uint64_t(over.Milliseconds()), 0)
+		return C.weir_hub_drain(h.c(), C.uint64_t(over.Milliseconds()),
+			C.uint32_t(retry.Milliseconds()))
 	})
 }
 

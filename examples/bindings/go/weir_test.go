@@ -301,6 +301,23 @@ func TestEnd(t *testing.T) {
 	equal(t, types(bytes), "weir.ready weir.failed")
 }
 
+func TestShownOut(t *testing.T) {
+	h := newHub(t)
+	stream := open(t, h, "a/1")
+	subscriber := attach(t, h, "a/1", Client{}).Subscriber
+	readNow(t, subscriber)
+	must(t, subscriber.Dismiss("moved", 5*time.Second))
+	bytes := readToEnd(t, subscriber)
+	equal(t, types(bytes), "weir.closing")
+	equal(t, strings.Contains(string(bytes), `"reason":"moved"`), true)
+	equal(t, strings.Contains(string(bytes), "retry: 5"), true)
+
+	subscriber = attach(t, h, "a/1", Client{}).Subscriber
+	must(t, stream.Cancel("stopped"))
+	bytes = readToEnd(t, subscriber)
+	equal(t, strings.Contains(string(bytes), `"reason":"stopped"`), true)
+}
+
 func TestRefusals(t *testing.T) {
 	h := newHub(t)
 	equal(t, attach(t, h, "a/1", Client{}).Status, 404)
@@ -313,11 +330,12 @@ func TestRefusals(t *testing.T) {
 	_, err = h.Open("")
 	equal(t, err, EINVAL)
 
-	must(t, h.Drain(0))
+	must(t, h.Drain(0, 7*time.Second))
 	response := attach(t, h, "a/1", Client{})
 	equal(t, response.Status, 200)
 	equal(t, response.Subscriber == nil, true)
 	equal(t, types(response.Body), "weir.closing")
+	equal(t, strings.Contains(string(response.Body), "retry: 7"), true)
 }
 
 func TestTime(t *testing.T) {

@@ -243,6 +243,21 @@ test("end", function(hub)
   equal(types(bytes), {"weir.ready", "weir.failed"})
 end)
 
+test("shown out", function(hub)
+  local stream = hub:open("a/1")
+  local subscriber = attach(hub, "a/1").subscriber
+  subscriber:dismiss("moved", 5000)
+  local bytes = subscriber:read()
+  equal(types(bytes), {"weir.closing"})
+  assert(bytes:find('"reason":"moved"', 1, true))
+  assert(bytes:find("retry: 5", 1, true))
+  equal(subscriber:read(), "")
+
+  subscriber = attach(hub, "a/1").subscriber
+  stream:cancel("stopped")
+  assert(subscriber:read():find('"reason":"stopped"', 1, true))
+end)
+
 test("refusals", function(hub)
   equal(hub:attach("a/1").status, 404)
   local stream = hub:open("a/1")
@@ -253,10 +268,11 @@ test("refusals", function(hub)
     assert(not pcall(hub.open, hub, "a/2", option))
   end
 
-  hub:drain(0)
+  hub:drain(0, 7000)
   local response = hub:attach("a/1")
   equal({response.status, response.subscriber}, {200, nil})
   equal(types(response.body), {"weir.closing"})
+  assert(response.body:find("retry: 7", 1, true))
 end)
 
 test("time", function(hub)

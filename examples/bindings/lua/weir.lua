@@ -38,6 +38,7 @@ local weir = {
   ACTION_NOTICE = 0, ACTION_END = 1, ACTION_FAIL = 2,
   OPEN_EXISTING = 1, OPEN_UNENDED = 2, OPEN_ENVELOPE = 8, OPEN_LOOK = 16,
   ATTACH_PING = 1, ATTACH_STRICT = 2, EVENT_JSON = 1,
+  STREAM_ID_MAX = 765,
 }
 
 -- The C interface, as in the headers. test.lua compares the two.
@@ -351,8 +352,9 @@ function Stream:fail(code, message)
 end
 
 -- Ask the producer to stop, and end the stream.
-function Stream:cancel()
-  check(lib.weir_stream_cancel(use(self), nil, 0))
+function Stream:cancel(reason)
+  reason = reason or "cancelled"
+  check(lib.weir_stream_cancel(use(self), reason, #reason))
 end
 
 -- A client's connection. To close it leaves the stream.
@@ -375,9 +377,11 @@ function Subscriber:read(most)
   return ffi.string(room, len[0])
 end
 
--- Ask the client to go: a last frame, then the end.
-function Subscriber:dismiss()
-  check(lib.weir_subscriber_close(use(self), nil, 0, 0))
+-- Ask the client to go, and to come back after `retry` ms (0: as its attach
+-- says): a last frame, then the end.
+function Subscriber:dismiss(reason, retry)
+  reason = reason or "expired"
+  check(lib.weir_subscriber_close(use(self), reason, #reason, retry or 0))
 end
 
 -- The answer to a client: `status`, `verdict` (a word), `fields` (pairs of
@@ -385,8 +389,10 @@ end
 -- `subscriber` follow, unless it is nil.
 local function answer(response, subscriber)
   local fields = {}
-  local field, space = ffi.new("weir_field"), ffi.new("char[768]")
-  while lib.weir_http_get_field(response, #fields, space, 768, field) == 0 do
+  local field, space = ffi.new("weir_field"),
+                       ffi.new("char[?]", weir.STREAM_ID_MAX)
+  while lib.weir_http_get_field(response, #fields, space, weir.STREAM_ID_MAX,
+                                field) == 0 do
     fields[#fields + 1] = {ffi.string(field.name, field.name_len),
                            ffi.string(field.value, field.value_len)}
   end
@@ -477,9 +483,10 @@ function Hub:timeout()
   return wait < 0 and math.huge or wait
 end
 
--- Take nobody in, and tell all to go in the next `over` milliseconds.
-function Hub:drain(over)
-  check(lib.weir_hub_drain(use(self), over, 0))
+-- Take nobody in, and tell all to go in the next `over` milliseconds, and to
+-- come back after `retry`.
+function Hub:drain(over, retry)
+  check(lib.weir_hub_drain(use(self), over, retry or 0))
 end
 
 return weir

@@ -189,6 +189,21 @@ scenario('end', (hub) => {
   assert.deepEqual(types(bytes), ['weir.ready', 'weir.failed']);
 });
 
+scenario('shown out', (hub) => {
+  const stream = hub.open('a/1');
+  let [{ subscriber }] = attach(hub, 'a/1');
+  subscriber.dismiss('moved', 5000);
+  const bytes = subscriber.read();
+  assert.deepEqual(types(bytes), ['weir.closing']);
+  assert.ok(bytes.includes('"reason":"moved"'));
+  assert.ok(bytes.includes('retry: 5'));
+  assert.equal(subscriber.read().length, 0);
+
+  [{ subscriber }] = attach(hub, 'a/1');
+  stream.cancel('stopped');
+  assert.ok(subscriber.read().includes('"reason":"stopped"'));
+});
+
 scenario('refusals', (hub) => {
   assert.equal(hub.attach('a/1').status, 404);
   const stream = hub.open('a/1');
@@ -199,10 +214,11 @@ scenario('refusals', (hub) => {
     assert.throws(() => hub.open('a/2', option), TypeError);
   }
 
-  hub.drain(0);
+  hub.drain(0, 7000);
   const response = hub.attach('a/1');
   assert.deepEqual([response.status, response.subscriber], [200, null]);
   assert.deepEqual(types(response.body), ['weir.closing']);
+  assert.ok(response.body.includes('retry: 7'));
 });
 
 scenario('time', (hub) => {

@@ -41,6 +41,7 @@ const constants = {
   ACTION_NOTICE: 0, ACTION_END: 1, ACTION_FAIL: 2,
   OPEN_EXISTING: 1, OPEN_UNENDED: 2, OPEN_ENVELOPE: 8, OPEN_LOOK: 16,
   ATTACH_PING: 1, ATTACH_STRICT: 2, EVENT_JSON: 1,
+  STREAM_ID_MAX: 765,
 };
 const { EAGAIN, EDONE, EGONE, ENOSPACE } = constants;
 
@@ -271,8 +272,9 @@ class Stream extends Handle {
   }
 
   /** Ask the producer to stop, and end the stream. */
-  cancel() {
-    check(lib.weir_stream_cancel(this.address, null, 0));
+  cancel(reason = 'cancelled') {
+    const bytes = Buffer.from(reason);
+    check(lib.weir_stream_cancel(this.address, bytes, bytes.length));
   }
 
   release(address) {
@@ -298,9 +300,11 @@ class Subscriber extends Handle {
     return room.subarray(0, length[0]);
   }
 
-  /** Ask the client to go: a last frame, then the end. */
-  dismiss() {
-    check(lib.weir_subscriber_close(this.address, null, 0, 0));
+  /** Ask the client to go, and to come back after `retry` ms (0: as its attach
+   * says): a last frame, then the end. */
+  dismiss(reason = 'expired', retry = 0) {
+    const bytes = Buffer.from(reason);
+    check(lib.weir_subscriber_close(this.address, bytes, bytes.length, retry));
   }
 
   release(address) {
@@ -320,7 +324,7 @@ class Response {
     this.body = response.stream
         ? Buffer.alloc(0) : whole(lib.weir_http_write_body, response);
     this.fields = [];
-    const field = {}, room = Buffer.alloc(768);
+    const field = {}, room = Buffer.alloc(constants.STREAM_ID_MAX);
     while (lib.weir_http_get_field(response, this.fields.length, room,
                                    room.length, field) === 0) {
       this.fields.push([text(field.name, field.name_len),
@@ -394,9 +398,10 @@ class Hub {
     return wait < 0 ? Infinity : wait;
   }
 
-  /** Take nobody in, and tell all to go in the next `over` milliseconds. */
-  drain(over) {
-    check(lib.weir_hub_drain(this.address, over, 0));
+  /** Take nobody in, and tell all to go in the next `over` milliseconds, and
+   * to come back after `retry`. */
+  drain(over, retry = 0) {
+    check(lib.weir_hub_drain(this.address, over, retry));
   }
 
   /** Forget all streams. Their handles answer EGONE. */

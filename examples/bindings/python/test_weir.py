@@ -177,6 +177,20 @@ class Scenario(unittest.TestCase):
         response, data = self.attach("a/2")
         self.assertEqual(types(data), ["weir.ready", "weir.failed"])
 
+    def test_shown_out(self):
+        stream = self.hub.open("a/1")
+        response, _ = self.attach("a/1")
+        response.subscriber.dismiss("moved", 5000)
+        data = response.subscriber.read()
+        self.assertEqual(types(data), ["weir.closing"])
+        self.assertIn(b'"reason":"moved"', data)
+        self.assertIn(b"retry: 5", data)
+        self.assertEqual(response.subscriber.read(), b"")
+
+        response, _ = self.attach("a/1")
+        stream.cancel("stopped")
+        self.assertIn(b'"reason":"stopped"', response.subscriber.read())
+
     def test_refusals(self):
         self.assertEqual(self.hub.attach("a/1").status, 404)
         stream = self.hub.open("a/1")
@@ -187,10 +201,11 @@ class Scenario(unittest.TestCase):
             with self.assertRaises(TypeError):
                 self.hub.open("a/2", **option)
 
-        self.hub.drain(0)
+        self.hub.drain(0, 7000)
         response = self.hub.attach("a/1")
         self.assertEqual((response.status, response.subscriber), (200, None))
         self.assertEqual(types(response.body), ["weir.closing"])
+        self.assertIn(b"retry: 7", response.body)
 
     def test_time(self):
         self.assertIsNone(self.hub.timeout())

@@ -41,13 +41,14 @@ CONSTANTS = {
     "NOTICE_EXPIRED": 18, "NOTICE_ABANDONED": 19, "NOTICE_CANCELLED": 20,
     "NOTICE_ENDED": 21,
     "TIMER_FIRST_EVENT": 1, "TIMER_IDLE": 2, "TIMER_LIFETIME": 3,
-    # Options: on_duplicate of open, of attach; start; on_idle and its kin; flags
+    # Options: on_duplicate of open and attach; start; on_idle and its kin; flags
     "DUPLICATE_JOIN": 0, "DUPLICATE_REPLACE": 1, "DUPLICATE_REJECT": 2,
     "CLIENT_REPLACE": 0, "CLIENT_ALLOW": 1, "CLIENT_REJECT": 2,
     "FROM_START": 0, "FROM_HEAD": 1,
     "ACTION_NOTICE": 0, "ACTION_END": 1, "ACTION_FAIL": 2,
     "OPEN_EXISTING": 1, "OPEN_UNENDED": 2, "OPEN_ENVELOPE": 8, "OPEN_LOOK": 16,
     "ATTACH_PING": 1, "ATTACH_STRICT": 2, "EVENT_JSON": 1,
+    "STREAM_ID_MAX": 765,
 }
 globals().update(CONSTANTS)
 
@@ -291,9 +292,10 @@ class Stream(_Handle):
             byref(seq)))
         return seq.value
 
-    def cancel(self):
+    def cancel(self, reason="cancelled"):
         """Ask the producer to stop, and end the stream."""
-        _check(LIB.weir_stream_cancel(self._use(), None, 0))
+        reason = _bytes(reason)
+        _check(LIB.weir_stream_cancel(self._use(), reason, len(reason)))
 
 
 class Subscriber(_Handle):
@@ -313,9 +315,12 @@ class Subscriber(_Handle):
             _check(result)
         return ctypes.string_at(room, length.value)
 
-    def dismiss(self):
-        """Ask the client to go: a last frame, then the end."""
-        _check(LIB.weir_subscriber_close(self._use(), None, 0, 0))
+    def dismiss(self, reason="expired", retry=0):
+        """Ask the client to go, and to come back after `retry` ms (0: as its
+        attach says): a last frame, then the end."""
+        reason = _bytes(reason)
+        _check(LIB.weir_subscriber_close(self._use(), reason, len(reason),
+                                         retry))
 
 
 class Response:
@@ -332,7 +337,7 @@ class Response:
         if not response.stream:
             self.body = _whole(LIB.weir_http_write_body, response)
         self.fields = []
-        field, room = weir_field(), ctypes.create_string_buffer(768)
+        field, room = weir_field(), ctypes.create_string_buffer(STREAM_ID_MAX)
         while LIB.weir_http_get_field(byref(response), len(self.fields), room,
                                   len(room), byref(field)) == 0:
             self.fields.append(
@@ -405,9 +410,10 @@ class Hub:
         wait = LIB.weir_hub_get_timeout(self._use())
         return None if wait < 0 else wait / 1000
 
-    def drain(self, over):
-        """Take nobody in, and tell all to go in the next `over` seconds."""
-        _check(LIB.weir_hub_drain(self._use(), int(over * 1000), 0))
+    def drain(self, over, retry=0):
+        """Take nobody in, and tell all to go in the next `over` seconds, and to
+        come back after `retry` ms."""
+        _check(LIB.weir_hub_drain(self._use(), int(over * 1000), retry))
 
     def close(self):
         """Forget all streams. Their handles answer EGONE."""

@@ -2,6 +2,7 @@
 //! The scenario that every binding passes; see ../README.md.
 
 use std::io::{ErrorKind, Read};
+use std::time::Duration;
 use weir::{Client, Error, Hub, Subscriber};
 
 /// A frame as a client reads it: id, type, data.
@@ -248,6 +249,25 @@ fn end() {
 }
 
 #[test]
+fn shown_out() {
+    let hub = hub();
+    let stream = hub.open("a/1").unwrap();
+    let (_, mut subscriber, _) = attach(&hub, "a/1", &nobody());
+    subscriber.dismiss("moved", Duration::from_secs(5)).unwrap();
+    let (bytes, ended) = read(&mut subscriber);
+    assert_eq!(types(&bytes), ["weir.closing"]);
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(r#""reason":"moved""#));
+    assert!(text.contains("retry: 5"));
+    assert!(ended);
+
+    let (_, mut subscriber, _) = attach(&hub, "a/1", &nobody());
+    stream.cancel("stopped").unwrap();
+    let text = String::from_utf8(read(&mut subscriber).0).unwrap();
+    assert!(text.contains(r#""reason":"stopped""#));
+}
+
+#[test]
 fn refusals() {
     let hub = hub();
     assert_eq!(hub.attach("a/1", &nobody()).unwrap().status, 404);
@@ -258,11 +278,13 @@ fn refusals() {
     assert_eq!(stream.publish(b"\xff", "", 0), Err(Error(weir::EUTF8)));
     assert_eq!(hub.open("").err(), Some(Error(weir::EINVAL)));
 
-    hub.drain(std::time::Duration::ZERO).unwrap();
+    hub.drain(Duration::ZERO, Duration::from_secs(7)).unwrap();
     let response = hub.attach("a/1", &nobody()).unwrap();
     assert_eq!(response.status, 200);
     assert!(response.subscriber.is_none());
     assert_eq!(types(&response.body), ["weir.closing"]);
+    let body = String::from_utf8(response.body).unwrap();
+    assert!(body.contains("retry: 7"));
 }
 
 #[test]

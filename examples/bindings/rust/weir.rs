@@ -138,6 +138,7 @@ constants! {
     ACTION_NOTICE = 0, ACTION_END = 1, ACTION_FAIL = 2,
     OPEN_EXISTING = 1, OPEN_UNENDED = 2, OPEN_ENVELOPE = 8, OPEN_LOOK = 16,
     ATTACH_PING = 1, ATTACH_STRICT = 2, EVENT_JSON = 1,
+    STREAM_ID_MAX = 765,
 }
 
 structs! {
@@ -479,8 +480,9 @@ impl Stream {
     }
 
     /// Ask the producer to stop, and end the stream.
-    pub fn cancel(&self) -> Result<()> {
-        check(unsafe { weir_stream_cancel(self.0, null(), 0) })
+    pub fn cancel(&self, reason: &str) -> Result<()> {
+        let reason = reason.as_bytes();
+        check(unsafe { weir_stream_cancel(self.0, base(reason), reason.len()) })
     }
 }
 
@@ -509,9 +511,12 @@ impl Subscriber {
         Id(self.0 as usize)
     }
 
-    /// Ask the client to go: a last frame, then the end.
-    pub fn dismiss(&self) -> Result<()> {
-        check(unsafe { weir_subscriber_close(self.0, null(), 0, 0) })
+    /// Ask the client to go, and to come back after so long (zero: as its
+    /// attach says): a last frame, then the end.
+    pub fn dismiss(&self, reason: &str, retry: Duration) -> Result<()> {
+        let reason = reason.as_bytes();
+        let retry = retry.as_millis() as u32;
+        check(unsafe { weir_subscriber_close(self.0, base(reason), reason.len(), retry) })
     }
 }
 
@@ -579,7 +584,7 @@ fn whole(write: Write, response: &weir_response) -> Result<Vec<u8>> {
 
 fn fields(response: &weir_response) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    let mut space = [0u8; 768];
+    let mut space = [0u8; STREAM_ID_MAX as usize];
     let mut field = weir_field {
         name: null(),
         name_len: 0,
@@ -712,9 +717,11 @@ impl Hub {
         }
     }
 
-    /// Take nobody in, and tell all to go in the time given.
-    pub fn drain(&self, over: Duration) -> Result<()> {
-        check(unsafe { weir_hub_drain(self.0, over.as_millis() as u64, 0) })
+    /// Take nobody in, and tell all to go in the time given, and to come back
+    /// after so long.
+    pub fn drain(&self, over: Duration, retry: Duration) -> Result<()> {
+        let retry = retry.as_millis() as u32;
+        check(unsafe { weir_hub_drain(self.0, over.as_millis() as u64, retry) })
     }
 }
 
