@@ -3,6 +3,9 @@
 
 #include "file_scan.h"
 
+/* So much is written again at a time. */
+#define PIECE 65536
+
 static struct weir__segment *next_of(const struct weir_log_file *log,
                                      struct weir__link *link) {
   return link->next == &log->segments
@@ -336,6 +339,28 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
 /* --- And then
  * ----------------------------------------------------------------*/
 
+/* Have everything of a segment on the disk. The process that wrote it may have
+ * died before that, or because that failed; then the system may take for
+ * written what it could not write, and only what is written again is safe. */
+static int write_again(struct weir_log_file *log,
+                       struct weir__segment *segment) {
+  uint64_t at;
+  size_t n;
+  int rv = WEIR_OK;
+
+  for (at = segment->synced; rv == WEIR_OK && at < segment->tail; at += n) {
+    n = (size_t)weir__min(segment->tail - at, PIECE);
+    if (!weir__file_reserve(log, &log->batch, &log->batch_cap, n)) {
+      return WEIR_ENOMEM;
+    }
+    rv = weir__io_read(log->io, segment->fd, log->batch, n, at);
+    if (rv == WEIR_OK) {
+      rv = weir__io_write(log->io, segment->fd, log->batch, n, at);
+    }
+  }
+  return rv == WEIR_OK ? weir__io_sync(log->io, segment->fd) : rv;
+}
+
 /* Give a segment that was read through its index. If that fails it goes
  * without, and is read through again next time. */
 static void seal(struct weir_log_file *log, struct weir__segment *segment) {
@@ -347,6 +372,9 @@ static void seal(struct weir_log_file *log, struct weir__segment *segment) {
 
   if (rv == WEIR_OK) {
     rv = weir__segment_index(log, segment, &bytes, &size, &directory, &entries);
+  }
+  if (rv == WEIR_OK) {
+    rv = write_again(log, segment);
   }
   if (rv == WEIR_OK) {
     rv = weir__io_write(log->io, segment->fd, bytes, size, segment->tail);

@@ -407,7 +407,7 @@ static int read_through(struct scan *scan) {
   }
   scan->segment->tail = weir__min(at, scan->end);
   scan->segment->written = scan->segment->tail;
-  scan->segment->synced = scan->segment->tail;
+  scan->segment->synced = weir__min(scan->synced, scan->segment->tail);
   return scan->fault != WEIR_OK ? scan->fault : rv;
 }
 

@@ -9,7 +9,8 @@
 
 /* Read the records of a segment up to `end`, all of which were synced once if
  * was_synced, and take over what they say; the segment's tail is where they
- * end. WEIR_OK, or an error that has nothing to do with what is in the file. */
+ * end, and up to its `synced` they are known to be on the disk. WEIR_OK, or an
+ * error that has nothing to do with what is in the file. */
 int weir__scan_segment(struct weir_log_file *log, struct weir__segment *segment,
                        uint64_t end, bool was_synced);
 

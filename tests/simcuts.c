@@ -7,9 +7,6 @@
 
 #include "kit.h"
 
-/* Whatever its length, a list of subsets ends. */
-#define COMBINATIONS_MOST 65536
-
 /* Items of which the last one that came to the disk counts: the versions of a
  * sector, of a size; or one change of a name. */
 struct simunit {
@@ -60,14 +57,9 @@ void simcuts_init(struct simcuts *cuts, const struct simdisk *disk) {
   cuts->seed = 1;
   cuts->units = make(disk->item_count * sizeof cuts->units[0]);
   cuts->chosen = make(disk->item_count);
-  cuts->combinations = 1;
+  cuts->combinations = 65536;
   for (i = 0; i < disk->item_count; ++i) {
     add_to_unit(cuts, i);
-  }
-  for (i = 0; i < cuts->unit_count; ++i) {
-    if (cuts->combinations <= COMBINATIONS_MOST) {
-      cuts->combinations *= cuts->units[i].count + 1;
-    }
   }
 }
 
@@ -127,6 +119,17 @@ static void choose_combination(struct simcuts *cuts, uint64_t number) {
     choose_version(cuts, &cuts->units[i],
                    (size_t)(number % (cuts->units[i].count + 1)));
     number /= cuts->units[i].count + 1;
+  }
+}
+
+/* Of each unit, what it was or what it has become. */
+static void choose_whole(struct simcuts *cuts, uint64_t number) {
+  size_t i;
+
+  memset(cuts->chosen, 0, cuts->disk->item_count);
+  for (i = 0; i < cuts->unit_count; ++i, number /= 2) {
+    choose_version(cuts, &cuts->units[i],
+                   number % 2 == 0 ? 0 : cuts->units[i].count);
   }
 }
 
@@ -289,31 +292,68 @@ static void build(struct simcuts *cuts, struct simdisk *state, uint64_t *hash) {
 
 /* --- One after the other ---------------------------------------------------*/
 
-/* Remember a state; false: it has been already. */
-static bool is_new(struct simcuts *cuts, uint64_t hash) {
-  size_t i;
+static bool put_hash(uint64_t *table, size_t cap, uint64_t hash) {
+  size_t i = (size_t)hash & (cap - 1);
 
-  for (i = 0; i < cuts->seen_count; ++i) {
-    if (cuts->seen[i] == hash) {
-      return false;
-    }
+  while (table[i] != 0 && table[i] != hash) {
+    i = (i + 1) & (cap - 1);
   }
-  if (cuts->seen_count == cuts->seen_cap) {
-    cuts->seen_cap = cuts->seen_cap * 2 + 64;
-    cuts->seen = realloc(cuts->seen, cuts->seen_cap * sizeof *cuts->seen);
-    kit_need(cuts->seen != NULL);
+  if (table[i] == hash) {
+    return false;
   }
-  cuts->seen[cuts->seen_count++] = hash;
+  table[i] = hash;
   return true;
 }
 
+/* Remember a state; false: it has been already. */
+static bool is_new(struct simcuts *cuts, uint64_t hash) {
+  const size_t cap = cuts->seen_cap == 0 ? 64 : cuts->seen_cap * 2;
+  uint64_t *table;
+  size_t i;
+
+  if (cuts->seen_count * 2 >= cuts->seen_cap) {
+    table = make(cap * sizeof *table);
+    for (i = 0; i < cuts->seen_cap; ++i) {
+      if (cuts->seen[i] != 0) {
+        (void)put_hash(table, cap, cuts->seen[i]);
+      }
+    }
+    free(cuts->seen);
+    cuts->seen = table;
+    cuts->seen_cap = cap;
+  }
+  if (!put_hash(cuts->seen, cuts->seen_cap, hash | 1)) {
+    return false;
+  }
+  cuts->seen_count += 1;
+  return true;
+}
+
+/* The product of one factor a unit; 0: more than is wanted. */
+static uint64_t count_all(const struct simcuts *cuts, bool versions) {
+  uint64_t product = 1;
+  size_t i;
+
+  for (i = 0; i < cuts->unit_count; ++i) {
+    product *= versions ? cuts->units[i].count + 1 : 2;
+    if (product > cuts->combinations) {
+      return 0;
+    }
+  }
+  return product;
+}
+
 static void begin(struct simcuts *cuts) {
-  cuts->is_exhaustive = cuts->sector_count <= cuts->sectors &&
-                        cuts->combinations <= COMBINATIONS_MOST;
+  const bool few = cuts->sector_count <= cuts->sectors;
+  uint64_t count = few ? count_all(cuts, true) : 0;
+
+  cuts->is_exhaustive = count != 0;
+  if (!cuts->is_exhaustive) {
+    cuts->whole = few ? count_all(cuts, false) : 0;
+    count = cuts->whole + cuts->disk->item_count + 1 + cuts->subsets;
+  }
   /* Each choice comes as it is, and then with a torn sector. */
-  cuts->end = cuts->is_exhaustive
-                  ? cuts->combinations * 2
-                  : (cuts->disk->item_count + 1 + cuts->subsets) * 2;
+  cuts->end = count * 2;
 }
 
 static void choose(struct simcuts *cuts) {
@@ -326,8 +366,10 @@ static void choose(struct simcuts *cuts) {
   cuts->torn = cuts->disk->item_count;
   if (cuts->is_exhaustive) {
     choose_combination(cuts, number);
-  } else if (number <= cuts->disk->item_count) {
-    choose_prefix(cuts, number);
+  } else if (number < cuts->whole) {
+    choose_whole(cuts, number);
+  } else if (number - cuts->whole <= cuts->disk->item_count) {
+    choose_prefix(cuts, number - cuts->whole);
   } else {
     choose_subset(cuts);
   }

@@ -444,11 +444,29 @@ static size_t fit(const struct simdisk *disk, const struct simfile *file,
   return at >= most ? 0 : len < most - at ? len : (size_t)(most - at);
 }
 
-/* Write part of a sector. */
+/* A sync of a sector has failed, which is to be written all the same. */
+static bool is_in_limbo(const struct simdisk *disk, const struct simfile *file,
+                        uint64_t at) {
+  const struct simitem *item;
+  size_t i;
+
+  for (i = 0; i < disk->item_count; ++i) {
+    item = &disk->items[i];
+    if (item->limbo && item->file == file && item->at == at &&
+        item->kind == SIM_ITEM_SECTOR) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Write part of a sector: nothing changes if that is what it is, and is known
+ * to be. */
 static void write_sector(struct simdisk *disk, struct simfile *file,
                          uint64_t at, size_t from, size_t to,
                          const unsigned char *src) {
-  if (memcmp(file->live + at + from, src, to - from) != 0) {
+  if (memcmp(file->live + at + from, src, to - from) != 0 ||
+      is_in_limbo(disk, file, at)) {
     memcpy(file->live + at + from, src, to - from);
     note_sector(disk, file, at, from, to);
   }

@@ -165,22 +165,26 @@ bool simdisk_is_same(const struct simdisk *a, const struct simdisk *b);
 /* The states in which a power cut may leave a disk now. */
 struct simcuts {
   const struct simdisk *disk;
-  /* While at most so many sectors are not synced: every subset. */
+  /* While at most so many sectors are not synced: every subset of them, and of
+   * what they were meanwhile if that is not too much. Else, and then too: every
+   * prefix, and so many subsets that are drawn. */
   size_t sectors;
-  size_t subsets; /* else: every prefix, and so many subsets */
+  size_t subsets;
+  uint64_t combinations; /* that are not too much: 65536 */
   uint64_t seed;
   /* Inside. */
   struct simunit *units;
   size_t unit_count;
   size_t sector_count;
-  uint64_t combinations;
-  bool is_exhaustive;
+  bool is_exhaustive; /* all versions of everything */
+  uint64_t whole;     /* subsets of the newest versions; 0: too many */
   uint64_t next;
   uint64_t end;
   unsigned char *chosen; /* by item */
   size_t torn;           /* the item that is torn; item_count: none */
   size_t torn_at;
-  uint64_t *seen; /* hashes of the states that have been */
+  uint64_t *seen; /* hashes of the states that have been, where a table has
+                     them; 0 is free */
   size_t seen_cap;
   size_t seen_count;
 };
