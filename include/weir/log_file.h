@@ -65,7 +65,9 @@ typedef struct weir_log_file_options {
   /* Retention: whole segments go, the oldest first. 0 is no limit. */
   uint64_t keep_age;   /**< ms an event is kept; default 24 hours */
   uint64_t keep_ended; /**< ms a stream is kept after its end; 24 hours */
-  uint64_t keep_bytes; /**< of all segments; default 0 */
+  /** Of all segments, each of which is then at most a quarter of it; default
+   * 0. */
+  uint64_t keep_bytes;
   uint64_t reserved[8];
 } weir_log_file_options;
 
@@ -96,8 +98,8 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
  * Returns WEIR_OK, or what failed, in which case the next open finds out by
  * itself. The log is freed either way.
  *
- * Reentrancy: calls report. Threads: the hub's, no run under way. Allocates:
- * yes.
+ * Reentrancy: calls clock, wall, entropy, report. Threads: the hub's, no run
+ * under way. Allocates: yes.
  */
 WEIR_API int weir_log_file_close(weir_log_file *log);
 
@@ -112,7 +114,7 @@ WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);
  * milliseconds: 0 is now, -1 not before something is appended. To be asked
  * after every turn, as weir_hub_get_timeout is.
  *
- * Reentrancy: calls clock. Threads: the hub's. Allocates: no.
+ * Reentrancy: calls clock, wall. Threads: the hub's. Allocates: no.
  */
 WEIR_API int weir_log_file_get_timeout(weir_log_file *log);
 
@@ -124,7 +126,8 @@ WEIR_API int weir_log_file_get_timeout(weir_log_file *log);
  * Returns WEIR_OK (there is a round), WEIR_EAGAIN (there is nothing to do),
  * WEIR_EBUSY (a round is under way) or WEIR_ENOMEM.
  *
- * Reentrancy: calls clock, wall. Threads: the hub's. Allocates: yes.
+ * Reentrancy: calls clock, wall, entropy, report. Threads: the hub's.
+ * Allocates: yes.
  */
 WEIR_API int weir_log_file_begin(weir_log_file *log);
 
@@ -143,8 +146,8 @@ WEIR_API void weir_log_file_run(weir_log_file *log);
  *
  * Returns WEIR_OK, WEIR_EINVAL (no round has been run), or what failed.
  *
- * Reentrancy: calls weir_log_answer, report. Threads: the hub's; not inside a
- * storage function. Allocates: yes.
+ * Reentrancy: calls weir_log_answer, clock, wall, report. Threads: the hub's;
+ * not inside a storage function. Allocates: yes.
  */
 WEIR_API int weir_log_file_end(weir_log_file *log);
 
@@ -167,9 +170,9 @@ typedef struct weir_log_file_stream {
 } weir_log_file_stream;
 
 /**
- * The streams of a log, one by one, newest first within a key in no particular
- * order otherwise: *at begins as 0, and belongs to this function. Nothing may
- * be opened or appended in between.
+ * The streams of a log, one by one, in no particular order, also those that a
+ * newer one of the same key hides: *at begins as 0, and belongs to this
+ * function. Nothing may be opened or appended in between.
  *
  * Returns WEIR_OK, WEIR_EDONE (there are no more) or WEIR_EINVAL.
  *
