@@ -127,10 +127,13 @@ $B/examples/server-poll: $(poll_objects) $B/libweir.a
 # library. CivetWeb has no .pc, so it is tried.
 host_libraries = evhttp:libevent microhttpd:libmicrohttpd uv:libuv \
 	nghttp2:libnghttp2
-hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h)))
+hosts_all = $(foreach h,$(host_libraries),$(firstword $(subst :, ,$h))) civetweb
 hosts_found = $(foreach h,$(host_libraries),$(shell \
 	pkg-config --exists $(lastword $(subst :, ,$h)) && echo $(firstword \
-	$(subst :, ,$h))))
+	$(subst :, ,$h)))) $(shell mkdir -p $B && \
+	echo 'extern int mg_exit_library(void); int main(void) { return' \
+	'mg_exit_library(); }' | $(CC) -x c - -lcivetweb -o $B/probe 2>/dev/null && \
+	echo civetweb)
 host_flag = $(if $(filter civetweb,$1),$(if $(filter --libs,$2),-lcivetweb),$(shell \
 	pkg-config $2 $(patsubst $1:%,%,$(filter $1:%,$(host_libraries)))))
 host_objects = $(addprefix $B/obj/examples/,hosts/host.o hosts/locked.o \

@@ -65,11 +65,29 @@ void locked_enter(struct locked *locked) {
   (void)pthread_mutex_lock(&locked->mutex);
 }
 
-void locked_leave(struct locked *locked) {
+static void tell_if_nearer(struct locked *locked) {
   if (next_turn(locked) < locked->until) {
     (void)pthread_cond_signal(&locked->nearer);
   }
+}
+
+void locked_leave(struct locked *locked) {
+  tell_if_nearer(locked);
   (void)pthread_mutex_unlock(&locked->mutex);
+}
+
+void locked_wait(struct locked *locked, pthread_cond_t *condition) {
+  tell_if_nearer(locked);
+  (void)pthread_cond_wait(condition, &locked->mutex);
+}
+
+void locked_drain(struct locked *locked) {
+  locked_enter(locked);
+  (void)weir_hub_drain(locked->hub, 0, 0);
+  while (weir_hub_get_timeout(locked->hub) == 0) {
+    (void)weir_hub_run(locked->hub);
+  }
+  locked_leave(locked);
 }
 
 void locked_stop(struct locked *locked) {

@@ -41,7 +41,14 @@ bool locked_start(struct locked *locked, weir_hub *hub);
 void locked_enter(struct locked *locked);
 void locked_leave(struct locked *locked);
 
-/* End that thread. The hub remains. */
+/* Within: sleep until another thread signals the condition. */
+void locked_wait(struct locked *locked, pthread_cond_t *condition);
+
+/* Take nobody in any more, and tell all readers to go, so that each of them has
+ * something to send, and then its end. */
+void locked_drain(struct locked *locked);
+
+/* End the thread. The hub remains. */
 void locked_stop(struct locked *locked);
 
 #endif /* LOCKED_H */

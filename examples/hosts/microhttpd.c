@@ -308,18 +308,6 @@ static struct MHD_Daemon *start(void) {
   return daemon;
 }
 
-/* libmicrohttpd must not be stopped while connections are suspended. Draining
- * gives each of them something to say, and so resumes it; none is suspended
- * again, for what follows is its end. */
-static void drain(void) {
-  locked_enter(&locked);
-  (void)weir_hub_drain(host.hub, 0, 0);
-  while (weir_hub_get_timeout(host.hub) == 0) {
-    (void)weir_hub_run(host.hub);
-  }
-  locked_leave(&locked);
-}
-
 int main(int argc, char **argv) {
   struct MHD_Daemon *daemon;
   sigset_t signals;
@@ -339,7 +327,10 @@ int main(int argc, char **argv) {
     return 1;
   }
   (void)sigwait(&signals, &signal);
-  drain();
+  /* libmicrohttpd must not be stopped while connections are suspended. This
+   * resumes them all, and none is suspended again, for what follows is its end.
+   */
+  locked_drain(&locked);
   MHD_stop_daemon(daemon);
   locked_stop(&locked);
   weir_hub_free(host.hub);
