@@ -59,10 +59,19 @@ setup() {
   install_all $want
 }
 
+# The judge of the page's accessibility; it is not a package of Debian's.
+setup_axe() {
+  B=${B:-build}
+  [ -e "$B/node_modules/axe-core" ] || ! command -v npm > /dev/null ||
+    npm install --silent --no-audit --no-fund --prefix "$B" axe-core@4.10.3 ||
+    echo "setup: no axe-core: its tests will be left out" >&2
+}
+
 [ $# != 0 ] || set -- check browser
 for what; do
   if [ "$what" = browser ]; then
     setup "$what" || echo "setup: NO BROWSER: its tests will be left out" >&2
+    setup_axe
   else
     setup "$what"
   fi

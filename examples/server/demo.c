@@ -32,21 +32,19 @@ struct demo {
 };
 
 static const char answer[] =
-    "A weir is a low wall across a river. It holds the water back, so that it\n"
-    "can be let through again, a little at a time.\n\n"
-    "This answer is being typed by a program. Every word that you see is an\n"
+    "A weir is a low wall across a river. It holds the water back, so that "
+    "it can be let through again, a little at a time.\n\n"
+    "This answer is being typed by a program. Every word that you see is an "
     "event with a number of its own, and it was stored before it was sent. "
-    "Your\n"
-    "browser remembers the last number that it has seen.\n\n"
+    "Your browser remembers the last number that it has seen.\n\n"
     "So cut the line, if you like. The typing goes on without you. When you "
-    "are\n"
-    "back you say how far you had come, and get what follows: nothing twice,\n"
-    "nothing left out. If something really is gone, you are told so, and told\n"
-    "where to go on.\n\n"
-    "Open this answer in a second tab, and it is the same answer, from the\n"
+    "are back you say how far you had come, and get what follows: nothing "
+    "twice, nothing left out. If something really is gone, you are told so, "
+    "and told where to go on.\n\n"
+    "Open this answer in a second tab, and it is the same answer, from the "
     "start. Close every tab, and it is still being typed. Come back when it "
-    "is\n"
-    "over, and you are told that it is over, so that nobody waits for ever.\n\n"
+    "is over, and you are told that it is over, so that nobody waits for "
+    "ever.\n\n"
     "    That is all a weir does.\n";
 
 /* Where half of the text is: there things go wrong, if they are to. */

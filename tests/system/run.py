@@ -81,6 +81,9 @@ def main(names):
             print("%-4s %-36s %6.1f s  %s" % (
                 "ok" if status == 0 else "FAIL", name, seconds, summary(said)),
                 flush=True)
+            for line in said.splitlines():
+                if line.startswith("LEFT OUT: "):
+                    print("     " + line, flush=True)
             if status != 0:
                 failed.append(name)
                 print(said, flush=True)
