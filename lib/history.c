@@ -7,6 +7,8 @@ void weir__history_init(struct weir__history *history,
                         struct weir__core *core) {
   memset(history, 0, sizeof *history);
   history->core = core;
+  history->pages = &history->only;
+  history->page_cap = 1;
   history->epochs = &history->first;
   history->epoch_cap = 1;
   weir__link_init(&history->waiters);
@@ -50,12 +52,19 @@ static void set_epochs(struct weir__history *history, weir_epoch *epochs,
   history->epoch_cap = cap;
 }
 
+static void set_pages(struct weir__history *history, struct weir__page **pages,
+                      uint32_t cap) {
+  if (history->page_cap > 1) {
+    weir__core_free(history->core, history->pages,
+                    history->page_cap * sizeof history->pages[0]);
+  }
+  history->pages = pages;
+  history->page_cap = cap;
+}
+
 void weir__history_free(struct weir__history *history) {
   drop_pages(history, 0, history->page_count);
-  weir__core_free(history->core, history->pages,
-                  history->page_cap * sizeof history->pages[0]);
-  history->pages = NULL;
-  history->page_cap = 0;
+  set_pages(history, &history->only, 1);
   set_epochs(history, &history->first, 1);
   history->epoch_count = 0;
   weir__handle_release(history->handle);
@@ -149,22 +158,18 @@ static void settle(struct weir__history *history) {
 }
 
 static bool reserve_page(struct weir__history *history) {
+  const uint32_t cap = history->page_cap * 2;
   struct weir__page **pages;
-  uint32_t cap;
 
   if (history->page_count < history->page_cap) {
     return true;
   }
-  cap = history->page_cap == 0 ? 2 : history->page_cap * 2;
   pages = weir__core_alloc(history->core, cap * sizeof *pages);
   if (pages == NULL) {
     return false;
   }
-  weir__copy(pages, history->pages, history->page_count * sizeof *pages);
-  weir__core_free(history->core, history->pages,
-                  history->page_cap * sizeof *pages);
-  history->pages = pages;
-  history->page_cap = cap;
+  memcpy(pages, history->pages, history->page_count * sizeof *pages);
+  set_pages(history, pages, cap);
   return true;
 }
 

@@ -13,7 +13,8 @@ struct weir__history {
   struct weir__core *core;
   struct weir__handle *handle; /* NULL: the pages are all there is */
   /* By number, without overlap. Without a log there are no holes. */
-  struct weir__page **pages;
+  struct weir__page **pages; /* &only while page_cap is 1 */
+  struct weir__page *only;
   uint32_t page_count;
   uint32_t page_cap;
   uint32_t epoch_count;

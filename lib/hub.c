@@ -11,7 +11,7 @@
 
 /* Timers touched in one call: as many as take well under a millisecond. What is
  * left over makes weir_hub_get_timeout 0. */
-#define TIMERS_AT_ONCE 2048
+#define TIMERS_AT_ONCE 512
 
 /* Notices that one call hands out beyond those of which each source had one. */
 #define MORE_AT_ONCE 4096

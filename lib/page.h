@@ -36,7 +36,7 @@ struct weir__page_entry {
 
 /* The least and the most that a page of many events takes from the allocator;
  * one event that needs more gets a page of its own size. */
-#define WEIR__PAGE_LEAST 480u
+#define WEIR__PAGE_LEAST 384u
 #define WEIR__PAGE_MOST 32768u
 
 static inline unsigned char *weir__page_bytes(const struct weir__page *page) {
