@@ -136,8 +136,7 @@ int weir__settings_default(struct weir__core *core, bool shared,
   head.shared = shared;
   head.prefix_len = (uint16_t)core->options.prefix_len;
   head.linger = LINGER;
-  return keep(core, &head, core->options.prefix, "", core->settings,
-              settings);
+  return keep(core, &head, core->options.prefix, "", core->settings, settings);
 }
 
 void weir__settings_release(struct weir__core *core,
