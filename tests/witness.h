@@ -44,8 +44,7 @@ size_t fact_data(uint32_t id, char dst[FACT_MOST]);
 
 /* What stands for a number instead of a fact. */
 #define WITNESS_NOTHING 0u
-#define WITNESS_LOST 0xffffffffu /* the client knows that it will not get it \
-                                  */
+#define WITNESS_LOST 0xffffffffu /* the client was told that it is lost */
 #define WITNESS_END 0xfffffffeu  /* the end of its generation */
 
 struct witness {
