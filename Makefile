@@ -145,7 +145,7 @@ hosts:
 	@$(MAKE) --no-print-directory $(hosts_found:%=$B/examples/hosts/%)
 	@for h in $(filter-out $(hosts_found),$(hosts_all)); do \
 	  echo "*** SKIPPED: no library for examples/hosts/$$h.c" \
-	    "(tests/setup-hosts.sh installs all)"; \
+	    "(tests/setup.sh hosts installs all)"; \
 	  test -z "$(HOSTS_REQUIRED)" || exit 1; done
 
 $B/obj/examples/hosts/%.o: examples/hosts/%.c Makefile
@@ -176,8 +176,11 @@ kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 # Sanitizers and coverage bring names and libraries of their own.
 instrumented = $(filter -fsanitize% -fprofile% --coverage,$(CFLAGS))
 
-.PHONY: check check-unit check-system check-hosts
-check: $(if $(instrumented),,check-tree) check-unit check-system
+.PHONY: setup check check-unit check-page check-system check-hosts nightly
+check: $(if $(instrumented),,check-tree) check-unit check-page check-system
+
+setup:
+	@B=$B tests/setup.sh
 
 # One line a suite; a failure ends it at once and says how to run it alone.
 check-unit: $(unit_programs)
@@ -220,6 +223,11 @@ check-valgrind: $(unit_programs)
 	  CK_FORK=no CK_VERBOSITY=silent valgrind -q --error-exitcode=9 \
 	    --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 	    $$t || { echo "failed: $$t"; exit 1; }; done
+
+# All that there is, for as long as it takes.
+nightly: $(unit_programs)
+	WEIR_LONG=1 $(MAKE) check
+	.ci/run
 
 $B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
 	@mkdir -p $(@D)
@@ -266,7 +274,7 @@ check-format:
 
 # --- Bench -----------------------------------------------------------------
 
-# Peers are measured if their packages are there: tests/setup-bench.sh.
+# Peers are measured if their packages are there: tests/setup.sh bench.
 bench_peers := $(shell for p in libevent libuv glib-2.0 sqlite3; do \
   pkg-config --exists $$p 2> /dev/null && echo $$p; done)
 bench_peer = $(if $(bench_peers),$(shell pkg-config $(1) $(bench_peers)))

@@ -25,7 +25,7 @@ have() {
 
 skip() {
   echo "*** SKIPPED: no $2 for examples/bindings/$1" \
-    "(tests/setup-bindings.sh installs all)"
+    "(tests/setup.sh bindings installs all)"
   [ "${BINDINGS_REQUIRED:-0}" = 0 ] || status=1
 }
 

@@ -4,9 +4,14 @@
 # Install what tests need (Debian and Ubuntu): setup.sh [WHAT ...]. Packages
 # that are there are left alone, so a second run does nothing.
 #
-#   check       what `make check` runs; the default
-#   browser     the same, for the part of it that is in a browser
-#   long        what .ci/run adds
+#   check       what `make check` runs
+#   browser     the same, for the part of it that is in a browser; these two are
+#               the default
+#   long        compilers and tools that .ci/run adds
+#   packaging   for `make check-install`, `check-dist`, `check-deb`
+#   bindings    the languages of examples/bindings
+#   hosts       the libraries of examples/hosts
+#   bench       what `make bench` compares with
 #
 # weir itself needs a C compiler and make, no more. `browser` may fail: its tests
 # then say loudly that they were left out.
@@ -18,6 +23,13 @@ packages() {
       binutils valgrind ;;
     browser) echo chromium chromium-driver ;;
     long) echo clang clang-format git ca-certificates curl ;;
+    packaging) echo abigail-tools build-essential cmake debhelper devscripts \
+      g++ git lintian meson ;;
+    bindings) echo luajit golang-go rustc nodejs npm ;;
+    hosts) echo curl libcivetweb-dev libevent-dev libmicrohttpd-dev \
+      libnghttp2-dev libuv1-dev python3-h2 ;;
+    bench) echo valgrind libevent-dev libuv1-dev libglib2.0-dev uthash-dev \
+      libsqlite3-dev nginx-light libnginx-mod-nchan ;;
     *) echo "setup.sh: what is $1?" >&2 && exit 2 ;;
   esac
 }
@@ -28,6 +40,8 @@ missing() {
     # What is there in another way need not come from a package.
     case $package in
       nodejs) node --version > /dev/null 2>&1 && continue ;;
+      npm | rustc | luajit) command -v "$package" > /dev/null && continue ;;
+      golang-go) command -v go > /dev/null && continue ;;
     esac
     dpkg-query -W -f '${Status}\n' "$package" 2> /dev/null |
       grep -q 'ok installed' || echo "$package"
