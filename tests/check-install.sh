@@ -69,7 +69,7 @@ check() {
   runs "cc -static, $libdir" "$work/alone"
 
   if command -v cmake > /dev/null; then
-    cmake -S "$consumers" -B "$work/cmake" -DCMAKE_C_COMPILER="$CC" \
+    CC=$CC cmake -S "$consumers" -B "$work/cmake" \
       > "$work/log" && cmake --build "$work/cmake" > "$work/log" ||
       fail "CMake: $(cat "$work/log")"
     runs "CMake, $libdir" "$work/cmake/consumer"
