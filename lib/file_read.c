@@ -140,7 +140,7 @@ static void add(struct reading *reading, const struct weir__file_record *record,
   event->flags = record->flags;
   event->frame = bytes + WEIR__RECORD_SIZE;
   event->frame_len = record->size;
-  reading->room -= weir__min(reading->room, record->size);
+  reading->room -= (size_t)weir__min(reading->room, record->size);
   reading->full =
       reading->room == 0 || reading->events->count == WEIR__READ_MOST;
 }
