@@ -244,8 +244,12 @@ $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 # What can be said of the code without running it. update-abi puts on record
 # what has been added to the headers.
 .PHONY: check-tree check-exports check-floors check-abi check-headers \
-	check-format check-release update-abi
-check-tree: check-exports check-floors check-abi check-headers
+	check-format check-release check-requirements update-abi
+check-tree: check-exports check-floors check-abi check-headers \
+	check-requirements
+
+check-requirements:
+	@$(PYTHON) tests/requirements.py --check
 
 check-exports: libraries
 	@B='$B' $(PYTHON) tests/check-exports.py

@@ -752,7 +752,7 @@ END_TEST
 /* --- Replay and live ----------------------------------------------------- */
 
 /* An append during the replay comes after it, once. */
-START_TEST(race1_an_append_during_the_replay) {
+START_TEST(race01_an_append_during_the_replay) {
   weir_subscriber *reader;
   weir_stream *stream;
 
@@ -775,7 +775,7 @@ START_TEST(race1_an_append_during_the_replay) {
 END_TEST
 
 /* The end comes during the replay: it is an event of the log as any other. */
-START_TEST(race5_an_end_during_the_replay) {
+START_TEST(race05_an_end_during_the_replay) {
   weir_subscriber *reader;
   weir_stream *stream;
 
@@ -1083,8 +1083,8 @@ static TCase *sharing(void) {
   tcase_add_loop_test(tcase, a_large_block_is_not_read_for_one_event, 0, 2);
   tcase_add_loop_test(tcase, pages_are_a_cache, 0, 2);
   tcase_add_test(tcase, a_slow_reader_costs_a_page);
-  tcase_add_loop_test(tcase, race1_an_append_during_the_replay, 0, 2);
-  tcase_add_test(tcase, race5_an_end_during_the_replay);
+  tcase_add_loop_test(tcase, race01_an_append_during_the_replay, 0, 2);
+  tcase_add_test(tcase, race05_an_end_during_the_replay);
   return tcase;
 }
 

@@ -698,6 +698,36 @@ START_TEST(race38_f10_the_first_frame_gives_a_cursor) {
 }
 END_TEST
 
+/* F19: a host that has sent the state as of an event by other means makes the
+ * cursor itself, and the client gets what follows. */
+START_TEST(f19_a_snapshot_and_the_tail) {
+  weir_stream_info info = {.size = sizeof info};
+  char text[WEIR_CURSOR_MAX + 1] = "";
+  weir_subscriber *subscriber;
+  weir_stream *stream;
+  weir_cursor as_of;
+  size_t len;
+  int i;
+
+  kit_hub(&kit);
+  stream = kit_open(&kit, "a");
+  for (i = 0; i < 3; ++i) {
+    kit_publish(stream, "x", "y");
+  }
+  ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+  as_of.epoch = info.epoch;
+  as_of.seq = info.last;
+  ck_assert_int_eq(weir_cursor_format(&as_of, WEIR_CURSOR_EPOCH, text,
+                                      sizeof text - 1, &len),
+                   WEIR_OK);
+  kit_publish(stream, "x", "z");
+  subscriber = kit_attach(&kit, "a", text, NULL);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@3 resumed; x@4 z");
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* R10, R60: a resume that cannot be exact says so, in its first frame. */
 START_TEST(r60_an_inexact_resume_says_so) {
   weir_subscriber *subscriber;
@@ -815,6 +845,7 @@ static TCase *stories(void) {
   tcase_add_test(tcase, f03_a_client_at_the_head_gets_nothing_twice);
   tcase_add_test(tcase, race38_f10_the_first_frame_gives_a_cursor);
   tcase_add_test(tcase, r60_an_inexact_resume_says_so);
+  tcase_add_test(tcase, f19_a_snapshot_and_the_tail);
   tcase_add_test(tcase, race34_an_older_end_stops_nothing);
   tcase_add_loop_test(tcase, race04_the_end_is_never_missed, 0, 100);
   return tcase;

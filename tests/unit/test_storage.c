@@ -392,7 +392,7 @@ END_TEST
 
 /* Storage does not say whether it stored, and has: a number that a client may
  * have seen elsewhere is not given to anything else. */
-START_TEST(race9_unknown_and_stored) {
+START_TEST(race09_unknown_and_stored) {
   weir_subscriber *reader;
   weir_stream *stream;
   int verdict;
@@ -423,7 +423,7 @@ START_TEST(race9_unknown_and_stored) {
 END_TEST
 
 /* And has not. */
-START_TEST(race9_unknown_and_not_stored) {
+START_TEST(race09_unknown_and_not_stored) {
   weir_stream *stream;
 
   bench_hub(&bench);
@@ -441,7 +441,7 @@ END_TEST
 
 /* An append that is not answered in time is one of unknown outcome. What it
  * does later, it does under an epoch that is not the newest any more. */
-START_TEST(race9_an_append_that_comes_after_its_deadline) {
+START_TEST(race09_an_append_that_comes_after_its_deadline) {
   weir_stream *stream;
 
   storage->later = true;
@@ -808,9 +808,9 @@ static TCase *refusals(void) {
                       0, 2);
   tcase_add_test(tcase, r35_a_failure_without_clients);
   tcase_add_test(tcase, r36_one_end);
-  tcase_add_test(tcase, race9_unknown_and_stored);
-  tcase_add_test(tcase, race9_unknown_and_not_stored);
-  tcase_add_test(tcase, race9_an_append_that_comes_after_its_deadline);
+  tcase_add_test(tcase, race09_unknown_and_stored);
+  tcase_add_test(tcase, race09_unknown_and_not_stored);
+  tcase_add_test(tcase, race09_an_append_that_comes_after_its_deadline);
   tcase_add_test(tcase, a_failed_stream_can_be_opened_anew);
   tcase_add_loop_test(tcase, an_append_is_confirmed_by_its_state, 0,
                       WRONG_STATES);
