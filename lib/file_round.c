@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_round.h"
 
+#include <errno.h>
+
 #define NEVER ((uint64_t)WEIR_NEVER)
 
 /* ms to another try to make a segment, or to let one go. */
@@ -76,11 +78,17 @@ static bool see_to(struct weir_log_file *log, struct weir__segment *segment,
   if (stream == NULL) {
     return true;
   }
-  /* All that it has is here: that it was there is worth keeping, as long as it
-   * lives, or has lived lately. */
-  if (stream->newest == segment->number &&
-      weir__file_carry(log, stream) != WEIR_OK) {
-    return false;
+  if (stream->newest == segment->number) {
+    /* All that it has is here. Nobody finds what is hidden: it goes. Else that
+     * it was there is worth keeping, as long as it lives, or has lived lately.
+     */
+    if (!stream->is_named && stream->holds == 0) {
+      weir__file_purge(log, stream);
+      return true;
+    }
+    if (weir__file_carry(log, stream) != WEIR_OK) {
+      return false;
+    }
   }
   stream->trimmed = weir__max(stream->trimmed, weir__min(last, stream->last));
   return true;
@@ -197,7 +205,7 @@ static uint64_t retain_time(const struct weir_log_file *log) {
   uint64_t when = NEVER; /* by the wall's */
 
   if (segment != NULL && segment->carried) {
-    return may_go(log, segment) ? 0 : NEVER;
+    return may_go(log, segment) ? log->again_at : NEVER;
   }
   if (segment != NULL && log->options.keep_age != 0) {
     when = weir__later(segment->newest, log->options.keep_age) + 1;
@@ -295,17 +303,6 @@ static int add_spare(struct weir_log_file *log, struct weir__round *round) {
   return WEIR_OK;
 }
 
-/* The segments that go leave at once: nobody finds anything in them any more.
- */
-static void add_removal(struct weir_log_file *log, struct weir__round *round,
-                        struct weir__segment *segment) {
-  round->removed[round->remove_count++] = segment->number;
-  log->info.bytes -= segment->size;
-  log->info.segments -= 1;
-  log->info.removed += 1;
-  weir__segment_free(log, segment);
-}
-
 static int collect(struct weir_log_file *log, struct weir__round *round) {
   const uint64_t now = weir__file_clock(log);
   struct weir__segment *segment;
@@ -328,10 +325,8 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
     }
   }
   segment = oldest(log);
-  while (rv == WEIR_OK && segment != NULL && may_go(log, segment) &&
-         round->remove_count < WEIR__ROUND_MOST) {
-    add_removal(log, round, segment);
-    segment = oldest(log);
+  if (segment != NULL && may_go(log, segment) && log->again_at <= now) {
+    round->removed = segment->number;
   }
   if (rv == WEIR_OK && wants_spare(log) && log->again_at <= now) {
     rv = add_spare(log, round);
@@ -353,8 +348,7 @@ int weir__round_begin(struct weir_log_file *log) {
   }
   memset(round, 0, sizeof *round);
   rv = collect(log, round);
-  if (round->task_count == 0 && round->remove_count == 0 &&
-      round->spare == NULL) {
+  if (round->task_count == 0 && round->removed == 0 && round->spare == NULL) {
     weir__file_free(log, round, sizeof *round);
     return rv != WEIR_OK ? rv : WEIR_EAGAIN;
   }
@@ -376,21 +370,29 @@ static void run_task(const struct weir__io *io, struct weir__task *task) {
   }
 }
 
+/* Somebody else may have removed it. */
+static int remove_segment(const struct weir__io *io, uint64_t number) {
+  char name[WEIR__FILE_NAME];
+  int rv;
+
+  weir__segment_name(number, true, name);
+  rv = io->remove(io->user, name);
+  if (rv == 0 || rv == -ENOENT) {
+    rv = io->sync_names(io->user);
+  }
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
 void weir__round_run(struct weir_log_file *log) {
   struct weir__round *round = log->round;
   const struct weir__io *io = log->io;
-  char name[WEIR__FILE_NAME];
   size_t i;
 
   for (i = 0; i < round->task_count; ++i) {
     run_task(io, &round->tasks[i]);
   }
-  for (i = 0; i < round->remove_count; ++i) {
-    weir__segment_name(round->removed[i], true, name);
-    (void)io->remove(io->user, name);
-  }
-  if (round->remove_count != 0) {
-    (void)io->sync_names(io->user);
+  if (round->removed != 0) {
+    round->remove_result = remove_segment(io, round->removed);
   }
   if (round->spare != NULL) {
     round->spare_result = weir__segment_make(
@@ -443,6 +445,23 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
   return task->result;
 }
 
+/* A segment has gone, or will be tried again. */
+static int end_removal(struct weir_log_file *log,
+                       const struct weir__round *round) {
+  struct weir__segment *segment = weir__segment_find(log, round->removed);
+
+  if (round->remove_result != WEIR_OK) {
+    log->info.failures += 1;
+    log->again_at = weir__later(weir__file_clock(log), AGAIN);
+    return round->remove_result;
+  }
+  log->info.bytes -= segment->size;
+  log->info.segments -= 1;
+  log->info.removed += 1;
+  weir__segment_free(log, segment);
+  return WEIR_OK;
+}
+
 static int end_spare(struct weir_log_file *log, struct weir__round *round) {
   struct weir__segment *spare = round->spare;
 
@@ -472,6 +491,10 @@ int weir__round_end(struct weir_log_file *log) {
   log->round = NULL;
   for (i = 0; i < round->task_count; ++i) {
     one = end_task(log, &round->tasks[i]);
+    rv = rv == WEIR_OK ? one : rv;
+  }
+  if (round->removed != 0) {
+    one = end_removal(log, round);
     rv = rv == WEIR_OK ? one : rv;
   }
   if (round->spare != NULL) {

@@ -8,7 +8,7 @@
 
 #include "file_write.h"
 
-/* Segments that one round writes to or syncs, and that it removes. */
+/* Segments that one round writes to or syncs. */
 #define WEIR__ROUND_MOST 8
 
 struct weir__task {
@@ -29,8 +29,10 @@ struct weir__task {
 struct weir__round {
   struct weir__task tasks[WEIR__ROUND_MOST];
   size_t task_count;
-  uint64_t removed[WEIR__ROUND_MOST]; /* numbers */
-  size_t remove_count;
+  /* The oldest segment, which goes; 0: none does. One at a time, so that
+   * whatever is left after a crash or a fault, no older one is left over. */
+  uint64_t removed;
+  int remove_result;
   struct weir__segment *spare; /* to be made */
   uint64_t spare_size;
   uint64_t made;

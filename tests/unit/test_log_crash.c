@@ -189,11 +189,11 @@ static void expect_acknowledged(size_t key, const struct witness *all) {
   size_t i;
 
   for (i = 0; i < world.promise_count; ++i) {
-    if (world.promises[i].key == key && !world.promises[i].purged) {
+    if (world.promises[i].key == key) {
       newest = &world.promises[i];
     }
   }
-  if (newest == NULL) {
+  if (newest == NULL || newest->purged) {
     return;
   }
   kit_need(all->generation != 0);
@@ -219,12 +219,15 @@ static void resume(struct filebench *bench, size_t key, struct client *client,
   struct witness *witness = &client->witness;
   const uint64_t generation = witness->generation;
   const int verdict = attach(bench, key, witness, &client->subscriber);
+  int rv;
 
   ck_assert_int_ne(verdict, WEIR_VERDICT_PENDING);
   sum.verdicts[verdict] += 1;
   switch (verdict) {
     case WEIR_VERDICT_FINISHED:
-      kit_need(witness->ended || (generation == 0 && all->ended));
+      /* It has seen the end, or that there is nothing left of it. */
+      kit_need(witness->ended || (generation == 0 && all->ended) ||
+               witness->held[witness->at] == WITNESS_LOST);
       return;
     case WEIR_VERDICT_UNKNOWN:
       ck_assert_uint_eq(all->generation, 0);
@@ -237,13 +240,14 @@ static void resume(struct filebench *bench, size_t key, struct client *client,
       break;
     case WEIR_VERDICT_FOREIGN:
       /* Or what made it void is gone too. */
-      kit_need(generation != all->generation ||
-               all->held[witness->at] == WITNESS_LOST);
+      kit_need(generation != all->generation || all->held[1] == WITNESS_LOST);
       break;
     default:
       break;
   }
-  (void)witness_read(witness, client->subscriber);
+  rv = witness_read(witness, client->subscriber);
+  /* Of what has ended nobody waits for more. */
+  ck_assert_int_eq(rv, all->ended ? WEIR_EDONE : WEIR_EAGAIN);
   witness_compare(witness, all);
 }
 
@@ -295,6 +299,7 @@ static void expect_key(struct filebench *bench, size_t key) {
   static struct client clients[CLIENTS];
   static struct witness all;
   weir_subscriber *reader = attach_anew(bench, key, &all);
+  bool begins_anew;
   size_t i;
 
   witness_expect_whole(&all);
@@ -308,23 +313,22 @@ static void expect_key(struct filebench *bench, size_t key) {
       resume(bench, key, &clients[i], &all);
     }
   }
+  begins_anew = reader == NULL || all.ended;
   append_next(bench, key);
-  if (reader == NULL || all.ended) {
-    /* It begins anew. */
+  if (begins_anew) {
     weir_subscriber_release(reader);
     reader = attach_anew(bench, key, &all);
   }
   (void)witness_read(&all, reader);
   for (i = 0; i < CLIENTS; ++i) {
-    if (world.clients[i].key == key && clients[i].subscriber != NULL) {
+    if (world.clients[i].key != key) {
+      continue;
+    }
+    if (clients[i].subscriber != NULL && !begins_anew) {
       (void)witness_read(&clients[i].witness, clients[i].subscriber);
-      if (!clients[i].witness.ended) {
-        witness_compare(&clients[i].witness, &all);
-      }
+      witness_compare(&clients[i].witness, &all);
     }
-    if (world.clients[i].key == key) {
-      weir_subscriber_release(clients[i].subscriber);
-    }
+    weir_subscriber_release(clients[i].subscriber);
   }
   weir_subscriber_release(reader);
 }

@@ -204,6 +204,57 @@ START_TEST(batch_larger_than_a_segment) {
 }
 END_TEST
 
+/* Segments go as they age, one after the other. */
+static void let_go(void) {
+  bench.wall += 2000;
+  (void)fb_rounds(&bench);
+  bench.kit.now += 1100;
+  (void)fb_rounds(&bench);
+}
+
+/* What is hidden goes with its segment, what is not is carried on. */
+START_TEST(retention_of_what_is_hidden) {
+  struct weir__handle *handle;
+
+  bench.options.keep_age = 1000;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 1);
+  fb_write(&bench, "b", 2, 1);
+  ck_assert_int_eq(fb_create(&bench, "a", 1, 3, &handle), WEIR_LOG_YES);
+  weir__handle_release(handle);
+  fb_write(&bench, "c", 4, 60);
+  let_go();
+  ck_assert_uint_gt(fb_info(&bench).removed, 0);
+  ck_assert_uint_eq(fb_info(&bench).streams, 3);
+  fb_reopen(&bench);
+  expect("a", "3:0 *:0 |");
+  expect("b", "2:1 *:1 trimmed 1 |");
+  ck_assert_uint_eq(fb_info(&bench).streams, 3);
+}
+END_TEST
+
+/* A file that cannot be removed is tried again, and no newer one goes before
+ * it: else it would be there, and what comes after it not. */
+START_TEST(retention_that_fails) {
+  bench.options.keep_age = 1000;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 120);
+  ck_assert_uint_gt(fb_info(&bench).segments, 3);
+  simdisk_fail_on(&bench.disk, _i == 0 ? SIM_REMOVE : SIM_SYNC_NAMES, 1,
+                  SIM_ERROR, EIO);
+  let_go();
+  ck_assert_uint_eq(fb_info(&bench).removed, 0);
+  ck_assert_uint_gt(fb_info(&bench).failures, 0);
+  fb_kill(&bench);
+  fb_open(&bench);
+  (void)fb_contents(&bench, "a");
+  ck_assert_uint_eq(bench.counts.lost, 0);
+  ck_assert_uint_eq(bench.counts.trimmed + bench.counts.present, 120);
+  let_go();
+  ck_assert_uint_gt(fb_info(&bench).removed, 0);
+}
+END_TEST
+
 /* --- Damage ----------------------------------------------------------------*/
 
 /* Two streams in turn, five events each, one sync after the other; then the
@@ -963,6 +1014,8 @@ static TCase *segments(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, many_segments, 0, 9);
   tcase_add_test(tcase, batch_larger_than_a_segment);
+  tcase_add_test(tcase, retention_of_what_is_hidden);
+  tcase_add_loop_test(tcase, retention_that_fails, 0, 2);
   return tcase;
 }
 
