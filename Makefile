@@ -77,7 +77,7 @@ server_objects := $(server_sources:%.c=$B/obj/%.o)
 page_files := $(sort $(wildcard examples/server/page/*))
 
 .PHONY: run examples
-examples: $B/examples/server $B/examples/weirlog
+examples: $B/examples/server $B/examples/weirlog $B/examples/clock
 
 run: $B/examples/server
 	$B/examples/server $(ARGS)
@@ -104,6 +104,11 @@ $B/examples/page_files.h: $(page_files) Makefile
 $B/examples/server: $(server_objects) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+# The smallest one.
+$B/examples/clock: $B/obj/examples/clock.o $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # What is in a log, for people.
 weirlog_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard examples/weirlog/*.c))
@@ -188,7 +193,7 @@ check-unit: $(unit_programs)
 	  CK_VERBOSITY=minimal $$t || { echo "failed: $$t"; exit 1; }; done
 
 # The server from outside: see tests/system/kit.py.
-check-system: $B/examples/server $B/examples/server-poll $B/examples/weirlog
+check-system: examples $B/examples/server-poll
 	@WEIR_SERVER=$B/examples/server WEIR_SERVER_POLL=$B/examples/server-poll \
 	  $(PYTHON) tests/system/run.py $(ARGS)
 
