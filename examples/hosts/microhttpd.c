@@ -156,12 +156,18 @@ static struct MHD_Response *make_plain(const void *body, size_t len) {
 /* What is sent to a reader: the stream, or a refusal. */
 static struct MHD_Response *make_response(const weir_response *response,
                                           struct reader *reader) {
+  struct MHD_Response *made;
   char body[1024];
   size_t len = 0;
 
   if (response->stream != 0) {
-    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, pull,
+    made = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, pull,
                                              reader, let_go);
+    if (made != NULL) { /* the end of the connection is the end: no chunks */
+      (void)MHD_set_response_options(made, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                     MHD_RO_END);
+    }
+    return made;
   }
   (void)weir_http_write_body(response, body, sizeof body, &len);
   return make_plain(body, len);
