@@ -373,6 +373,28 @@ class Host:
         witness.until(lambda r: r.decoder.comments >= had + 4)
         self.assertEqual(self.stats()["subscribers"], 1)
 
+    def test_full_sockets(self):
+        # Two readers, which share a connection where connections are shared,
+        # let it run full; then one leaves, in the midst of a frame or not.
+        self.ask("PUT", path(self.key), status=201)
+        line = self.wire(4096)
+        readers = [Reader(line if line.shared > 1 or i == 0 else
+                          self.wire(4096), path(self.key)) for i in range(2)]
+        for reader in readers:
+            reader.wait("weir.ready")
+        texts = ["%d" % i + "x" * choice for i, choice in enumerate(
+            random.Random(3).choices(range(65536), k=150))]
+        for text in texts:
+            self.publish(text.encode())
+        leaver, stayer = readers
+        leaver.exchange.wire.cancel(leaver.exchange)
+        stayer.until(lambda r: len(r.of("message")) == len(texts))
+        self.assertEqual([e.data for e in stayer.of("message")], texts)
+        kit.check_order(stayer.events)
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.server.process.pid))
+
     def rss(self):
         with open("/proc/%d/status" % self.server.process.pid) as status:
             for line in status:
@@ -382,8 +404,9 @@ class Host:
 
     def stalled(self, how):
         """A reader that takes the first event, and then no more."""
+        fds = self.fds()  # without a connection
         self.publish(b"first")
-        reader = self.read(rcvbuf=4096)
+        reader = self.read(rcvbuf=4096 if how == "deaf" else None)
         reader.wait("message")
         last_id = reader.decoder.last_id
         reader.exchange.wire.windows = False
@@ -400,8 +423,11 @@ class Host:
         if how == "windowless":
             reader.until(lambda r: r.exchange.torn)
             self.assertTrue(reader.exchange.wire.open)
+        else:
+            kit.wait_until(lambda: self.fds() <= fds,
+                           "the connection to be closed")
         kit.wait_until(lambda: self.stats()["subscribers"] == 0,
-                       "the stalled reader to be aborted")
+                       "the reader to be gone")
         last = self.publish(b"last")
         again = self.read(last_id)
         again.until(lambda r: r.decoder.last_id == last)

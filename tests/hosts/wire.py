@@ -13,7 +13,7 @@ try:
     import h2.config
     import h2.connection
     import h2.events
-    import h2.exceptions
+    import h2.settings
 except ImportError:
     h2 = None
 
@@ -178,6 +178,11 @@ class Http2(Wire):
         self.http = h2.connection.H2Connection(
             h2.config.H2Configuration(header_encoding="utf-8"))
         self.http.initiate_connection()
+        if rcvbuf is not None:  # the socket is to be full before the windows
+            most = 2**31 - 1
+            self.http.update_settings(
+                {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: most})
+            self.http.increment_flow_control_window(most - 65535)
         self.flush()
 
     def flush(self):
