@@ -5,6 +5,7 @@
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
 #   make bindings   the examples in other languages, those that are here
+#   make hosts      weir in other servers, those that are here; check-hosts
 #   make bench      the speed of everything, in a table: tests/bench/README
 #   make bench-count  instructions of the hot paths, and which have grown
 #   make install    libraries, headers, manual; prefix=, libdir=, DESTDIR= as

@@ -6,9 +6,12 @@ its response. HTTP/1.1 has one exchange a wire, HTTP/2 many.
 """
 import socket
 import struct
+import sys
 
 import kit
 
+# Where Debian's packages are, if this is not Debian's Python.
+sys.path.append("/usr/lib/python3/dist-packages")
 try:
     import h2.config
     import h2.connection
