@@ -39,15 +39,23 @@ static uint64_t sync_time(const struct weir_log_file *log,
 static bool may_go(const struct weir_log_file *log,
                    const struct weir__segment *segment) {
   const struct weir__segment *by;
+  struct weir__link *link;
 
   if (!segment->carried) {
     return false;
   }
-  if (segment->carried_by == 0) {
-    return true;
+  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+    by = segment_of(link);
+    if (by->number < segment->carried_from) {
+      break;
+    }
+    if (by->number <= segment->carried_by && !by->sealed &&
+        by->synced < (by->number < segment->carried_by ? by->tail
+                                                       : segment->carried_to)) {
+      return false;
+    }
   }
-  by = weir__segment_find(log, segment->carried_by);
-  return by != NULL && by->synced >= segment->carried_to;
+  return true;
 }
 
 static bool wants_spare(const struct weir_log_file *log) {
@@ -143,6 +151,7 @@ static bool see_to_entries(struct weir_log_file *log,
 
 /* Keep what has to be kept of a segment. */
 static void carry(struct weir_log_file *log, struct weir__segment *segment) {
+  segment->carried_from = segment_of(log->segments.prev)->number;
   segment->carried = segment->sealed ? see_to_entries(log, segment)
                                      : see_to_runs(log, segment);
   segment->carried_by = log->active == NULL ? 0 : log->active->number;
@@ -417,8 +426,8 @@ static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
   if (log->active == segment) {
     log->active = NULL;
   }
-  if (first->carried_by == segment->number &&
-      first->carried_to > segment->synced) {
+  if (segment->number >= first->carried_from &&
+      segment->number <= first->carried_by) {
     first->carried = false;
   }
   weir__file_report(

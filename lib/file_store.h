@@ -47,9 +47,11 @@ struct weir__segment {
   bool distrusted; /* a sync has failed: it gets no index, and no more syncs */
   bool unreadable; /* its head is gone */
   bool carried;    /* of those that go: what has to stay is elsewhere */
-  uint64_t
-      carried_by; /* the segment and the place up to which that has to be */
-  uint64_t carried_to; /* synced before the file may go */
+  /* It may be in several segments, and all of them have to be synced up to a
+   * place in the last one before the file may go. */
+  uint64_t carried_from;
+  uint64_t carried_by;
+  uint64_t carried_to;
   /* Until it has an index. */
   struct weir__map runs;
   /* From then on. */

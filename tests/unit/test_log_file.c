@@ -6,6 +6,7 @@
 #include "../filebench.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct filebench bench;
@@ -230,6 +231,39 @@ START_TEST(retention_of_what_is_hidden) {
   expect("a", "3:0 *:0 |");
   expect("b", "2:1 *:1 trimmed 1 |");
   ck_assert_uint_eq(fb_info(&bench).streams, 3);
+}
+END_TEST
+
+/* What is carried on may come to stand in two segments: both have to be safe
+ * before what they stand for goes. */
+START_TEST(retention_over_two_segments) {
+  char key[8];
+  uint64_t i;
+
+  bench.options.keep_age = 1000;
+  bench.options.segment_bytes = 8192;
+  fb_open(&bench);
+  for (i = 1; i <= 40; ++i) {
+    snprintf(key, sizeof key, "k%u", (unsigned)i);
+    fb_write(&bench, key, i, 1);
+  }
+  bench.options.segment_bytes = 4096;
+  fb_reopen(&bench);
+  fb_write(&bench, "a", 90, 30);
+  (void)fb_rounds(&bench);
+  bench.wall += 2000;
+  /* One of them cannot be synced. */
+  simdisk_fail(&bench.disk, SIM_SYNC, (size_t)_i, SIM_KEEP, 0);
+  while (fb_info(&bench).removed == 0) {
+    (void)fb_rounds(&bench);
+    bench.kit.now += 1100;
+  }
+  fb_cut(&bench);
+  fb_open(&bench);
+  for (i = 1; i <= 40; ++i) {
+    snprintf(key, sizeof key, "k%u", (unsigned)i);
+    ck_assert_str_ne(fb_contents(&bench, key), "none");
+  }
 }
 END_TEST
 
@@ -1015,6 +1049,7 @@ static TCase *segments(void) {
   tcase_add_loop_test(tcase, many_segments, 0, 9);
   tcase_add_test(tcase, batch_larger_than_a_segment);
   tcase_add_test(tcase, retention_of_what_is_hidden);
+  tcase_add_loop_test(tcase, retention_over_two_segments, 1, 8);
   tcase_add_loop_test(tcase, retention_that_fails, 0, 2);
   return tcase;
 }
