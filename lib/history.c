@@ -173,35 +173,71 @@ static bool reserve_page(struct weir__history *history) {
   return true;
 }
 
-/* A new page at the end, with room for a frame of len bytes. */
+/* What a page has that is not trimmed: its events from this number on, and the
+ * room that they take. */
+static size_t kept_room(const struct weir__history *history,
+                        const struct weir__page *page, uint32_t *from) {
+  *from = weir__page_count(page, history->trimmed);
+  return page->used - weir__page_end(page, *from) +
+         (page->count - *from) * sizeof(struct weir__page_entry);
+}
+
+/* The last page is full: have another in its place that has what is kept of it.
+ * Who reads the old one holds it. */
+static void move_page(struct weir__history *history, struct weir__page *page) {
+  struct weir__page *before = history->pages[history->page_count - 1];
+  uint32_t from;
+
+  (void)kept_room(history, before, &from);
+  weir__page_copy(page, before, from);
+  page->history = history;
+  history->pages[history->page_count - 1] = page;
+  before->history = NULL;
+  weir__page_release(before);
+}
+
+static int append_page(struct weir__history *history, struct weir__page *page) {
+  /* Making room may have dropped pages, and needs none. */
+  if (!reserve_page(history)) {
+    weir__page_release(page);
+    return WEIR_ENOMEM;
+  }
+  page->history = history;
+  page->after = history->put;
+  page->last = history->put;
+  page->sparse = (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
+  history->pages[history->page_count++] = page;
+  return WEIR_OK;
+}
+
+/* Have a page at the end with room for a frame of len bytes more. Small pages
+ * move to larger ones as the stream grows, so that it is few runs of bytes; if
+ * half of one is trimmed, to one of the same size. */
 static int add_page(struct weir__history *history, size_t len,
                     struct weir__page **added) {
   const struct weir__page *before = open_page(history);
-  size_t size = before == NULL ? WEIR__PAGE_LEAST : before->size * (size_t)2;
+  size_t size = WEIR__PAGE_LEAST;
+  size_t kept = 0;
+  uint32_t from;
   size_t room;
+  bool move;
   int rv;
 
+  if (before != NULL) {
+    kept = kept_room(history, before, &from);
+    size = kept <= before->size / 2 ? before->size : before->size * (size_t)2;
+  }
   size = size < WEIR__PAGE_MOST ? size : WEIR__PAGE_MOST;
   if (!weir__add(len, sizeof(struct weir__page_entry), &room)) {
     return WEIR_EOVERFLOW;
   }
-  if (room < size - sizeof(struct weir__page)) {
-    room = size - sizeof(struct weir__page);
+  size -= sizeof(struct weir__page);
+  move = before != NULL && kept <= size && room <= size - kept;
+  rv = weir__page_new(history->core, room < size ? size : room, added);
+  if (rv != WEIR_OK || !move) {
+    return rv != WEIR_OK ? rv : append_page(history, *added);
   }
-  rv = weir__page_new(history->core, room, added);
-  if (rv != WEIR_OK) {
-    return rv;
-  }
-  /* Making room may have dropped pages, and needs none. */
-  if (!reserve_page(history)) {
-    weir__page_release(*added);
-    return WEIR_ENOMEM;
-  }
-  (*added)->history = history;
-  (*added)->after = history->put;
-  (*added)->last = history->put;
-  (*added)->sparse = (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
-  history->pages[history->page_count++] = *added;
+  move_page(history, *added);
   return WEIR_OK;
 }
 
@@ -238,7 +274,7 @@ static int place(struct weir__history *history, uint64_t seq,
   if (rv == WEIR_ENOSPACE) {
     rv = add_page(history, len, &page);
     if (rv == WEIR_OK) {
-      weir__out_init(&out, weir__page_bytes(page), len);
+      weir__out_init(&out, weir__page_bytes(page) + page->used, len);
       put(&out, what);
     }
   }

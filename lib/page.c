@@ -109,6 +109,24 @@ void weir__page_add(struct weir__page *page, size_t len, uint64_t seq) {
   added->age = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
 }
 
+void weir__page_copy(struct weir__page *page, const struct weir__page *source,
+                     uint32_t from) {
+  const uint32_t begin = weir__page_end(source, from);
+  uint32_t n;
+
+  page->after = from == 0 ? source->after : weir__page_seq(source, from - 1);
+  page->last = source->last;
+  page->born = source->born;
+  page->sparse = source->sparse;
+  page->used = source->used - begin;
+  page->count = source->count - from;
+  memcpy(weir__page_bytes(page), weir__page_bytes(source) + begin, page->used);
+  for (n = 0; n < page->count; ++n) {
+    *entry(page, n) = *entry(source, from + n);
+    entry(page, n)->end -= begin;
+  }
+}
+
 void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last) {
   page->used = weir__page_end(page, count);
   page->count = count;

@@ -73,6 +73,11 @@ static inline size_t weir__page_room(const struct weir__page *page) {
  * it is event number seq. */
 void weir__page_add(struct weir__page *page, size_t len, uint64_t seq);
 
+/* Copy the events of a page from number `from`, from 0, on to an empty one that
+ * has room for them. */
+void weir__page_copy(struct weir__page *page, const struct weir__page *source,
+                     uint32_t from);
+
 /* Take events off the end until there are count left, the last of number
  * last. */
 void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last);
