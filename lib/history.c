@@ -62,7 +62,15 @@ static void set_pages(struct weir__history *history, struct weir__page **pages,
   history->page_cap = cap;
 }
 
+static void forget_moved(struct weir__history *history) {
+  if (history->moved != NULL) {
+    weir__page_release(history->moved);
+    history->moved = NULL;
+  }
+}
+
 void weir__history_free(struct weir__history *history) {
+  forget_moved(history);
   drop_pages(history, 0, history->page_count);
   set_pages(history, &history->only, 1);
   set_epochs(history, &history->first, 1);
@@ -182,18 +190,42 @@ static size_t kept_room(const struct weir__history *history,
          (page->count - *from) * sizeof(struct weir__page_entry);
 }
 
+/* Let another page have the place of the last one. */
+static void replace_last(struct weir__history *history,
+                         struct weir__page *page) {
+  struct weir__page **place = &history->pages[history->page_count - 1];
+
+  history->bytes -= kept_bytes(history, *place);
+  (*place)->history = NULL;
+  *place = page;
+  page->history = history;
+  history->bytes += kept_bytes(history, page);
+}
+
 /* The last page is full: have another in its place that has what is kept of it.
- * Who reads the old one holds it. */
+ * Who reads the old one holds it, and until a commit it can be taken back. */
 static void move_page(struct weir__history *history, struct weir__page *page) {
   struct weir__page *before = history->pages[history->page_count - 1];
   uint32_t from;
 
   (void)kept_room(history, before, &from);
   weir__page_copy(page, before, from);
-  page->history = history;
-  history->pages[history->page_count - 1] = page;
-  before->history = NULL;
-  weir__page_release(before);
+  replace_last(history, page);
+  if (history->moved == NULL) {
+    history->moved = before;
+  } else {
+    weir__page_release(before);
+  }
+}
+
+/* The last page goes back to where it was moved from. */
+static struct weir__page *move_back(struct weir__history *history) {
+  struct weir__page *page = history->pages[history->page_count - 1];
+
+  replace_last(history, history->moved);
+  history->moved = NULL;
+  weir__page_release(page);
+  return history->pages[history->page_count - 1];
 }
 
 static int append_page(struct weir__history *history, struct weir__page *page) {
@@ -344,6 +376,9 @@ void weir__history_commit(struct weir__history *history, uint64_t seq,
   history->put = weir__max(history->put, seq);
   history->ended = ended != 0 ? ended : history->ended;
   history->epochs[history->epoch_count - 1].last = seq;
+  if (history->moved != NULL && history->moved->last <= seq) {
+    forget_moved(history);
+  }
   settle(history);
   weir__core_ready_all(history->core, &history->waiters);
 }
@@ -359,8 +394,14 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     }
     /* A page that is cut is written to again: not if it may have been shown. */
     if (page->after >= seq || page->lost || shown) {
+      if (history->moved != NULL && history->moved->last > page->after) {
+        forget_moved(history);
+      }
       drop_pages(history, history->page_count - 1, 1);
     } else {
+      if (history->moved != NULL && history->moved->last >= seq) {
+        page = move_back(history);
+      }
       history->bytes -= kept_bytes(history, page);
       weir__page_cut(page, weir__page_count(page, seq), seq);
       history->bytes += kept_bytes(history, page);

@@ -15,6 +15,8 @@ struct weir__history {
   /* By number, without overlap. Without a log there are no holes. */
   struct weir__page **pages; /* &only while page_cap is 1 */
   struct weir__page *only;
+  /* What the last page has taken the place of since the last commit. */
+  struct weir__page *moved;
   uint32_t page_count;
   uint32_t page_cap;
   uint32_t epoch_count;

@@ -439,30 +439,30 @@ START_TEST(race16_a_writer_finds_out_by_reading) {
   weir_stream *stream;
   uint64_t epoch;
   int verdict;
+  int i;
 
   storage->later = _i != 0;
   a->options.history_bytes = 1;
   bench_hubs(&bench);
   stream = bench_open(&bench, a, "k");
   epoch = bench_info(stream).epoch;
-  bench_publish(&bench, stream, 99);
+  bench_publish(&bench, stream, 999);
   bench_publish(&bench, stream, 1);
   second = bench_open(&bench, b, "k");
-  reader = bench_resume(&bench, a, "k", epoch, 98, &verdict);
+  reader = bench_resume(&bench, a, "k", epoch, 998, &verdict);
   bench_expect(&bench, reader, WEIR_EAGAIN,
-               "ready@98 resumed; x@99 99; "
-               "x@100 100");
+               "ready@998 resumed; x@999 999; x@1000 1000");
   weir_subscriber_release(reader);
   ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
   reader = bench_resume(&bench, a, "k", epoch, 1, &verdict);
-  ck_assert_int_eq(kit_skip(reader), WEIR_EAGAIN);
-  bench_rest(&bench);
-  ck_assert_int_eq(kit_skip(reader), WEIR_EAGAIN);
-  bench_rest(&bench);
+  for (i = 0; i < 20; ++i) {
+    ck_assert_int_eq(kit_skip(reader), WEIR_EAGAIN);
+    bench_rest(&bench);
+  }
   ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
   bench_publish(&bench, second, 1);
   bench_pass(&bench, 12000);
-  bench_expect(&bench, reader, WEIR_EAGAIN, "x@101 101");
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@1001 1001");
   weir_subscriber_release(reader);
   weir_stream_release(second);
   weir_stream_release(stream);
