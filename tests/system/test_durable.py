@@ -23,7 +23,7 @@ import time
 import kit
 from kit import path
 
-KILLS = 200 if kit.LONG else 30
+KILLS = 200 if kit.LONG else 20
 SEED = os.environ.get("WEIR_SEED")
 
 # What a server may say of a life before it: a record that was being written.
@@ -40,8 +40,10 @@ def start(directory, *options):
 class Story:
     """The directory, the server of the moment, and what its clients know."""
 
-    def __init__(self, policy, seed):
+    def __init__(self, policy, seed, more):
         self.policy = policy
+        self.more = more     # options of the server
+        self.forgets = more != ()
         self.chance = random.Random(seed)
         self.directory = tempfile.mkdtemp(prefix="weir-durable-")
         self.changed = threading.Condition()
@@ -54,7 +56,7 @@ class Story:
         self.threads = []
 
     def options(self):
-        return "--log", self.directory, "--sync", self.policy
+        return ("--log", self.directory, "--sync", self.policy) + self.more
 
     def stream(self, key):
         """What is known of it; a new one gets readers."""
@@ -274,6 +276,9 @@ class Follower:
             while not self.finished and story.is_current(life):
                 if story.left:
                     return
+                if story.forgets and not story.over:
+                    # It stays away for a while, and misses something.
+                    time.sleep(self.chance.expovariate(1))
                 try:
                     conn = kit.Connection(address)
                     try:
@@ -294,11 +299,12 @@ class Follower:
             time.sleep(0.02)
             return
         if response.status == 204:
-            assert self.events[-1].type in ("weir.done", "weir.failed")
+            assert has_ended(self.events) or self.story.forgets
             self.finished = True
             return
         assert response.status == 200, response
-        decoder = kit.Decoder(self.last_id)
+        asked = self.last_id
+        decoder = kit.Decoder(asked)
         budget = self.chance.choice((None, None, 300, 3000, 30000))
         taken = 0
         seen = []
@@ -316,14 +322,17 @@ class Follower:
                 if self.story.left:
                     break
         finally:
-            self.judge(seen)
+            self.judge(asked, seen)
 
-    def judge(self, seen):
+    def judge(self, asked, seen):
+        """Exact, or it says gap."""
         kit.check_order(seen, ("status",))
+        if asked and seen and seen[0].type == "weir.ready":
+            assert seen[0].id == asked, (asked, seen[0])
         for event in seen:
-            assert event.type != "weir.gap", event
             if event.type == "weir.ready":
                 self.verdicts.append(json.loads(event.data)["verdict"])
+            assert event.type != "weir.gap" or self.story.forgets, event
 
 
 def has_ended(truth):
@@ -337,10 +346,10 @@ class Lives(kit.Case):
 
     options = None
 
-    def tell(self, policy):
+    def tell(self, policy, *more):
         seed = int(SEED) if SEED else random.SystemRandom().getrandbits(32)
         print("%s: WEIR_SEED=%d" % (policy, seed), flush=True)
-        self.story = Story(policy, seed)
+        self.story = Story(policy, seed, more)
         try:
             self.live()
         except BaseException:
@@ -502,6 +511,66 @@ class Lives(kit.Case):
             self.assertEqual(kit.seq_of(cursor), len(truth) + 1)
             self.assertNotIn(kit.epoch_of(cursor),
                              {kit.epoch_of(event.id) for event in truth})
+
+
+class Forgetful(Lives):
+    """The same, with retention at work: what is missing is said to be."""
+
+    weight = 9
+
+    def test_killed_at_any_time(self):
+        self.tell("never", "--keep-bytes", "2M")
+
+    def compare(self):
+        story = self.story
+        gaps = 0
+        for key, stream in sorted(story.streams.items()):
+            if key not in story.typist.keys:
+                gaps += self.compare_stream(stream)
+        self.assertEqual(story.errors, [])
+        self.assertGreater(gaps, 0)
+
+    def compare_stream(self, stream):
+        server = self.story.server
+        if server.ask("GET", path(stream.key, "/info")).status == 404:
+            self.assertEqual(stream.acked, {})
+            return 0
+        before = server.info(stream.key)
+        reader = server.reader(stream.key)
+        if reader.response.status == 204:
+            # Even its end is gone: there is nothing to wait for.
+            self.assertEqual(before["ended"], before["last"])
+        else:
+            reader.until(lambda r: r.decoder.last_id and r.of("weir.ready")
+                         and kit.seq_of(r.decoder.last_id) >= before["last"])
+        reader.close()
+        kit.check_order(reader.events)
+        truth = {e.id: e for e in reader.events if e.type not in kit.BESIDE}
+        trimmed = server.info(stream.key)["trimmed"]
+        for cursor, data in stream.acked.items():
+            if kit.seq_of(cursor) > trimmed:
+                self.assertIn(cursor, truth, "acknowledged, and lost")
+        for follower in stream.followers:
+            kit.wait_until(
+                lambda: self.story.errors or follower.finished
+                or (not before["ended"] and follower.last_id
+                    and kit.seq_of(follower.last_id) >= before["last"]),
+                "a reader of %s" % stream.key)
+            numbers = [kit.seq_of(e.id) for e in follower.events]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            for event in follower.events:
+                self.compare_event(stream, truth, event)
+        return sum(len(f.verdicts) - f.verdicts.count("resumed")
+                   - f.verdicts.count("fresh") for f in stream.followers)
+
+    def compare_event(self, stream, truth, event):
+        if event.id in truth:
+            self.assertEqual(event, truth[event.id])
+        if event.id in stream.acked:
+            self.assertEqual(None if kit.is_own(event) else event.data,
+                             stream.acked[event.id])
+        elif not kit.is_own(event):
+            self.assertIn(event.data, stream.tried)
 
 
 class Always(Lives):
