@@ -430,7 +430,7 @@ static int on_body(nghttp2_session *session, uint8_t flags, int32_t id,
   text_add(&request->body, data, len);
   if (request->body.failed || request->body.len > host.options.max_body) {
     text_free(&request->body);
-    (void)nghttp2_session_set_stream_user_data(session, id, NULL);
+    request->body.failed = true;
     return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
                                      NGHTTP2_ENHANCE_YOUR_CALM);
   }
@@ -443,7 +443,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
       nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
   (void)user;
-  if (request == NULL || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
+  if (request == NULL || request->body.failed ||
+      (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
       (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) {
     return 0;
   }
@@ -455,20 +456,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 static int on_close(nghttp2_session *session, int32_t id, uint32_t error,
                     void *user) {
   struct conn *conn = user;
-  struct request *request = conn->requests;
+  struct request *request = nghttp2_session_get_stream_user_data(session, id);
 
-  (void)session;
   (void)error;
-  while (request != NULL && request->id != id) {
-    request = request->next;
-  }
-  if (request == NULL) {
-    return 0;
-  }
-  if (request == conn->writing) {
+  if (request != NULL && request == conn->writing) {
     weir_subscriber_detach(request->subscriber);
     request->id = 0; /* write_frame still needs its bytes */
-  } else {
+  } else if (request != NULL) {
     free_request(request);
   }
   return 0;

@@ -31,6 +31,8 @@
 
 static struct host host;
 static uv_loop_t *loop;
+static uv_tcp_t listener;
+static bool owed; /* a connection waits until there is memory for it */
 
 /* A connection: it has one request. */
 struct conn {
@@ -52,6 +54,8 @@ struct conn {
 
 /* --- Connections ----------------------------------------------------------*/
 
+static void on_connection(uv_stream_t *stream, int status);
+
 static void on_closed(uv_handle_t *handle) {
   struct conn *conn = handle->data;
 
@@ -63,6 +67,9 @@ static void on_closed(uv_handle_t *handle) {
     text_free(&conn->body);
     text_free(&conn->out);
     free(conn);
+    if (owed) {
+      on_connection((uv_stream_t *)&listener, 0);
+    }
   }
 }
 
@@ -331,9 +338,11 @@ static void on_impatience(uv_timer_t *timer) {
   close_conn(timer->data);
 }
 
-static void on_connection(uv_stream_t *listener, int status) {
+/* libuv takes no other connection until this one is accepted. */
+static void on_connection(uv_stream_t *stream, int status) {
   struct conn *conn = status == 0 ? calloc(1, sizeof *conn) : NULL;
 
+  owed = status == 0 && conn == NULL;
   if (conn == NULL) {
     return;
   }
@@ -342,7 +351,7 @@ static void on_connection(uv_stream_t *listener, int status) {
   conn->handles = 2;
   (void)uv_timer_init(loop, &conn->patience);
   (void)uv_tcp_init(loop, &conn->tcp);
-  if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0 ||
+  if (uv_accept(stream, (uv_stream_t *)&conn->tcp) != 0 ||
       uv_tcp_nodelay(&conn->tcp, 1) != 0 ||
       uv_timer_start(&conn->patience, on_impatience,
                      host.options.request_timeout, 0) != 0 ||
@@ -395,7 +404,6 @@ static void close_any(uv_handle_t *handle, void *arg) {
 int main(int argc, char **argv) {
   uv_signal_t signals[2];
   uv_prepare_t prepare;
-  uv_tcp_t listener;
   uv_check_t check;
   uv_timer_t timer;
   int status = host_configure(&host, argc, argv);
@@ -406,7 +414,6 @@ int main(int argc, char **argv) {
   }
   host.options.hub.notify = notify;
   loop = uv_default_loop();
-  listener.data = NULL;
   fd = listen_on(host.options.listen);
   if (fd < 0 || weir_hub_new(&host.options.hub, &host.hub) != WEIR_OK ||
       uv_tcp_init(loop, &listener) != 0 || uv_tcp_open(&listener, fd) != 0 ||
@@ -426,6 +433,7 @@ int main(int argc, char **argv) {
   (void)uv_signal_start(&signals[1], on_signal, SIGTERM);
   listen_say(fd);
   (void)uv_run(loop, UV_RUN_DEFAULT);
+  owed = false;
   uv_walk(loop, close_any, NULL);
   uv_close((uv_handle_t *)&timer, NULL);
   (void)uv_run(loop, UV_RUN_DEFAULT); /* until all is closed */

@@ -80,6 +80,7 @@ static int open_one(const struct addrinfo *info) {
   if (fd < 0) {
     return -1;
   }
+  tune(fd); /* inherited by what others accept from it: see ../hosts */
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
       bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
       listen(fd, BACKLOG) != 0 || prepare(fd) != 0) {
