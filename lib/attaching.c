@@ -223,7 +223,12 @@ static int make_claim(struct weir__core *core,
       options->retry == 0 || !weir__is_retry(options->retry) ||
       options->retry_jitter > WEIR_RETRY_MAX - options->retry ||
       options->retry_replaced < WEIR__RETRY_LEAST ||
-      options->retry_replaced > WEIR_RETRY_MAX - WEIR__REPLACED_JITTER) {
+      options->retry_replaced > WEIR_RETRY_MAX - WEIR__REPLACED_JITTER ||
+      (options->heartbeat != 0 &&
+       options->heartbeat_jitter >= options->heartbeat) ||
+      (options->lifetime != 0 &&
+       (options->lifetime_jitter >= options->lifetime ||
+        options->lifetime_jitter > UINT32_MAX))) {
     return WEIR_EINVAL;
   }
   if (options->request != NULL) {

@@ -185,6 +185,9 @@ static bool is_reserved(const struct weir__scheme *scheme, const char *type,
 
 int weir__check_content(const struct weir__scheme *scheme,
                         const struct weir__content *content) {
+  if (content->type_len > WEIR_TYPE_MAX) {
+    return WEIR_ETOOBIG;
+  }
   if (!weir__is_field(content->type, content->type_len)) {
     return WEIR_EINVAL;
   }

@@ -73,7 +73,8 @@ void weir__put_failed_data(struct weir__out *out,
                            size_t message_len);
 
 /* Whether content may go into a frame of the application's: WEIR_OK,
- * WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON or WEIR_ERESERVED. */
+ * WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED or WEIR_ETOOBIG (its
+ * type). */
 int weir__check_content(const struct weir__scheme *scheme,
                         const struct weir__content *content);
 

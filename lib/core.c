@@ -31,7 +31,7 @@ int weir__core_new(const weir_hub_options *options, size_t size,
   made->floors = floors;
   made->refs = 1;
   if (made->options.entropy(made->options.entropy_user, secret,
-                            sizeof secret) != WEIR_OK) {
+                            sizeof secret) != 1) {
     weir__free(allocator, made, size);
     return WEIR_EENTROPY;
   }
@@ -82,7 +82,7 @@ int weir__core_epoch(struct weir__core *core, uint64_t *epoch) {
   uint64_t bits = 0;
 
   if (core->options.entropy(core->options.entropy_user, &bits, sizeof bits) !=
-      WEIR_OK) {
+      1) {
     return WEIR_EENTROPY;
   }
   *epoch = bits != 0 ? bits : 1;

@@ -204,7 +204,8 @@ int weir_cursor_pick(const weir_request *callers, void *dst, size_t cap,
 
   weir_request_init(&request, sizeof request);
   rv = weir__load(&request, sizeof request, callers);
-  if (rv != WEIR_OK || cap < WEIR_CURSOR_MAX) {
+  if (rv != WEIR_OK || cap < WEIR_CURSOR_MAX ||
+      !weir__is_zero(request.reserved, sizeof request.reserved)) {
     return WEIR_EINVAL;
   }
   if (request.header_len > WEIR_CURSOR_MAX) {
@@ -326,7 +327,6 @@ static int resolve(const weir_state *state, const weir_state *previous,
   /* A cursor without an epoch cannot be told from one of this generation. */
   if (has_seen_end(state, cursor) || (previous != NULL && cursor->epoch != 0 &&
                                       has_seen_end(previous, cursor))) {
-    *position = state->last;
     return WEIR_VERDICT_FINISHED;
   }
   i = find_epoch(state, cursor->epoch);
@@ -341,6 +341,7 @@ static bool load_state(weir_state *state, const weir_state *callers,
   *given = callers == NULL ? NULL : state;
   return callers == NULL ||
          (weir__load(state, sizeof *state, callers) == WEIR_OK &&
+          weir__is_zero(state->reserved, sizeof state->reserved) &&
           weir__state_is_sound(state));
 }
 
@@ -363,8 +364,13 @@ int weir_cursor_resolve(const weir_state *callers,
   } else {
     result.verdict =
         resolve(state, previous, parsed, cursor, start, &result.position.seq);
-    result.position.epoch = weir__state_epoch_of(state, result.position.seq);
-    result.first = result.position.seq + 1;
+    if (result.verdict == WEIR_VERDICT_FINISHED && parsed == WEIR_OK) {
+      result.position = *cursor;
+    } else {
+      result.position.epoch = weir__state_epoch_of(state, result.position.seq);
+    }
+    result.first =
+        result.verdict == WEIR_VERDICT_FINISHED ? 0 : result.position.seq + 1;
     result.last = state->last;
     result.gap = result.verdict >= WEIR_VERDICT_EVICTED &&
                  result.verdict <= WEIR_VERDICT_MALFORMED;

@@ -37,6 +37,9 @@ int weir_frame_encode_comment(const void *text, size_t text_len, void *dst,
   if (!weir__is_field(text, text_len)) {
     return WEIR_EINVAL;
   }
+  if (!weir__is_text(text, text_len)) {
+    return WEIR_EUTF8;
+  }
   weir__out_init(&out, dst, cap);
   weir__put(&out, ":", 1);
   weir__put(&out, text, text_len);

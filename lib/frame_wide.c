@@ -178,7 +178,8 @@ int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
                      void *dst, size_t cap, size_t *len) {
   const size_t data_len = frame->data_len;
 
-  if (frame->retry != 0 || (frame->flags & ~WEIR_FRAME_BYTES) != 0 ||
+  if ((frame->retry | (frame->flags & ~WEIR_FRAME_BYTES) | frame->reserved0 |
+       frame->reserved[0] | frame->reserved[1]) != 0 ||
       id_len > FIELD || frame->type_len > FIELD || cap < ROOM ||
       cap - ROOM < data_len ||
       weir__frame_is_default(frame->type, frame->type_len)) {

@@ -224,7 +224,7 @@ void weir__generation_scheme(const struct weir__generation *generation,
   scheme->lines = options->max_event_lines;
 }
 
-void weir__generation_trace(struct weir__generation *generation, uint32_t kind,
+void weir__generation_trace(struct weir__generation *generation, int32_t kind,
                             int error) {
   weir_trace what = {0};
 
@@ -259,7 +259,11 @@ void weir__generation_say(struct weir__generation *generation, unsigned notice,
        link = link->next) {
     producer = weir__owner(link, struct weir_stream, sibling);
     if (!producer->pending) {
-      producer->source.error = error;
+      if (notice == WEIR__SAY_CANCELLED) {
+        producer->cancel_error = error;
+      } else if (notice == WEIR__SAY_ENDED) {
+        producer->end_error = error;
+      }
       weir__producer_say(producer, notice);
     }
   }
@@ -412,14 +416,14 @@ static void make_failure(struct weir__generation *generation) {
 
 const char *weir__generation_failure_code(
     const struct weir__generation *generation) {
-  return generation->unknown ? "log_unknown" : "log_refused";
+  return generation->refusal == WEIR_EUNKNOWN ? "log_unknown" : "log_refused";
 }
 
 void weir__generation_break(struct weir__generation *generation, int error) {
   generation->ending = true;
   generation->failed = true;
   generation->broken = true;
-  generation->unknown = error == WEIR_EUNKNOWN;
+  generation->refusal = error;
   if (generation->failure == NULL) {
     make_failure(generation);
   }

@@ -65,13 +65,13 @@ struct weir__generation {
   struct weir__link subscribers; /* weir_subscriber.sibling */
   uint32_t reader_count;         /* subscribers that are decided */
   int32_t fault;
+  int32_t refusal; /* broken: what storage said */
   uint8_t phase;
   bool registered; /* the registry knows it: it has times */
   bool ending;     /* its end has been put, and nothing follows */
   bool ended;      /* its end is committed */
   bool failed;     /* it ended by failing */
   bool broken;     /* storage refused, and the end is not logged yet */
-  bool unknown;    /* or did not say whether it stored */
   bool wrote;      /* this hub has been its writer */
   bool fenced;     /* somebody else writes it now */
   bool gone;       /* storage does not have it any more */
@@ -117,6 +117,8 @@ struct weir_stream {
   struct weir__link sibling;
   struct weir__core *core;
   struct weir__generation *generation; /* NULL: gone, or refused */
+  int32_t cancel_error; /* of the notices `cancelled` and `ended` */
+  int32_t end_error;
   void *user;
   bool pending; /* the open is not decided */
   bool silent;  /* it is being decided inside the call that opened */
@@ -195,7 +197,7 @@ void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
 void weir__generation_ended(struct weir__generation *generation);
 
 /* Tell of something that happened to it: WEIR_TRACE_... */
-void weir__generation_trace(struct weir__generation *generation, uint32_t kind,
+void weir__generation_trace(struct weir__generation *generation, int32_t kind,
                             int error);
 
 /* Storage has refused an event: it has failed, and the end is not logged. */

@@ -3,6 +3,7 @@
 
 #include "control.h"
 #include "hub.h"
+#include "registry.h"
 #include "scan.h"
 #include "util.h"
 
@@ -133,15 +134,24 @@ int weir_http_attach(weir_hub *hub, const weir_attach_options *attach,
   if (rv == WEIR_OK) {
     /* The host's mistakes first, before anybody is let in. */
     trial.size = sizeof trial;
-    rv = weir_http_respond(options, WEIR_OK, WEIR_VERDICT_PENDING, known.key,
-                           known.key_len, 0, &trial);
+    rv = weir_http_respond(options, WEIR_OK, WEIR_VERDICT_PENDING, NULL, 0, 0,
+                           &trial);
   }
   if (rv != WEIR_OK) {
     return rv;
   }
+  error = weir__registry_check_key(known.key, known.key_len);
+  if (error == WEIR_OK && known.client_len > WEIR_CLIENT_MAX) {
+    error = WEIR_EINVAL;
+  }
+  if (error != WEIR_OK) {
+    /* The client's mistake: hosts take both from what it sends. */
+    *subscriber = NULL;
+    return weir_http_respond(options, error, WEIR_VERDICT_PENDING, NULL, 0, 0,
+                             response);
+  }
   error = weir_hub_attach(hub, attach, &made, &verdict);
-  if (error == WEIR_EINVAL || error == WEIR_EUTF8 || error == WEIR_EBUSY ||
-      error == WEIR_EGONE) {
+  if (error == WEIR_EINVAL || error == WEIR_EBUSY || error == WEIR_EGONE) {
     return error;
   }
   *subscriber = made;
@@ -159,7 +169,9 @@ static int load_parts(const weir_response *callers, struct parts *parts) {
   memset(&parts->response, 0, sizeof parts->response);
   if (weir__load(&parts->response, sizeof parts->response, callers) !=
           WEIR_OK ||
-      parts->response.status == 0) {
+      parts->response.status == 0 || parts->response.reserved0 != 0 ||
+      !weir__is_zero(parts->response.reserved,
+                     sizeof parts->response.reserved)) {
     return WEIR_EINVAL;
   }
   return load_options(parts->response.options, &parts->options);
@@ -199,10 +211,11 @@ static int set_stream_id(const struct parts *parts, void *dst, size_t cap,
 
   weir__out_init(&out, dst, cap);
   weir__put_percent(&out, parts->response.key, parts->response.key_len);
+  weir__put(&out, "", 1);
   rv = weir__out_end(&out, &len);
   set(field, NAME(parts, "X-Stream-Id", "x-stream-id"), "");
   field->value = dst;
-  field->value_len = len;
+  field->value_len = len - 1;
   return rv;
 }
 
@@ -314,7 +327,7 @@ static const char *status_line(int32_t status) {
 
 int weir_http_write_head(const weir_response *response, void *dst, size_t cap,
                          size_t *len) {
-  char stream_id[WEIR_STREAM_ID_MAX];
+  char stream_id[WEIR_STREAM_ID_MAX + 1];
   struct weir__out out;
   struct parts parts;
   weir_field field;

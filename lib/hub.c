@@ -197,7 +197,7 @@ int weir_hub_new(const weir_hub_options *callers, weir_hub **hub) {
   }
   core->log = log;
   if (core->options.entropy(core->options.entropy_user, secret,
-                            sizeof secret) != WEIR_OK) {
+                            sizeof secret) != 1) {
     weir__core_release(core);
     return WEIR_EENTROPY;
   }
@@ -300,13 +300,19 @@ static void dispatch(struct weir__core *core) {
   weir__link_remove(&core->mark);
 }
 
-int weir_hub_run(weir_hub *hub) {
-  struct weir__core *core = &hub->core;
-  int rv = weir__core_enter(core);
+/* Whether a public function may go on: WEIR_OK, WEIR_EBUSY or WEIR_EGONE. */
+static int enter(const weir_hub *hub) {
+  return hub == NULL ? WEIR_EGONE : weir__core_enter(&hub->core);
+}
 
-  if (rv != WEIR_OK || core->running) {
+int weir_hub_run(weir_hub *hub) {
+  struct weir__core *core;
+  int rv = enter(hub);
+
+  if (rv != WEIR_OK || hub->core.running) {
     return rv != WEIR_OK ? rv : WEIR_EBUSY;
   }
+  core = &hub->core;
   core->running = true;
   core->woken = false;
   turn(hub);
@@ -321,12 +327,17 @@ int weir_hub_run(weir_hub *hub) {
 }
 
 int weir_hub_next(weir_hub *hub, weir_notice *callers) {
-  struct weir__core *core = &hub->core;
+  struct weir__core *core;
   weir_notice notice;
-  int rv = weir__core_enter(core);
+  int rv = enter(hub);
 
   if (rv != WEIR_OK) {
     return rv;
+  }
+  core = &hub->core;
+  if (core->dying && !core->running) {
+    weir_hub_free(hub);
+    return WEIR_EGONE;
   }
   if (callers == NULL || callers->size <= sizeof callers->size) {
     return WEIR_EINVAL;
@@ -348,12 +359,13 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
 }
 
 int weir_hub_get_timeout(weir_hub *hub) {
-  struct weir__core *core = &hub->core;
+  struct weir__core *core;
   uint64_t next;
 
-  if (core->gone) {
+  if (enter(hub) == WEIR_EGONE) {
     return -1;
   }
+  core = &hub->core;
   weir__core_tick(core);
   if (weir__core_waits(core) || hub->registry.undrained != 0) {
     return 0;
@@ -368,9 +380,8 @@ int weir_hub_get_timeout(weir_hub *hub) {
 
 int weir_hub_open(weir_hub *hub, const weir_open_options *callers,
                   weir_stream **stream) {
-  struct weir__core *core = &hub->core;
   weir_open_options options;
-  int rv = weir__core_enter(core);
+  int rv = enter(hub);
 
   if (rv != WEIR_OK) {
     return rv;
@@ -380,15 +391,14 @@ int weir_hub_open(weir_hub *hub, const weir_open_options *callers,
   if (rv != WEIR_OK) {
     return rv;
   }
-  weir__core_tick(core);
+  weir__core_tick(&hub->core);
   return weir__opening_open(&hub->registry, &options, stream);
 }
 
 int weir_hub_attach(weir_hub *hub, const weir_attach_options *callers,
                     weir_subscriber **subscriber, int *verdict) {
-  struct weir__core *core = &hub->core;
   weir_attach_options options;
-  int rv = weir__core_enter(core);
+  int rv = enter(hub);
 
   if (rv != WEIR_OK) {
     return rv;
@@ -398,13 +408,13 @@ int weir_hub_attach(weir_hub *hub, const weir_attach_options *callers,
   if (rv != WEIR_OK) {
     return rv;
   }
-  weir__core_tick(core);
+  weir__core_tick(&hub->core);
   return weir__attaching_attach(&hub->registry, &options, subscriber, verdict);
 }
 
 int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
                   uint64_t last) {
-  int rv = weir__core_enter(&hub->core);
+  int rv = enter(hub);
 
   if (rv == WEIR_OK) {
     weir__core_tick(&hub->core);
@@ -414,7 +424,7 @@ int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
 }
 
 int weir_hub_drain(weir_hub *hub, uint64_t over, uint32_t retry) {
-  int rv = weir__core_enter(&hub->core);
+  int rv = enter(hub);
 
   if (rv == WEIR_OK && !weir__is_retry(retry)) {
     rv = WEIR_EINVAL;
@@ -430,8 +440,12 @@ int weir_hub_drain(weir_hub *hub, uint64_t over, uint32_t retry) {
 }
 
 int weir_hub_get_info(const weir_hub *hub, weir_hub_info *info) {
-  weir_hub_info now = hub->core.info;
+  weir_hub_info now;
 
+  if (hub == NULL) {
+    return WEIR_EGONE;
+  }
+  now = hub->core.info;
   now.streams = hub->registry.streams.count;
   return weir__store(info, &now, sizeof now);
 }

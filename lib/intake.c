@@ -3,6 +3,8 @@
 
 #include "cursor.h"
 
+#define RECORD_FLAGS (WEIR_RECORD_END | WEIR_RECORD_FAILED | WEIR_RECORD_JSON)
+
 bool weir__is_sparse(const struct weir__history *history) {
   return (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
 }
@@ -16,6 +18,16 @@ static size_t find_epoch(const weir_epoch *epochs, size_t count,
     i += 1;
   }
   return i;
+}
+
+/* Whether no epoch stands twice in a list. */
+static bool are_different(const weir_epoch *epochs, size_t count) {
+  size_t i = 1;
+
+  while (i < count && find_epoch(epochs, i, epochs[i].epoch) == i) {
+    i += 1;
+  }
+  return i >= count;
 }
 
 /* Whether an answer of our own epoch says that the generation goes on after the
@@ -73,7 +85,9 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
     weir__history_state(history, &report->state);
     return WEIR_OK;
   }
-  if (ours != 0) {
+  if (!are_different(answer->epochs, answer->epoch_count)) {
+    rv = WEIR_ELOG;
+  } else if (ours != 0) {
     rv = check_epoch(history, answer, report);
   }
   return rv == WEIR_OK
@@ -130,7 +144,9 @@ static bool load_record(const weir_answer *answer, size_t i,
   memset(record, 0, sizeof *record);
   return records != NULL &&
          weir__load(record, sizeof *record,
-                    records + i * answer->records->size) == WEIR_OK;
+                    records + i * answer->records->size) == WEIR_OK &&
+         (record->flags & ~RECORD_FLAGS) == 0 && record->reserved0 == 0 &&
+         weir__is_zero(record->reserved, sizeof record->reserved);
 }
 
 /* Its number, of one that has been checked. */

@@ -105,6 +105,25 @@ static void tell(struct weir__call *call, int result, const weir_answer *answer,
   core->inside -= 1;
 }
 
+/* What a refusal by storage is called here: its own numbers do not get out, but
+ * for those that mean the same there, and the host's. */
+static int translate(int error) {
+  switch (error) {
+    case WEIR_ENOMEM:
+    case WEIR_ENOENT:
+    case WEIR_EEXISTS:
+    case WEIR_EENDED:
+    case WEIR_EFENCED:
+    case WEIR_EUNKNOWN:
+    case WEIR_EIO:
+    case WEIR_EFULL:
+    case WEIR_EACCESS:
+      return error;
+    default:
+      return error <= WEIR_EHOST ? error : WEIR_ELOG;
+  }
+}
+
 /* The call has come to its end. */
 static void conclude(struct weir__call *call, int result,
                      const weir_answer *answer) {
@@ -117,8 +136,11 @@ static void conclude(struct weir__call *call, int result,
     handle->storage = answer->handle;
     call->handle = NULL;
   }
-  tell(call, result, answer, handle);
+  /* Nothing is closed from in here. */
+  core->inside += 1;
+  tell(call, result < 0 ? translate(result) : result, answer, handle);
   free_call(call);
+  core->inside -= 1;
   weir__core_release(core);
 }
 
@@ -299,16 +321,22 @@ void weir__call_expired(struct weir__timer *timer) {
 int weir_log_answer(weir_hub *hub, uint64_t ticket,
                     const weir_answer *callers) {
   struct weir__core *core = (struct weir__core *)(void *)hub;
-  struct weir__call *call = find_call(core, ticket);
+  struct weir__call *call;
   weir_answer answer;
   bool stale;
 
+  if (hub == NULL) {
+    return WEIR_EGONE;
+  }
+  call = find_call(core, ticket);
   if (call == NULL) {
     core->info.stale += 1;
     return WEIR_ESTALE;
   }
   weir_answer_init(&answer, sizeof answer);
-  if (weir__load(&answer, sizeof answer, callers) != WEIR_OK) {
+  if (weir__load(&answer, sizeof answer, callers) != WEIR_OK ||
+      answer.shared > 1 ||
+      !weir__is_zero(answer.reserved, sizeof answer.reserved)) {
     conclude(call, WEIR_EUNKNOWN, NULL);
     return WEIR_EINVAL;
   }

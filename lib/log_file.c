@@ -383,6 +383,9 @@ static void table_close(void *user, void *handle) {
 int weir_log_file_get_log(weir_log_file *file, weir_log *callers) {
   weir_log log;
 
+  if (file == NULL) {
+    return WEIR_EGONE;
+  }
   weir_log_init(&log, sizeof log);
   log.user = file;
   log.flags = WEIR_LOG_CHECKED;
@@ -447,7 +450,9 @@ static bool are_sound(const weir_log_file_options *options,
          (allocator->alloc == NULL) == (allocator->free == NULL) &&
          options->sync >= WEIR_SYNC_ALWAYS &&
          options->sync <= WEIR_SYNC_NEVER && options->segment_bytes >= 4096 &&
-         options->segment_bytes <= WEIR__SEGMENT_MOST / 2;
+         options->segment_bytes <= WEIR__SEGMENT_MOST / 2 &&
+         options->reserved0 == 0 &&
+         weir__is_zero(options->reserved, sizeof options->reserved);
 }
 
 /* Sum up what has been found. */
@@ -569,7 +574,7 @@ int weir_log_file_get_timeout(weir_log_file *log) {
   uint64_t due;
   uint64_t now;
 
-  if (log->round != NULL) {
+  if (log == NULL || log->round != NULL) {
     return -1;
   }
   due = weir__round_due(log);
@@ -581,11 +586,13 @@ int weir_log_file_get_timeout(weir_log_file *log) {
 }
 
 int weir_log_file_begin(weir_log_file *log) {
-  return log->round != NULL ? WEIR_EBUSY : weir__round_begin(log);
+  return log == NULL          ? WEIR_EGONE
+         : log->round != NULL ? WEIR_EBUSY
+                              : weir__round_begin(log);
 }
 
 void weir_log_file_run(weir_log_file *log) {
-  if (log->round != NULL && !log->round->has_run) {
+  if (log != NULL && log->round != NULL && !log->round->has_run) {
     weir__round_run(log);
   }
 }
@@ -612,6 +619,9 @@ static void answer_ops(struct weir_log_file *log, int error) {
 int weir_log_file_end(weir_log_file *log) {
   int rv;
 
+  if (log == NULL) {
+    return WEIR_EGONE;
+  }
   if (log->round == NULL || !log->round->has_run) {
     return WEIR_EINVAL;
   }
@@ -644,6 +654,12 @@ int weir_log_file_next_stream(const weir_log_file *log, uint64_t *at,
   weir_log_file_stream info;
   size_t bucket;
 
+  if (log == NULL) {
+    return WEIR_EGONE;
+  }
+  if (callers == NULL || callers->size <= sizeof callers->size) {
+    return WEIR_EINVAL;
+  }
   /* The bucket, and how many of it have been. */
   for (bucket = (size_t)(*at >> 16); bucket < log->by_generation.buckets;
        ++bucket, *at = (uint64_t)bucket << 16) {
@@ -675,5 +691,6 @@ int weir_log_file_next_stream(const weir_log_file *log, uint64_t *at,
 }
 
 int weir_log_file_get_info(const weir_log_file *log, weir_log_file_info *info) {
-  return weir__store(info, &log->info, sizeof log->info);
+  return log == NULL ? WEIR_EGONE
+                     : weir__store(info, &log->info, sizeof log->info);
 }

@@ -40,7 +40,7 @@ int weir__platform_entropy(void *user, void *dst, size_t len) {
     n = len < sizeof word ? len : sizeof word;
     memcpy(p, &word, n);
   }
-  return WEIR_OK;
+  return 1;
 }
 
 #else
@@ -65,7 +65,7 @@ uint64_t weir__platform_clock(void *user) {
  * forked process other bits than its parent. At most 256 bytes. */
 int weir__platform_entropy(void *user, void *dst, size_t len) {
   (void)user;
-  return getentropy(dst, len) == 0 ? WEIR_OK : WEIR_EENTROPY;
+  return getentropy(dst, len) == 0 ? 1 : WEIR_EENTROPY;
 }
 
 #endif

@@ -244,7 +244,8 @@ int weir__publish(struct weir__generation *generation,
   if (size <= sizeof size) {
     return WEIR_EINVAL;
   }
-  if (count > (uint64_t)WEIR_SEQ_MAX - history->put) {
+  /* One number is left for the end. */
+  if (count > (uint64_t)WEIR_SEQ_MAX - 1 - history->put) {
     return WEIR_EOVERFLOW;
   }
   /* A batch that is larger than the limit has its turn when nothing waits. */
@@ -386,6 +387,9 @@ int weir__publish_signal_page(struct weir__generation *generation,
   rv = weir__load(&event, sizeof event, callers);
   if (rv != WEIR_OK) {
     return rv;
+  }
+  if (event.tag != 0) {
+    return WEIR_EINVAL;
   }
   weir__generation_scheme(generation, &signal.scheme);
   rv = check_event(generation, &signal.scheme, &event, false, &signal.content);

@@ -24,10 +24,7 @@ int weir__reader_new(struct weir__core *core,
   subscriber->user = options->user;
   subscriber->heartbeat = options->heartbeat;
   if (options->heartbeat != 0) {
-    subscriber->heartbeat -=
-        weir__core_draw(core, options->heartbeat_jitter < options->heartbeat
-                                  ? options->heartbeat_jitter
-                                  : options->heartbeat - 1);
+    subscriber->heartbeat -= weir__core_draw(core, options->heartbeat_jitter);
   }
   subscriber->stall = options->stall;
   subscriber->retry =
@@ -37,8 +34,7 @@ int weir__reader_new(struct weir__core *core,
   subscriber->stall_at = NEVER;
   subscriber->leave_at = NEVER;
   if (options->lifetime != 0) {
-    jitter = weir__min(options->lifetime_jitter, options->lifetime - 1);
-    jitter = weir__core_draw(core, (uint32_t)weir__min(jitter, UINT32_MAX));
+    jitter = weir__core_draw(core, (uint32_t)options->lifetime_jitter);
     subscriber->leave_at = weir__later(core->now, options->lifetime - jitter);
   }
   weir__core_hold(core);
@@ -160,8 +156,7 @@ void weir__reader_position(const struct weir_subscriber *subscriber,
                                        : epoch_of(generation, position->seq);
 }
 
-static void trace(struct weir_subscriber *subscriber, uint32_t kind,
-                  int error) {
+static void trace(struct weir_subscriber *subscriber, int32_t kind, int error) {
   const struct weir__generation *generation = subscriber->generation;
   weir_cursor position;
   weir_trace what = {0};

@@ -18,14 +18,16 @@
 #define LABEL_AT (5 + WEIR__WATCHDOGS * 9 + 8)
 #define HEAD (LABEL_AT + 8)
 
+static bool is_action(int32_t action) {
+  return action >= WEIR_ACTION_NOTICE && action <= WEIR_ACTION_FAIL;
+}
+
 static int check(const weir_open_options *options, const char *prefix,
                  size_t prefix_len) {
   if (prefix_len > WEIR_PREFIX_MAX || options->members_len > WEIR_MEMBERS_MAX ||
       !weir__is_field(prefix, prefix_len) ||
-      options->on_first_event > WEIR_ACTION_FAIL ||
-      options->on_idle > WEIR_ACTION_FAIL ||
-      options->on_lifetime > WEIR_ACTION_FAIL ||
-      options->on_abandoned > WEIR_ACTION_FAIL) {
+      !is_action(options->on_first_event) || !is_action(options->on_idle) ||
+      !is_action(options->on_lifetime) || !is_action(options->on_abandoned)) {
     return WEIR_EINVAL;
   }
   if (!weir__is_text(prefix, prefix_len) ||
@@ -90,10 +92,16 @@ void weir_open_options_init(weir_open_options *options, size_t size) {
 }
 
 void weir_open_options_set_answer(weir_open_options *options) {
-  options->first_event = 35000;
-  options->on_first_event = WEIR_ACTION_FAIL;
-  options->idle = 55000;
-  options->on_idle = WEIR_ACTION_FAIL;
+  weir_open_options known;
+
+  weir_open_options_init(&known, sizeof known);
+  if (weir__load(&known, sizeof known, options) == WEIR_OK) {
+    known.first_event = 35000;
+    known.on_first_event = WEIR_ACTION_FAIL;
+    known.idle = 55000;
+    known.on_idle = WEIR_ACTION_FAIL;
+    (void)weir__store(options, &known, sizeof known);
+  }
 }
 
 int weir__settings_new(struct weir__core *core,

@@ -182,9 +182,13 @@ bool weir__producer_take(struct weir_stream *producer, weir_notice *notice,
     source->notices &= (uint16_t)~kinds[i].bit;
     notice->kind = kinds[i].kind;
     notice->timer = kinds[i].timer;
-    notice->error = source->error;
-    if (notice->kind == WEIR_NOTICE_ENDED && generation != NULL) {
-      notice->seq = generation->history.ended;
+    notice->error = notice->kind == WEIR_NOTICE_OPENED ? source->error
+                    : notice->kind == WEIR_NOTICE_CANCELLED
+                        ? producer->cancel_error
+                        : WEIR_OK;
+    if (notice->kind == WEIR_NOTICE_ENDED) {
+      notice->error = producer->end_error;
+      notice->seq = generation == NULL ? 0 : generation->history.ended;
     }
   }
   *more = producer->stored != NULL || source->notices != 0;
@@ -193,24 +197,33 @@ bool weir__producer_take(struct weir_stream *producer, weir_notice *notice,
 
 /* Whether the handle has a generation to do something with. */
 static int enter(const struct weir_stream *producer) {
-  int rv = weir__core_enter(producer->core);
+  int rv = producer == NULL ? WEIR_EGONE : weir__core_enter(producer->core);
 
-  if (rv == WEIR_OK && producer->generation == NULL) {
-    rv =
-        producer->source.error != WEIR_OK ? producer->source.error : WEIR_EGONE;
-  }
-  return rv;
+  return rv == WEIR_OK && producer->generation == NULL ? WEIR_EGONE : rv;
+}
+
+/* Whether it was opened to put something in. */
+static int enter_writer(const struct weir_stream *producer) {
+  int rv = enter(producer);
+
+  return rv == WEIR_OK && (producer->flags & WEIR_OPEN_LOOK) != 0 ? WEIR_EINVAL
+                                                                  : rv;
+}
+
+/* And its open is decided. */
+static int enter_decided(const struct weir_stream *producer) {
+  int rv = enter_writer(producer);
+
+  return rv == WEIR_OK && producer->pending ? WEIR_EAGAIN : rv;
 }
 
 int weir_stream_publish(struct weir_stream *producer, const weir_event *events,
                         size_t count, uint64_t *last) {
-  struct weir__generation *generation = producer->generation;
-  int rv = enter(producer);
+  struct weir__generation *generation;
+  int rv = enter_decided(producer);
 
-  if (rv == WEIR_OK && producer->pending) {
-    rv = WEIR_EAGAIN;
-  }
   if (rv == WEIR_OK) {
+    generation = producer->generation;
     weir__generation_hold(generation);
     rv = weir__publish(generation, producer, events, count, last);
     weir__tend_after(generation);
@@ -221,11 +234,8 @@ int weir_stream_publish(struct weir_stream *producer, const weir_event *events,
 
 int weir_stream_signal(struct weir_stream *producer, const weir_event *signal,
                        uint64_t *reached) {
-  int rv = enter(producer);
+  int rv = enter_decided(producer);
 
-  if (rv == WEIR_OK && producer->pending) {
-    rv = WEIR_EAGAIN;
-  }
   return rv == WEIR_OK
              ? weir__publish_signal(producer->generation, signal, reached)
              : rv;
@@ -259,7 +269,7 @@ static int finish(struct weir_stream *producer, struct weir__final *final,
 int weir_stream_end(struct weir_stream *producer, const void *reason,
                     size_t reason_len, uint64_t tag, uint64_t *seq) {
   struct weir__final *final = NULL;
-  int rv = enter(producer);
+  int rv = enter_writer(producer);
 
   if (rv == WEIR_OK) {
     rv = weir__final_new(producer->core, reason, reason_len, NULL, 0, tag,
@@ -272,7 +282,7 @@ int weir_stream_fail(struct weir_stream *producer, const void *code,
                      size_t code_len, const void *message, size_t message_len,
                      uint64_t tag, uint64_t *seq) {
   struct weir__final *final = NULL;
-  int rv = enter(producer);
+  int rv = enter_writer(producer);
 
   if (rv == WEIR_OK) {
     rv = weir__final_new(producer->core, code, code_len,
@@ -284,7 +294,8 @@ int weir_stream_fail(struct weir_stream *producer, const void *code,
 
 int weir_stream_cancel(struct weir_stream *producer, const void *reason,
                        size_t reason_len) {
-  struct weir__generation *generation = producer->generation;
+  struct weir__generation *generation;
+  struct weir__final *final = NULL;
   int rv = enter(producer);
 
   if (reason_len == 0) {
@@ -292,13 +303,18 @@ int weir_stream_cancel(struct weir_stream *producer, const void *reason,
     reason_len = 9;
   }
   if (rv == WEIR_OK && producer->pending) {
-    rv = weir_stream_end(producer, reason, reason_len, 0, NULL);
+    rv =
+        weir__final_new(producer->core, reason, reason_len, NULL, 0, 0, &final);
+    if (rv == WEIR_OK) {
+      rv = finish(producer, final, NULL);
+    }
     if (rv == WEIR_OK) {
       weir__producer_say(producer, WEIR__SAY_CANCELLED);
     }
     return rv;
   }
   if (rv == WEIR_OK) {
+    generation = producer->generation;
     weir__generation_hold(generation);
     rv = weir__tend_cancel(generation, reason, reason_len);
     weir__tend_after(generation);
@@ -308,11 +324,8 @@ int weir_stream_cancel(struct weir_stream *producer, const void *reason,
 }
 
 int weir_stream_trim(struct weir_stream *producer, uint64_t through) {
-  int rv = enter(producer);
+  int rv = enter_decided(producer);
 
-  if (rv == WEIR_OK && producer->pending) {
-    rv = WEIR_EAGAIN;
-  }
   if (rv == WEIR_OK && through > producer->generation->history.committed) {
     rv = WEIR_EINVAL;
   }
@@ -345,12 +358,13 @@ static int32_t status_of(const struct weir_stream *producer) {
 
 int weir_stream_get_info(const struct weir_stream *producer,
                          weir_stream_info *callers) {
-  const struct weir__generation *generation = producer->generation;
+  const struct weir__generation *generation;
   weir_stream_info info;
 
-  if (producer->core->gone) {
+  if (producer == NULL || producer->core->gone) {
     return WEIR_EGONE;
   }
+  generation = producer->generation;
   memset(&info, 0, sizeof info);
   info.status = status_of(producer);
   info.joined = producer->joined;
@@ -368,13 +382,15 @@ int weir_stream_get_info(const struct weir_stream *producer,
     info.signals = generation->signalled;
     info.dropped = generation->dropped;
     info.label = generation->settings != NULL ? generation->settings->label : 0;
+    info.error = generation->broken ? generation->refusal : WEIR_OK;
+  } else {
+    info.error = producer->source.error;
   }
-  info.error = generation == NULL ? producer->source.error : WEIR_OK;
   return weir__store(callers, &info, sizeof info);
 }
 
 void *weir_stream_get_user(const struct weir_stream *producer) {
-  return producer->user;
+  return producer == NULL ? NULL : producer->user;
 }
 
 /* The receipts that are on their way find nobody. */

@@ -342,14 +342,16 @@ static void settle(struct weir_subscriber *subscriber, int rv) {
 
 int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
                          size_t cap, size_t *count) {
-  struct weir__core *core = subscriber->core;
   size_t i;
   int rv = WEIR_OK;
 
+  if (subscriber == NULL) {
+    return WEIR_EGONE;
+  }
   if (cap == 0) {
     return WEIR_EINVAL;
   }
-  if (core->inside != 0) {
+  if (subscriber->core->inside != 0) {
     return WEIR_EBUSY;
   }
   if (subscriber->standing == WEIR__UNDECIDED) {
@@ -400,20 +402,23 @@ static void advance(struct weir_subscriber *subscriber, struct weir__span *span,
 }
 
 int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
-  struct weir__core *core = subscriber->core;
-  struct weir__span *span = subscriber->spans;
+  struct weir__span *span;
   size_t gone = 0;
   size_t part;
   size_t i;
 
+  if (subscriber == NULL) {
+    return WEIR_EGONE;
+  }
   if (n > shown(subscriber)) {
     return WEIR_EINVAL;
   }
   if (n == 0) {
     return WEIR_OK;
   }
+  span = subscriber->spans;
   subscriber->bytes += n;
-  core->info.bytes += n;
+  subscriber->core->info.bytes += n;
   for (; n != 0; n -= part) {
     part = span->to - span->from;
     part = n < part ? n : part;
@@ -462,17 +467,29 @@ int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
   return weir_subscriber_consume(subscriber, *len);
 }
 
+/* Whether something can be said to it. */
+static int enter(const struct weir_subscriber *subscriber) {
+  int rv = subscriber == NULL ? WEIR_EGONE : weir__core_enter(subscriber->core);
+
+  if (rv == WEIR_OK && subscriber->standing == WEIR__UNDECIDED) {
+    rv = WEIR_EAGAIN;
+  } else if (rv == WEIR_OK && subscriber->standing != WEIR__READING) {
+    rv = WEIR_EGONE;
+  }
+  return rv;
+}
+
 int weir_subscriber_signal(struct weir_subscriber *subscriber,
                            const weir_event *signal) {
   const struct weir__signals *signals;
   struct weir__page *page;
-  int rv = weir__core_enter(subscriber->core);
+  int rv = enter(subscriber);
 
   if (rv != WEIR_OK) {
     return rv;
   }
-  if (subscriber->standing != WEIR__READING) {
-    return subscriber->standing == WEIR__UNDECIDED ? WEIR_EAGAIN : WEIR_EGONE;
+  if (subscriber->generation->ending) {
+    return WEIR_EENDED;
   }
   if (subscriber->own_count >= subscriber->core->options.signal_ring ||
       subscriber->own_count == UINT8_MAX) {
@@ -493,13 +510,8 @@ int weir_subscriber_signal(struct weir_subscriber *subscriber,
 int weir_subscriber_close(struct weir_subscriber *subscriber,
                           const void *reason, size_t reason_len,
                           uint32_t retry) {
-  int rv = weir__core_enter(subscriber->core);
+  int rv = enter(subscriber);
 
-  if (rv == WEIR_OK && subscriber->standing == WEIR__UNDECIDED) {
-    rv = WEIR_EAGAIN;
-  } else if (rv == WEIR_OK && subscriber->standing != WEIR__READING) {
-    rv = WEIR_EGONE;
-  }
   if (rv == WEIR_OK &&
       (reason_len > WEIR_REASON_MAX || !weir__is_retry(retry))) {
     rv = WEIR_EINVAL;
@@ -533,12 +545,13 @@ void weir_subscriber_detach(struct weir_subscriber *subscriber) {
 
 int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
                              weir_subscriber_info *callers) {
-  const struct weir__generation *generation = subscriber->generation;
+  const struct weir__generation *generation;
   weir_subscriber_info info;
 
-  if (subscriber->core->gone) {
+  if (subscriber == NULL || subscriber->core->gone) {
     return WEIR_EGONE;
   }
+  generation = subscriber->generation;
   memset(&info, 0, sizeof info);
   info.verdict = subscriber->verdict;
   info.error = subscriber->source.error;
@@ -556,7 +569,7 @@ int weir_subscriber_get_info(const struct weir_subscriber *subscriber,
 }
 
 void *weir_subscriber_get_user(const struct weir_subscriber *subscriber) {
-  return subscriber->user;
+  return subscriber == NULL ? NULL : subscriber->user;
 }
 
 void weir__subscriber_destroy(struct weir_subscriber *subscriber) {

@@ -35,7 +35,7 @@ static int bench_entropy(void *user, void *dst, size_t len) {
   for (i = 0; i < len; ++i) {
     p[i] = (unsigned char)sim_draw(&bench->chance);
   }
-  return WEIR_OK;
+  return 1;
 }
 
 static void bench_report(void *user, const char *text) {

@@ -97,7 +97,7 @@ static int kit_entropy(void *user, void *dst, size_t len) {
     kit->chance = kit->chance * UINT64_C(6364136223846793005) + 1;
     p[i] = (unsigned char)(kit->chance >> 56);
   }
-  return WEIR_OK;
+  return 1;
 }
 
 static void kit_wake(void *user) {
@@ -262,12 +262,12 @@ weir_notice kit_next(struct kit *kit) {
   rv = weir_hub_next(kit->hub, &notice);
   if (rv != WEIR_OK) {
     ck_assert_int_eq(rv, WEIR_EAGAIN);
-    ck_assert_uint_eq(notice.kind, 0);
+    ck_assert_int_eq(notice.kind, 0);
   }
   return notice;
 }
 
-size_t kit_count(struct kit *kit, uint32_t kind) {
+size_t kit_count(struct kit *kit, int32_t kind) {
   weir_notice notice = kit_next(kit);
   size_t count = 0;
 
@@ -306,7 +306,7 @@ static int say(const weir_notice *notice, char *text, size_t size) {
     case WEIR_NOTICE_CANCELLED:
       return snprintf(text, size, "cancelled");
     default:
-      ck_assert_uint_eq(notice->kind, WEIR_NOTICE_ENDED);
+      ck_assert_int_eq(notice->kind, WEIR_NOTICE_ENDED);
       return notice->error == WEIR_OK
                  ? snprintf(text, size, "ended %llu", seq)
                  : snprintf(text, size, "ended %d", notice->error);

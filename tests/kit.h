@@ -88,7 +88,7 @@ const char *kit_cursor(const weir_stream *stream, uint64_t seq);
 weir_notice kit_next(struct kit *kit);
 
 /* Take all notices; returns how many were of this kind. */
-size_t kit_count(struct kit *kit, uint32_t kind);
+size_t kit_count(struct kit *kit, int32_t kind);
 
 /* Take all notices, and compare: "" or, for each, the handle's name and what
  * the notice says, such as "p stored 7=3; s readable; p expired idle". */

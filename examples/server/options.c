@@ -58,7 +58,7 @@ static const struct option table[] = {
     {"abandoned", TIME, AT(open.abandoned), "end it without readers"},
     {"heartbeat", TIME32, AT(attach.heartbeat), "after the last byte"},
     {"heartbeat-jitter", TIME32, AT(attach.heartbeat_jitter),
-     "up to so much sooner"},
+     "up to so much sooner; a tenth if not said"},
     {"stall", TIME32, AT(attach.stall), "cut off who takes nothing so long"},
     {"retry", TIME32, AT(attach.retry), "told to clients"},
     {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much more"},
@@ -210,6 +210,7 @@ static void set_defaults(struct options *options) {
   weir_hub_options_init(&options->hub, sizeof options->hub);
   weir_open_options_init(&options->open, sizeof options->open);
   weir_attach_options_init(&options->attach, sizeof options->attach);
+  options->attach.heartbeat_jitter = UINT32_MAX; /* not said */
   weir_log_file_options_init(&options->log, sizeof options->log);
   options->open.on_first_event = WEIR_ACTION_FAIL;
   options->open.on_idle = WEIR_ACTION_FAIL;
@@ -246,6 +247,9 @@ int options_parse(struct options *options, int argc, char **argv) {
               option->name, value);
       return 2;
     }
+  }
+  if (options->attach.heartbeat_jitter == UINT32_MAX) {
+    options->attach.heartbeat_jitter = options->attach.heartbeat / 10;
   }
   return -1;
 }

@@ -47,8 +47,8 @@ enum {
 /** What weir tells the host. Valid until the next call to the hub; handles in
  * it are the host's own, or NULL. */
 typedef struct weir_notice {
-  size_t size;   /**< of this struct */
-  uint32_t kind; /**< WEIR_NOTICE_... */
+  size_t size;  /**< of this struct */
+  int32_t kind; /**< WEIR_NOTICE_... */
   /** DECIDED, OPENED, STORED: WEIR_OK or why not. ABORT: why. ENDED: WEIR_OK,
    * or why storage refused the end. */
   int32_t error;
@@ -58,7 +58,7 @@ typedef struct weir_notice {
   uint64_t tag;    /**< STORED: the publisher's tag */
   uint64_t seq;    /**< STORED, ENDED: the event's number */
   int32_t verdict; /**< DECIDED: the verdict */
-  uint32_t timer;  /**< EXPIRED: WEIR_TIMER_... */
+  int32_t timer;   /**< EXPIRED: WEIR_TIMER_... */
   uint32_t retry;  /**< DECIDED with an error: for weir_http_respond */
   uint32_t reserved0;
   uint64_t reserved[1];
@@ -76,8 +76,8 @@ enum {
 
 /** Something that happened, for logs and metrics. */
 typedef struct weir_trace {
-  size_t size;   /**< of this struct */
-  uint32_t kind; /**< WEIR_TRACE_... */
+  size_t size;  /**< of this struct */
+  int32_t kind; /**< WEIR_TRACE_... */
   int32_t error;
   const void *key; /**< of the stream */
   size_t key_len;
@@ -260,15 +260,15 @@ typedef struct weir_open_options {
   const void *members;
   size_t members_len;
   /* Watchdogs, in ms; 0 is off, the default but for linger. */
-  uint64_t first_event;    /**< from the open to the first event */
-  uint64_t idle;           /**< from an event to the next */
-  uint64_t lifetime;       /**< of the generation */
-  uint64_t abandoned;      /**< without a subscriber */
-  uint64_t linger;         /**< in memory after the end; default 600,000 */
-  uint32_t on_first_event; /**< WEIR_ACTION_... */
-  uint32_t on_idle;
-  uint32_t on_lifetime;
-  uint32_t on_abandoned;
+  uint64_t first_event;   /**< from the open to the first event */
+  uint64_t idle;          /**< from an event to the next */
+  uint64_t lifetime;      /**< of the generation */
+  uint64_t abandoned;     /**< without a subscriber */
+  uint64_t linger;        /**< in memory after the end; default 600,000 */
+  int32_t on_first_event; /**< WEIR_ACTION_... */
+  int32_t on_idle;
+  int32_t on_lifetime;
+  int32_t on_abandoned;
   /** A word of the application's on the generation, kept with it in storage:
    * for instance which part of it produces the events, so that after a restart
    * it can tell those that somebody will go on with from those that nobody

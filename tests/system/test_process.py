@@ -89,6 +89,8 @@ class CommandLine(kit.Case):
     def test_what_cannot_work_is_refused_at_the_start(self):
         # Else every client would be told that it asks for the impossible.
         for arguments in (("--retry", "100ms"), ("--retry", "25h"),
+                          ("--heartbeat", "1s", "--heartbeat-jitter", "1s"),
+                          ("--lifetime", "1s", "--lifetime-jitter", "1s"),
                           ("--signal-ring", "0"), ("--max-event-lines", "0"),
                           ("--max-event-lines", "100001"),
                           ("--cors", "https://x\r\nEvil: yes"),

@@ -104,6 +104,21 @@ static void spoil(weir_attach_options *options, int row) {
     case 11:
       options->retry_replaced = WEIR_RETRY_MAX;
       break;
+    case 12:
+      options->heartbeat = 1000;
+      options->heartbeat_jitter = 1000;
+      break;
+    case 13:
+      options->lifetime = 1000;
+      options->lifetime_jitter = 1000;
+      break;
+    case 14:
+      options->lifetime = UINT64_MAX;
+      options->lifetime_jitter = UINT64_C(1) << 32;
+      break;
+    case 15:
+      request->reserved[1] = 1;
+      break;
     default:
       request->size = sizeof request->size;
       break;
@@ -816,7 +831,7 @@ static TCase *claims(void) {
   TCase *tcase = tcase_create("claims");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
-  tcase_add_loop_test(tcase, attaches_that_cannot_be_are_refused, 0, 13);
+  tcase_add_loop_test(tcase, attaches_that_cannot_be_are_refused, 0, 17);
   tcase_add_test(tcase, attaches_have_defaults);
   tcase_add_loop_test(tcase, r18_clients_are_told_when_to_come_back, 0, 4);
   tcase_add_loop_test(tcase, r08_a_cursor_has_three_places, 0,

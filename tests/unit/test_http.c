@@ -581,8 +581,8 @@ START_TEST(a_field_takes_no_more_room_than_there_is) {
 
     field.name = NULL;
     ck_assert_int_eq(weir_http_get_field(&response, 3, dst, cap, &field),
-                     cap < 765 ? WEIR_ENOSPACE : WEIR_OK);
-    ck_assert((field.name == NULL) == (cap < 765));
+                     cap < 766 ? WEIR_ENOSPACE : WEIR_OK);
+    ck_assert((field.name == NULL) == (cap < 766));
     /* Others need none. */
     ck_assert_int_eq(weir_http_get_field(&response, 4, NULL, 0, &field),
                      WEIR_OK);
@@ -749,7 +749,6 @@ START_TEST(a_mistake_of_the_host_is_no_response) {
   weir_subscriber *subscriber = (weir_subscriber *)(void *)&kit;
   weir_response response;
   weir_hub_info info;
-  int error = WEIR_EINVAL;
 
   memset(&response, 0x55, sizeof response);
   response.size = sizeof response;
@@ -761,11 +760,10 @@ START_TEST(a_mistake_of_the_host_is_no_response) {
       attach.start = 7;
       break;
     case 2:
-      attach.key_len = 0;
+      attach.on_duplicate = 7;
       break;
     case 3:
-      attach.key = "\xff";
-      error = WEIR_EUTF8;
+      attach.flags = 0x80;
       break;
     case 4:
       options.unknown_status = 500;
@@ -780,13 +778,56 @@ START_TEST(a_mistake_of_the_host_is_no_response) {
   }
   ck_assert_int_eq(
       weir_http_attach(kit.hub, &attach, &options, &subscriber, &response),
-      error);
+      WEIR_EINVAL);
   ck_assert_ptr_eq(subscriber, (weir_subscriber *)(void *)&kit);
   ck_assert_int_eq(response.status, 0x55555555);
   info.size = sizeof info;
   ck_assert_int_eq(weir_hub_get_info(kit.hub, &info), WEIR_OK);
   ck_assert_uint_eq(info.subscribers, 0);
   ck_assert_uint_eq(info.attaches, 0);
+}
+END_TEST
+
+/* Hosts take them from the request: no second way out for them. */
+START_TEST(a_mistake_of_the_client_is_a_response) {
+  static const char longer[WEIR_KEY_MAX + 1] = {0};
+  weir_attach_options attach = kit_attach_options("a", NULL);
+  weir_subscriber *subscriber = (weir_subscriber *)(void *)&kit;
+  weir_response response;
+  char dst[512];
+  size_t len;
+
+  switch (_i) {
+    case 0:
+      attach.key_len = 0;
+      break;
+    case 1:
+      attach.key = longer;
+      attach.key_len = sizeof longer;
+      break;
+    case 2:
+      attach.key = "\xff";
+      break;
+    case 3:
+      attach.key = "\n";
+      break;
+    default:
+      attach.client = longer;
+      attach.client_len = sizeof longer;
+      break;
+  }
+  response.size = sizeof response;
+  ck_assert_int_eq(
+      weir_http_attach(kit.hub, &attach, NULL, &subscriber, &response),
+      WEIR_OK);
+  ck_assert_ptr_null(subscriber);
+  ck_assert_int_eq(response.status, 400);
+  ck_assert_int_eq(response.error, _i == 2 ? WEIR_EUTF8 : WEIR_EINVAL);
+  ck_assert_int_eq(weir_http_write_head(&response, dst, sizeof dst, &len),
+                   WEIR_OK);
+  ck_assert_int_eq(weir_http_write_body(&response, dst, sizeof dst, &len),
+                   WEIR_OK);
+  ck_assert_uint_eq(len, 0);
 }
 END_TEST
 
@@ -833,6 +874,7 @@ static TCase *calls(void) {
   tcase_add_test(tcase, a_request_becomes_a_stream);
   tcase_add_loop_test(tcase, r65_a_refusal_is_a_response, 0, 5);
   tcase_add_loop_test(tcase, a_mistake_of_the_host_is_no_response, 0, 7);
+  tcase_add_loop_test(tcase, a_mistake_of_the_client_is_a_response, 0, 5);
   return tcase;
 }
 

@@ -18,8 +18,8 @@ enum { STREAMS = 8, SUBSCRIBERS = 8 };
 static struct {
   weir_stream *streams[STREAMS];
   weir_subscriber *subscribers[SUBSCRIBERS];
-  uint32_t kind; /* at the first notice of this kind */
-  int action;    /* this happens */
+  int32_t kind; /* at the first notice of this kind */
+  int action;   /* this happens */
   bool happened;
   bool freed;
   size_t notices;
@@ -440,7 +440,7 @@ static void finish(void) {
   bench_end(&bench);
 }
 
-static const uint32_t kinds[] = {
+static const int32_t kinds[] = {
     WEIR_NOTICE_READABLE,  WEIR_NOTICE_CLOSING, WEIR_NOTICE_ABORT,
     WEIR_NOTICE_STORED,    WEIR_NOTICE_EXPIRED, WEIR_NOTICE_ABANDONED,
     WEIR_NOTICE_CANCELLED, WEIR_NOTICE_ENDED,   WEIR_NOTICE_DECIDED,

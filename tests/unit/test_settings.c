@@ -131,8 +131,8 @@ START_TEST(answer_fails_after_35_and_55_seconds) {
   weir_open_options_set_answer(&options);
   ck_assert_uint_eq(options.first_event, 35000);
   ck_assert_uint_eq(options.idle, 55000);
-  ck_assert_uint_eq(options.on_first_event, WEIR_ACTION_FAIL);
-  ck_assert_uint_eq(options.on_idle, WEIR_ACTION_FAIL);
+  ck_assert_int_eq(options.on_first_event, WEIR_ACTION_FAIL);
+  ck_assert_int_eq(options.on_idle, WEIR_ACTION_FAIL);
   ck_assert_uint_eq(options.lifetime, 0);
   ck_assert_uint_eq(options.abandoned, 0);
   ck_assert_uint_eq(options.linger, 600000);
@@ -299,7 +299,7 @@ START_TEST(what_is_wrong_is_refused) {
   ck_assert_int_eq(weir__settings_new(core, &options, NULL, &settings),
                    WEIR_EINVAL);
   for (i = 0; i < 4; ++i) {
-    uint32_t *actions[4];
+    int32_t *actions[4];
 
     weir_open_options_init(&options, sizeof options);
     actions[0] = &options.on_first_event;
@@ -309,7 +309,7 @@ START_TEST(what_is_wrong_is_refused) {
     *actions[i] = WEIR_ACTION_FAIL + 1;
     ck_assert_int_eq(weir__settings_new(core, &options, NULL, &settings),
                      WEIR_EINVAL);
-    *actions[i] = UINT32_MAX;
+    *actions[i] = -1;
     ck_assert_int_eq(weir__settings_new(core, &options, NULL, &settings),
                      WEIR_EINVAL);
   }
@@ -588,10 +588,10 @@ START_TEST(random_choices_come_back) {
     options.lifetime = draw_time(&chance);
     options.abandoned = draw_time(&chance);
     options.linger = draw_time(&chance);
-    options.on_first_event = (uint32_t)draw(&chance, 3);
-    options.on_idle = (uint32_t)draw(&chance, 3);
-    options.on_lifetime = (uint32_t)draw(&chance, 3);
-    options.on_abandoned = (uint32_t)draw(&chance, 3);
+    options.on_first_event = (int32_t)draw(&chance, 3);
+    options.on_idle = (int32_t)draw(&chance, 3);
+    options.on_lifetime = (int32_t)draw(&chance, 3);
+    options.on_abandoned = (int32_t)draw(&chance, 3);
     settings = make(core, &options);
     len = weir__settings_write(settings, meta);
     ck_assert_int_eq(weir__settings_read(core, meta, len, NULL, &back),

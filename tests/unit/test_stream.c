@@ -343,15 +343,18 @@ START_TEST(numbers_end_before_they_wrap) {
   /* Nobody publishes that many: pretend. */
   kit_publish(stream, "x", "0");
   weir__history_trim(&stream->generation->history, 1);
-  stream->generation->history.put = (uint64_t)WEIR_SEQ_MAX - 1;
-  stream->generation->history.committed = (uint64_t)WEIR_SEQ_MAX - 1;
-  stream->generation->history.trimmed = (uint64_t)WEIR_SEQ_MAX - 1;
+  stream->generation->history.put = (uint64_t)WEIR_SEQ_MAX - 2;
+  stream->generation->history.committed = (uint64_t)WEIR_SEQ_MAX - 2;
+  stream->generation->history.trimmed = (uint64_t)WEIR_SEQ_MAX - 2;
   ck_assert_int_eq(weir_stream_publish(stream, events, 2, &last),
                    WEIR_EOVERFLOW);
   ck_assert_int_eq(weir_stream_publish(stream, events, 1, &last), WEIR_OK);
-  ck_assert_uint_eq(last, (uint64_t)WEIR_SEQ_MAX);
+  ck_assert_uint_eq(last, (uint64_t)WEIR_SEQ_MAX - 1);
   ck_assert_int_eq(weir_stream_publish(stream, events, 1, &last),
                    WEIR_EOVERFLOW);
+  /* The end has the last one. */
+  ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, &last), WEIR_OK);
+  ck_assert_uint_eq(last, (uint64_t)WEIR_SEQ_MAX);
   weir_stream_release(stream);
 }
 END_TEST

@@ -483,7 +483,7 @@ static void take_notices(struct model *model) {
   weir_notice notice;
 
   for (notice = kit_next(&kit); notice.kind != 0; notice = kit_next(&kit)) {
-    ck_assert_uint_eq(notice.kind, WEIR_NOTICE_READABLE);
+    ck_assert_int_eq(notice.kind, WEIR_NOTICE_READABLE);
     ck_assert_ptr_eq(notice.subscriber, model->subscriber);
     ck_assert_int_eq(model->state, ASLEEP);
     model->state = NOTICED;

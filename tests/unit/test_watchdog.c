@@ -31,7 +31,7 @@ static weir_stream_info info_of(const weir_stream *stream) {
 enum { FIRST, IDLE, LIFETIME, ABANDONED, DOGS };
 
 static void set(weir_open_options *options, int dog, uint64_t ms,
-                uint32_t action) {
+                int32_t action) {
   switch (dog) {
     case FIRST:
       options->first_event = ms;
@@ -61,7 +61,7 @@ static const char *const reasons[] = {"first_event_timeout", "idle_timeout",
  * again. */
 START_TEST(each_fires_at_its_time_with_its_action) {
   const int dog = _i / 3;
-  const uint32_t action = (uint32_t)_i % 3;
+  const int32_t action = _i % 3;
   const uint64_t last = dog == IDLE ? 1 : 0;
   weir_open_options options = kit_open_options("a", "p");
   weir_stream *stream;
@@ -304,8 +304,8 @@ END_TEST
 
 /* R43, K5: detach is the default, the others are one option away. */
 START_TEST(r43_what_becomes_of_the_work_is_the_hosts_choice) {
-  static const uint32_t actions[] = {WEIR_ACTION_NOTICE, WEIR_ACTION_END,
-                                     WEIR_ACTION_FAIL};
+  static const int32_t actions[] = {WEIR_ACTION_NOTICE, WEIR_ACTION_END,
+                                    WEIR_ACTION_FAIL};
   static const char *const want[] = {"p abandoned", "p abandoned; p ended 1",
                                      "p abandoned; p ended 1"};
   weir_open_options options = kit_open_options("a", "p");
