@@ -13,24 +13,34 @@
  *   failed call leaves its object as it was.
  * - Bytes are a pointer and a length. Nothing has to end in NUL, nothing is
  *   kept: what a call is given is copied before it returns, unless its comment
- *   says otherwise. (NULL, 0) is an empty string.
+ *   says otherwise. (NULL, 0) is an empty string. No other pointer is NULL
+ *   unless its comment allows it; a struct that is NULL is WEIR_EINVAL.
  * - Structs that callers fill begin with their own size and have an init
- *   function, which is given that size too. A shorter struct of an older
- *   header works, and so does a longer one of a newer header as long as what
- *   this library does not know of it is zero (else WEIR_EINVAL). Reserved
- *   fields are zero.
+ *   function, which is given that size too. Begin with it, or with zeros:
+ *   padding counts. A shorter struct of an older header works, and so does a
+ *   longer one of a newer header as long as what this library does not know of
+ *   it is zero (else WEIR_EINVAL). Reserved fields are zero, and unknown flags
+ *   are WEIR_EINVAL. Of structs that the library fills, the caller sets size
+ *   first.
+ * - A struct that the library hands to a callback may be shorter than the
+ *   header's: a field newer than 0.1 is read only if `size` reaches it.
  * - Times are milliseconds. WEIR_NEVER is the end of time. A clock that steps
  *   back has stood still.
  * - A handle (weir_stream, weir_subscriber) is the caller's until it is
  *   released, whatever becomes of what it stands for: it answers with errors,
- *   never with a crash. Release and free accept NULL and call nobody back.
+ *   never with a crash. Release and free accept NULL. Everything else answers
+ *   WEIR_EGONE for a handle, a hub or a file log that is NULL, get_timeout -1,
+ *   get_user NULL.
  * - A hub, its handles and its log belong to one thread at a time. Different
  *   hubs share nothing. The library starts no thread and takes no lock.
  * - Callbacks: notices are handed out at one point only, by weir_hub_run or
  *   weir_hub_next, and everything may be called from them but weir_hub_run.
  *   Inside a storage function and inside the trace callback only
- *   weir_log_answer may be called (trace: nothing); all else returns
- *   WEIR_EBUSY. See weir_threads(7).
+ *   weir_log_answer (trace: not that), weir_subscriber_consume, the get_
+ *   functions, detach and release may be called; weir_hub_free must not, and
+ *   all else returns WEIR_EBUSY. See weir_threads(7).
+ * - What does not say "calls nothing" may call clock, entropy and the
+ *   allocator, which call nothing of weir's.
  */
 
 #include <stddef.h>
@@ -40,6 +50,7 @@
 extern "C" {
 #endif
 
+/* A DLL exports what the host's definition of this says. */
 #ifndef WEIR_API
 #if defined(__GNUC__) && !defined(_WIN32)
 #define WEIR_API __attribute__((visibility("default")))
@@ -55,7 +66,7 @@ extern "C" {
 /** The end of time, and "no deadline". It fits in a signed 64-bit integer. */
 #define WEIR_NEVER INT64_MAX
 
-/* The most bytes that each may have. */
+/* The most bytes of each. */
 #define WEIR_KEY_MAX 255
 #define WEIR_CLIENT_MAX 255
 #define WEIR_TYPE_MAX 255
@@ -134,7 +145,8 @@ WEIR_API const char *weir_version(void);
  *
  * alloc returns size bytes (never 0) aligned for any type, or NULL. free gets
  * what alloc gave with the size that it was asked for. Both are called on the
- * hub's thread only, for as long as the hub or a handle of it exists.
+ * hub's thread only, for as long as the hub, a handle of it or a storage call
+ * exists. Set both or none.
  */
 typedef struct weir_allocator {
   size_t size; /**< of this struct */

@@ -38,7 +38,8 @@ enum {
 };
 
 /** A position: everything up to seq, in the numbers of one epoch. An epoch of
- * 0 stands for "whichever", as the decimal format has it. */
+ * 0 stands for "whichever", as the decimal format has it. Its size never
+ * changes. */
 typedef struct weir_cursor {
   uint64_t epoch;
   uint64_t seq;
@@ -48,8 +49,9 @@ typedef struct weir_cursor {
  * Write a cursor's text into dst, which has room for cap bytes (at most 33 are
  * needed; WEIR_CURSOR_MAX is always enough). No NUL is added.
  *
- * Returns WEIR_OK, WEIR_ENOSPACE (*len holds the length needed) or WEIR_EINVAL
- * (seq beyond WEIR_SEQ_MAX, epoch 0 in WEIR_CURSOR_EPOCH, unknown format).
+ * Returns WEIR_OK, WEIR_ENOSPACE (*len holds the length needed, dst is
+ * unspecified) or WEIR_EINVAL (seq beyond WEIR_SEQ_MAX, epoch 0 in
+ * WEIR_CURSOR_EPOCH, unknown format).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
@@ -96,17 +98,20 @@ WEIR_API void weir_request_init(weir_request *request, size_t size);
  * last_event_id, Last-Event-ID and evs_last_event_id are known; of several the
  * first that is not empty counts.
  *
- * dst receives the text, percent-decoded; cap is at least WEIR_CURSOR_MAX.
+ * dst receives the text: the header as it is, query and path percent-decoded.
+ * cap is at least WEIR_CURSOR_MAX.
  *
  * Returns WEIR_OK, WEIR_EABSENT, WEIR_EMALFORMED (longer than a cursor can be,
- * or `%` without two hex digits) or WEIR_EINVAL (cap is too small).
+ * or `%` without two hex digits) or WEIR_EINVAL (the struct, or cap is too
+ * small).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
 WEIR_API int weir_cursor_pick(const weir_request *request, void *dst,
                               size_t cap, size_t *len);
 
-/** One writer's run of a generation's numbers, and the last that it gave. */
+/** One writer's run of a generation's numbers, and the last that it gave. Its
+ * size never changes. */
 typedef struct weir_epoch {
   uint64_t epoch; /**< 64 random bits, never 0 */
   uint64_t last;
@@ -116,8 +121,8 @@ typedef struct weir_epoch {
  * of every answer of a log. */
 typedef struct weir_state {
   size_t size; /**< of this struct */
-  /** The epochs, oldest first, at least one. Their `last` never falls; that
-   * of the newest is `last`. The first names the generation. */
+  /** The epochs, oldest first, at least one, none twice. Their `last` never
+   * falls; that of the newest is `last`. The first names the generation. */
   const weir_epoch *epochs;
   size_t epoch_count;
   uint64_t trimmed; /**< events up to here are gone; 0 is none */
@@ -157,10 +162,12 @@ typedef struct weir_resolution {
   int32_t verdict; /**< WEIR_VERDICT_FRESH ... WEIR_VERDICT_UNKNOWN */
   /** 1 if the client has to be told of a loss before anything else. */
   uint32_t gap;
-  /** The client is taken to have everything up to here. */
+  /** The client is taken to have everything up to here. FINISHED: its cursor,
+   * or without one the end. */
   weir_cursor position;
-  uint64_t first; /**< the first event that follows, position.seq + 1 */
-  uint64_t last;  /**< the newest event */
+  /** The first event that follows, position.seq + 1; 0 if none does. */
+  uint64_t first;
+  uint64_t last; /**< the newest event */
   uint64_t reserved[2];
 } weir_resolution;
 
@@ -178,7 +185,11 @@ typedef struct weir_resolution {
  * always named by the epoch that gave the number, so that the id of a `ready`
  * or `gap` frame is as good as the id of the event itself.
  *
- * Returns WEIR_OK or WEIR_EINVAL (a state that contradicts itself).
+ * A client without a cursor is FINISHED where nothing is left of a stream that
+ * has ended.
+ *
+ * Returns WEIR_OK or WEIR_EINVAL (a state that contradicts itself, an unknown
+ * start, a struct without size).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

@@ -68,8 +68,8 @@ WEIR_API void weir_frame_init(weir_frame *frame, size_t size);
  * WEIR_ENOSPACE, *len holds the length needed and dst is unspecified; so
  * (NULL, 0) asks for the size.
  *
- * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (CR, LF or NUL in id or type, a
- * retry beyond WEIR_RETRY_MAX, an unknown flag), WEIR_EUTF8 (id, type or data
+ * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (the struct, CR, LF or NUL in id
+ * or type, a retry beyond WEIR_RETRY_MAX), WEIR_EUTF8 (id, type or data
  * are not UTF-8, or there is a NUL in data), WEIR_ETOOBIG (max_bytes or
  * max_lines) or WEIR_EOVERFLOW (no such length exists).
  *
@@ -93,7 +93,7 @@ WEIR_API int weir_frame_encode_signal(const weir_frame *frame, void *dst,
  * is no blank line after it, since some clients deliver an empty message then.
  *
  * Returns WEIR_OK, WEIR_ENOSPACE (as above), WEIR_EINVAL (CR, LF or NUL in the
- * text) or WEIR_EOVERFLOW.
+ * text), WEIR_EUTF8 or WEIR_EOVERFLOW.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-/** One header field. */
+/** One header field. Its size never changes. */
 typedef struct weir_field {
   const void *name;
   size_t name_len;
@@ -71,14 +71,15 @@ typedef struct weir_http_options {
 WEIR_API void weir_http_options_init(weir_http_options *options, size_t size);
 
 /** A response: its status, and what the functions below need. It points to the
- * options and the key, which are to stay while it is used. */
+ * options and the key, which stay while it is used; a caller whose memory has
+ * moved sets key, key_len and options again. */
 typedef struct weir_response {
   size_t size;     /**< of this struct */
   int32_t status;  /**< 200, 204, 400, 404, ...; 0 while pending */
   uint32_t stream; /**< 1: the subscriber's bytes follow the head */
   int32_t verdict;
   int32_t error;
-  uint32_t retry; /**< ms, for the frame of a refusal */
+  uint32_t retry; /**< ms, for the frame of a refusal; 0 writes none */
   uint32_t reserved0;
   const void *key;
   size_t key_len;
@@ -93,8 +94,9 @@ typedef struct weir_response {
  * response->size.
  *
  * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head
- * or is none in this version of HTTP, the key is too long to be one, or
- * unknown_status is none of the three).
+ * or has upper case with WEIR_HTTP_LOWER, unknown_status is none of the three,
+ * the key is too long to be one, verdict is none, error is positive, or retry
+ * is beyond WEIR_RETRY_MAX).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
@@ -105,11 +107,12 @@ WEIR_API int weir_http_respond(const weir_http_options *options, int error,
 /**
  * A request in, its verdict and response out: weir_hub_attach and
  * weir_http_respond in one. A refusal is a response, so it is WEIR_OK here;
- * *subscriber is NULL then. While response->status is 0, storage has been
- * asked: keep the options, and call weir_http_respond on the notice `decided`.
+ * *subscriber is NULL then. A key or a client that can be none is the client's
+ * mistake: 400. While response->status is 0, storage has been asked: keep the
+ * options and the key, and call weir_http_respond on the notice `decided`.
  *
- * Returns WEIR_OK, or WEIR_EINVAL, WEIR_EUTF8, WEIR_EBUSY and WEIR_EGONE, which
- * are the host's mistakes.
+ * Returns WEIR_OK, or WEIR_EINVAL, WEIR_EBUSY and WEIR_EGONE, which are the
+ * host's mistakes.
  *
  * Reentrancy, threads, memory: as weir_hub_attach.
  */
@@ -131,14 +134,13 @@ WEIR_API int weir_http_write_head(const weir_response *response, void *dst,
 
 /**
  * Give field number index (from 0) of the head, for hosts that make it
- * themselves. Names are in lower case with WEIR_HTTP_2. What *field points to
- * is static or belongs to the options.
+ * themselves. The value of X-Stream-Id is the key, percent-encoded (all but
+ * visible ASCII, and `%`), and is written to dst: WEIR_STREAM_ID_MAX + 1 bytes
+ * are enough. All else is static or belongs to the options. Names and values
+ * end in a NUL, which is not counted, unless they are the options'.
  *
- * The value of X-Stream-Id is the key; a key that is not all visible ASCII is
- * percent-encoded there, for which dst, of cap bytes, is used: 768 are enough.
- *
- * Returns WEIR_OK, WEIR_EDONE (there are no more), WEIR_ENOSPACE or WEIR_EINVAL
- * (pending).
+ * Returns WEIR_OK, WEIR_EDONE (there are no more), WEIR_ENOSPACE, WEIR_EINVAL
+ * (pending) or WEIR_EOVERFLOW.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */
@@ -149,7 +151,8 @@ WEIR_API int weir_http_get_field(const weir_response *response, size_t index,
  * Write the body of a response that is no stream: a frame for a refusal that
  * passes, else nothing. *len as in weir_frame_encode_event.
  *
- * Returns WEIR_OK, WEIR_ENOSPACE or WEIR_EINVAL (pending, or a stream).
+ * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (pending, or a stream) or
+ * WEIR_EOVERFLOW.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

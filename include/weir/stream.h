@@ -33,13 +33,13 @@ typedef struct weir_event {
   size_t size; /**< of this struct, which is also the step of an array */
   /** Empty is "message". Refused: CR, LF, NUL; what weir writes itself
    * (`ready` and so on, with the stream's prefix); `open` and `error`, which
-   * fire an EventSource's own handlers. */
+   * fire an EventSource's own handlers; more than WEIR_TYPE_MAX bytes. */
   const void *type;
   size_t type_len;
   const void *data;
   size_t data_len;
   /** Not 0: a `stored` notice with this tag comes when storage has answered.
-   * Not for signals. */
+   * 0 for signals. */
   uint64_t tag;
   uint32_t flags; /**< WEIR_EVENT_... */
   uint32_t reserved0;
@@ -61,11 +61,12 @@ WEIR_API void weir_event_init(weir_event *event, size_t size);
  * log. If a synchronous log refuses, the call says so and the stream has
  * failed; an asynchronous one says so in the notices `stored` and `ended`.
  *
- * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_EPENDING, WEIR_ERESIDENT, WEIR_EOVERFLOW (no more
- * numbers), WEIR_ENOMEM, WEIR_EAGAIN (the open has not been decided yet),
- * WEIR_EENDED, WEIR_EFENCED, WEIR_EGONE, WEIR_EBUSY, or what storage refused
- * with (WEIR_ELOG, WEIR_EUNKNOWN, ...).
+ * Returns WEIR_OK, WEIR_EINVAL (also: opened to look), WEIR_EUTF8, WEIR_EJSON,
+ * WEIR_ERESERVED, WEIR_ETOOBIG, WEIR_EPENDING, WEIR_ERESIDENT, WEIR_EOVERFLOW
+ * (no more numbers), WEIR_ENOMEM, WEIR_EAGAIN (the open has not been decided
+ * yet, or another writes), WEIR_EENDED, WEIR_EFENCED, WEIR_EGONE (also: the
+ * open was refused), WEIR_EBUSY, or what storage refused with (see
+ * weir_answer).
  *
  * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
  * Allocates: yes.
@@ -80,9 +81,9 @@ WEIR_API int weir_stream_publish(weir_stream *stream, const weir_event *events,
  *
  * *reached, if not NULL, receives the number of subscribers that it is for.
  *
- * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_ERESIDENT, WEIR_ENOMEM, WEIR_EAGAIN, WEIR_EENDED,
- * WEIR_EGONE or WEIR_EBUSY.
+ * Returns WEIR_OK, WEIR_EINVAL (also: a tag), WEIR_EUTF8, WEIR_EJSON,
+ * WEIR_ERESERVED, WEIR_ETOOBIG, WEIR_EOVERFLOW, WEIR_ERESIDENT, WEIR_ENOMEM,
+ * WEIR_EAGAIN, WEIR_EENDED, WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
@@ -91,13 +92,14 @@ WEIR_API int weir_stream_signal(weir_stream *stream, const weir_event *signal,
 
 /**
  * End the generation: an event of type `done`, with the reason, is its last.
- * The reason is text of at most 255 bytes; clients see it. tag is as in
- * weir_event; *seq, if not NULL, receives the number of the end (0 if not known
- * yet). May be called before the open has been decided.
+ * The reason is text of at most WEIR_REASON_MAX bytes; clients see it. tag is
+ * as in weir_event; *seq, if not NULL, receives the number of the end (0 if not
+ * known yet). May be called before the open has been decided.
  *
- * Returns WEIR_OK, WEIR_EINVAL (length), WEIR_EUTF8, WEIR_EENDED, WEIR_EFENCED,
- * WEIR_EGONE, WEIR_ERESIDENT, WEIR_ENOMEM, WEIR_EBUSY, or what storage refused
- * with.
+ * Returns WEIR_OK, WEIR_EINVAL (length; opened to look), WEIR_EUTF8,
+ * WEIR_EAGAIN (another writes), WEIR_EENDED, WEIR_EFENCED, WEIR_EGONE,
+ * WEIR_ERESIDENT, WEIR_EOVERFLOW, WEIR_ENOMEM, WEIR_EBUSY, or what storage
+ * refused with.
  *
  * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
  * Allocates: yes.
@@ -107,8 +109,8 @@ WEIR_API int weir_stream_end(weir_stream *stream, const void *reason,
 
 /**
  * End the generation by failing: an event of type `failed`, with a code (at
- * most 255 bytes) and a message (at most 4096). Clients see both: the message
- * is a safe text, never the raw error.
+ * most WEIR_REASON_MAX bytes) and a message (at most WEIR_MESSAGE_MAX). Clients
+ * see both: the message is a safe text, never the raw error.
  *
  * Returns, reentrancy, threads, memory: as weir_stream_end.
  */
@@ -119,11 +121,13 @@ WEIR_API int weir_stream_fail(weir_stream *stream, const void *code,
 /**
  * Ask the producer to stop: every handle of the generation gets the notice
  * `cancelled`, and the generation ends with the reason; if that is empty, with
- * `cancelled`. This has nothing to do with clients that leave: see
+ * `cancelled`. Also where another writes: the generation is taken over, and
+ * then ended. This has nothing to do with clients that leave: see
  * weir_subscriber_detach.
  *
- * Returns WEIR_OK, WEIR_EENDED (nothing happened: the end came first), or as
- * weir_stream_end. Reentrancy, threads, memory: as weir_stream_end.
+ * Returns WEIR_OK, WEIR_EENDED (nothing happened: the end came first),
+ * WEIR_EENTROPY, or as weir_stream_end, also on a handle that looks.
+ * Reentrancy, threads, memory: as weir_stream_end.
  */
 WEIR_API int weir_stream_cancel(weir_stream *stream, const void *reason,
                                 size_t reason_len);
@@ -131,13 +135,13 @@ WEIR_API int weir_stream_cancel(weir_stream *stream, const void *reason,
 /**
  * Forget the events up to and including `through`: clients that ask for them
  * get a gap. With a log, storage is asked to; what it forgot is known when it
- * has answered.
+ * has answered. A refusal is told to trace alone.
  *
- * Returns WEIR_OK, WEIR_EINVAL (through is beyond the last event), WEIR_EAGAIN,
- * WEIR_EGONE, WEIR_EBUSY or WEIR_ENOMEM.
+ * Returns WEIR_OK, WEIR_EINVAL (through is beyond the last event; opened to
+ * look), WEIR_EAGAIN, WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls storage (trim), wake, trace. Threads: the hub's.
- * Allocates: no.
+ * Allocates: yes.
  */
 WEIR_API int weir_stream_trim(weir_stream *stream, uint64_t through);
 
@@ -169,7 +173,7 @@ typedef struct weir_stream_info {
   uint64_t resident; /**< bytes of frames in memory */
   uint64_t events;   /**< published through this hub */
   uint64_t signals;
-  uint64_t dropped; /**< signals that fell off the ring before a reader came */
+  uint64_t dropped; /**< signals that readers were too slow for */
   uint64_t label;   /**< weir_open_options.label of whoever began it */
   int32_t error;    /**< REFUSED, FAILED: why, else WEIR_OK */
   uint32_t reserved0;
@@ -194,8 +198,8 @@ WEIR_API void *weir_stream_get_user(const weir_stream *stream);
 /**
  * Let the handle go. Its notices are gone with it; the generation is not.
  *
- * Reentrancy: everywhere, also inside notices; calls nothing. Threads: the
- * hub's. Allocates: no.
+ * Reentrancy: everywhere; calls trace and storage (close), which inside a
+ * storage function or trace is put off. Threads: the hub's. Allocates: no.
  */
 WEIR_API void weir_stream_release(weir_stream *stream);
 

@@ -25,7 +25,7 @@ extern "C" {
 /** One client connection that reads one stream. */
 typedef struct weir_subscriber weir_subscriber;
 
-/** Some bytes; laid out like struct iovec on POSIX systems. */
+/** Some bytes, in the layout of struct iovec. Its size never changes. */
 typedef struct weir_bytes {
   const void *base;
   size_t len;
@@ -33,9 +33,10 @@ typedef struct weir_bytes {
 
 /**
  * Look at what there is to send, without a copy: up to cap runs of bytes, of
- * which *count are filled in. They stay where they are until they have been
- * consumed or the handle is released, also when the subscriber is detached or
- * its stream has gone; so they may be handed to an asynchronous write. Calling
+ * which *count are filled in; a few at a time, whatever cap is. They stay where
+ * they are until they have been consumed or the handle is released, also when
+ * the subscriber is detached or its stream has gone; so they may be handed to
+ * an asynchronous write. They never change: reading them needs no lock. Calling
  * again shows the same bytes, and more if there is more.
  *
  * Returns WEIR_OK (*count is at least 1), WEIR_EAGAIN, WEIR_EDONE, WEIR_EINVAL
@@ -53,7 +54,8 @@ WEIR_API int weir_subscriber_peek(weir_subscriber *subscriber,
  * Say that n of the bytes that were shown have been sent: any number of them,
  * also in the middle of a frame.
  *
- * Returns WEIR_OK or WEIR_EINVAL (more than were shown: nothing has happened).
+ * Returns WEIR_OK, WEIR_EGONE (NULL) or WEIR_EINVAL (more than were shown:
+ * nothing has happened).
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
  */
@@ -63,7 +65,7 @@ WEIR_API int weir_subscriber_consume(weir_subscriber *subscriber, size_t n);
  * Copy what there is to send into dst, at most cap bytes, and consume it. *len
  * receives the number, at least 1.
  *
- * Returns as weir_subscriber_peek, without WEIR_EGONE's exception.
+ * Returns as weir_subscriber_peek (WEIR_EINVAL: cap is 0).
  * Reentrancy, threads, memory: as weir_subscriber_peek.
  */
 WEIR_API int weir_subscriber_read(weir_subscriber *subscriber, void *dst,
@@ -73,8 +75,9 @@ WEIR_API int weir_subscriber_read(weir_subscriber *subscriber, void *dst,
  * Send a signal to this subscriber alone; see weir_stream_signal.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON, WEIR_ERESERVED,
- * WEIR_ETOOBIG, WEIR_EPENDING (as many wait as the ring holds), WEIR_ERESIDENT,
- * WEIR_ENOMEM, WEIR_EAGAIN (not decided yet), WEIR_EGONE or WEIR_EBUSY.
+ * WEIR_ETOOBIG, WEIR_EOVERFLOW, WEIR_EPENDING (as many wait as the ring holds,
+ * or 255), WEIR_ERESIDENT, WEIR_ENOMEM, WEIR_EAGAIN (not decided yet),
+ * WEIR_EENDED, WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
@@ -84,10 +87,10 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
 /**
  * Ask the client to go, in band: after what it has been shown comes a last
  * frame `closing` with the reason (if it is empty, `expired`) and its `retry:`,
- * then WEIR_EDONE. The notice `closing` follows. retry is in ms; 0 is that of
- * the attach, whose jitter is added to either.
+ * then WEIR_EDONE. The notice `closing` follows. retry is in ms, 500 to
+ * WEIR_RETRY_MAX; 0 is what the client was told at first.
  *
- * Returns WEIR_OK, WEIR_EINVAL (length, or retry as in weir_attach_options),
+ * Returns WEIR_OK, WEIR_EINVAL (length, retry),
  * WEIR_EUTF8, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT,
  * WEIR_ENOMEM or WEIR_EBUSY.
  *
@@ -101,8 +104,8 @@ WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
  * The client has gone: leave the stream, at once. The producer is not touched.
  * What has been shown and not consumed stays readable until the release.
  *
- * Reentrancy: everywhere, also inside notices; calls nothing. Threads: the
- * hub's. Allocates: no.
+ * Reentrancy: everywhere; calls trace and storage (close), which inside a
+ * storage function or trace is put off. Threads: the hub's. Allocates: no.
  */
 WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 
@@ -119,7 +122,7 @@ typedef struct weir_subscriber_info {
   uint64_t events;     /**< consumed to the last byte */
   uint64_t dropped;    /**< signals that it was too slow for */
   uint64_t shown;      /**< bytes shown and not consumed */
-  uint32_t attached;   /**< 1 until it is detached or closed */
+  uint32_t attached;   /**< 1 from the verdict until it is detached or closed */
   uint32_t reserved0;
   uint64_t reserved[4];
 } weir_subscriber_info;
@@ -143,8 +146,7 @@ WEIR_API void *weir_subscriber_get_user(const weir_subscriber *subscriber);
  * Let the handle go, and detach it if it is not. Bytes that were shown are no
  * longer there.
  *
- * Reentrancy: everywhere, also inside notices; calls nothing. Threads: the
- * hub's. Allocates: no.
+ * Reentrancy, threads, memory: as weir_subscriber_detach.
  */
 WEIR_API void weir_subscriber_release(weir_subscriber *subscriber);
 
