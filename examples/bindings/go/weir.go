@@ -171,10 +171,10 @@ type OpenOptions struct {
 	Lifetime     uint64
 	Abandoned    uint64
 	Linger       uint64
-	OnFirstEvent uint32
-	OnIdle       uint32
-	OnLifetime   uint32
-	OnAbandoned  uint32
+	OnFirstEvent int32
+	OnIdle       int32
+	OnLifetime   int32
+	OnAbandoned  int32
 	Label        uint64
 	reserved     [7]uint64
 }

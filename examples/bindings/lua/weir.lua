@@ -97,10 +97,10 @@ typedef struct weir_open_options {
   uint64_t lifetime;
   uint64_t abandoned;
   uint64_t linger;
-  uint32_t on_first_event;
-  uint32_t on_idle;
-  uint32_t on_lifetime;
-  uint32_t on_abandoned;
+  int32_t on_first_event;
+  int32_t on_idle;
+  int32_t on_lifetime;
+  int32_t on_abandoned;
   uint64_t label;
   uint64_t reserved[7];
 } weir_open_options;
@@ -153,7 +153,7 @@ typedef struct weir_event {
 
 typedef struct weir_notice {
   size_t size;
-  uint32_t kind;
+  int32_t kind;
   int32_t error;
   void *user;
   weir_subscriber *subscriber;
@@ -161,7 +161,7 @@ typedef struct weir_notice {
   uint64_t tag;
   uint64_t seq;
   int32_t verdict;
-  uint32_t timer;
+  int32_t timer;
   uint32_t retry;
   uint32_t reserved0;
   uint64_t reserved[1];

@@ -69,8 +69,8 @@ const structs = {
     size, key: pointer, key_len: size, user: pointer, on_duplicate: int32,
     flags: uint32, prefix: pointer, prefix_len: size, members: pointer,
     members_len: size, first_event: uint64, idle: uint64, lifetime: uint64,
-    abandoned: uint64, linger: uint64, on_first_event: uint32,
-    on_idle: uint32, on_lifetime: uint32, on_abandoned: uint32,
+    abandoned: uint64, linger: uint64, on_first_event: int32,
+    on_idle: int32, on_lifetime: int32, on_abandoned: int32,
     label: uint64, reserved: reserved(7),
   },
   weir_request: {
@@ -90,8 +90,8 @@ const structs = {
     tag: uint64, flags: uint32, reserved0: uint32, reserved: reserved(2),
   },
   weir_notice: {
-    size, kind: uint32, error: int32, user: pointer, subscriber: pointer,
-    stream: pointer, tag: uint64, seq: uint64, verdict: int32, timer: uint32,
+    size, kind: int32, error: int32, user: pointer, subscriber: pointer,
+    stream: pointer, tag: uint64, seq: uint64, verdict: int32, timer: int32,
     retry: uint32, reserved0: uint32, reserved: reserved(1),
   },
   weir_response: {

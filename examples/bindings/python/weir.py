@@ -80,8 +80,8 @@ class weir_open_options(ctypes.Structure):
         ("prefix", c_char_p), ("prefix_len", size), ("members", c_char_p),
         ("members_len", size), ("first_event", uint64), ("idle", uint64),
         ("lifetime", uint64), ("abandoned", uint64), ("linger", uint64),
-        ("on_first_event", uint32), ("on_idle", uint32),
-        ("on_lifetime", uint32), ("on_abandoned", uint32), ("label", uint64),
+        ("on_first_event", int32), ("on_idle", uint32),
+        ("on_lifetime", int32), ("on_abandoned", uint32), ("label", uint64),
         ("reserved", uint64 * 7)]
 
 
@@ -113,9 +113,9 @@ class weir_event(ctypes.Structure):
 
 class weir_notice(ctypes.Structure):
     _fields_ = [
-        ("size", size), ("kind", uint32), ("error", int32), ("user", c_void_p),
+        ("size", size), ("kind", int32), ("error", int32), ("user", c_void_p),
         ("subscriber", c_void_p), ("stream", c_void_p), ("tag", uint64),
-        ("seq", uint64), ("verdict", int32), ("timer", uint32),
+        ("seq", uint64), ("verdict", int32), ("timer", int32),
         ("retry", uint32), ("reserved0", uint32), ("reserved", uint64 * 1)]
 
 

@@ -294,7 +294,7 @@ fn time() {
     let stream = hub
         .open_with("a/1", |options| {
             options.first_event = 1;
-            options.on_first_event = weir::ACTION_FAIL as u32;
+            options.on_first_event = weir::ACTION_FAIL;
         })
         .unwrap();
     let mut told = Vec::new();

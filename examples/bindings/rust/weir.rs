@@ -191,10 +191,10 @@ structs! {
         pub lifetime: u64,
         pub abandoned: u64,
         pub linger: u64,
-        pub on_first_event: u32,
-        pub on_idle: u32,
-        pub on_lifetime: u32,
-        pub on_abandoned: u32,
+        pub on_first_event: i32,
+        pub on_idle: i32,
+        pub on_lifetime: i32,
+        pub on_abandoned: i32,
         pub label: u64,
         reserved: [u64; 7],
     }
@@ -243,7 +243,7 @@ structs! {
     }
     weir_notice {
         size: usize,
-        kind: u32,
+        kind: i32,
         error: i32,
         user: *mut c_void,
         subscriber: *mut c_void,
@@ -251,7 +251,7 @@ structs! {
         tag: u64,
         seq: u64,
         verdict: i32,
-        timer: u32,
+        timer: i32,
         retry: u32,
         reserved0: u32,
         reserved: [u64; 1],
@@ -750,11 +750,11 @@ impl Iterator for Notices<'_> {
             notice.stream
         };
         Some(Notice {
-            kind: notice.kind as i32,
+            kind: notice.kind,
             source: Id(handle as usize),
             error: notice.error,
             seq: notice.seq,
-            timer: notice.timer as i32,
+            timer: notice.timer,
         })
     }
 }
