@@ -34,7 +34,8 @@ enum {
   WEIR_NOTICE_EXPIRED = 18,   /**< a timer has fired; see `timer` */
   WEIR_NOTICE_ABANDONED = 19, /**< nobody has read for so long */
   WEIR_NOTICE_CANCELLED = 20, /**< stop the work */
-  WEIR_NOTICE_ENDED = 21      /**< the end is stored, or the stream failed */
+  WEIR_NOTICE_ENDED = 21      /**< the end is stored, or storage refused it or
+                                 an event */
 };
 
 /** weir_notice.timer: the watchdogs of a stream. */
@@ -44,13 +45,14 @@ enum {
   WEIR_TIMER_LIFETIME = 3     /**< open for too long */
 };
 
-/** What weir tells the host. Valid until the next call to the hub; handles in
- * it are the host's own, or NULL. */
+/** What weir tells the host. What `notify` gets is valid during the call.
+ * Handles in it are the host's own, or NULL. */
 typedef struct weir_notice {
   size_t size;  /**< of this struct */
   int32_t kind; /**< WEIR_NOTICE_... */
-  /** DECIDED, OPENED, STORED: WEIR_OK or why not. ABORT: why. ENDED: WEIR_OK,
-   * or why storage refused the end. */
+  /** DECIDED, OPENED, STORED: WEIR_OK or why not. ABORT: why. CANCELLED:
+   * WEIR_OK, or WEIR_EFENCED if another writer took over. ENDED: WEIR_OK, or
+   * why storage refused the end or an event. */
   int32_t error;
   void *user; /**< the handle's user pointer */
   weir_subscriber *subscriber;
@@ -66,7 +68,8 @@ typedef struct weir_notice {
 
 /** weir_trace.kind. */
 enum {
-  WEIR_TRACE_ATTACH = 1, /**< a client came: verdict, its cursor, its key */
+  WEIR_TRACE_ATTACH = 1, /**< a client was let in, or had finished: verdict,
+                            its cursor */
   WEIR_TRACE_DETACH = 2, /**< a client left: its position, bytes */
   WEIR_TRACE_OPEN = 3,   /**< a generation began, or was taken over */
   WEIR_TRACE_END = 4,    /**< a generation ended */
@@ -82,7 +85,8 @@ typedef struct weir_trace {
   const void *key; /**< of the stream */
   size_t key_len;
   uint64_t generation;
-  /** ATTACH: the text of the client's cursor as it came, unchecked. */
+  /** ATTACH: the text of the client's cursor as it came, unchecked; empty if it
+   * is longer than WEIR_CURSOR_MAX. */
   const void *text;
   size_t text_len;
   uint64_t epoch; /**< ATTACH, DETACH: of the position */
@@ -103,8 +107,9 @@ typedef struct weir_hub_options {
   /** Monotonic milliseconds; NULL is the system's clock. */
   uint64_t (*clock)(void *user);
   void *clock_user;
-  /** Fill dst with len random bytes and return WEIR_OK; NULL is the system's
-   * source. Epochs come from here, so do not weaken it but in tests. */
+  /** Fill dst with len random bytes and return 1; all else has failed
+   * (WEIR_EENTROPY). NULL is the system's source. Epochs come from here, so do
+   * not weaken it but in tests. */
   int (*entropy)(void *user, void *dst, size_t len);
   void *entropy_user;
   /** Storage. Copied; NULL: the pages in memory are all there is. */
@@ -122,7 +127,8 @@ typedef struct weir_hub_options {
   void *trace_user;
 
   /** The prefix of the types that weir writes itself; default "weir.". At most
-   * 64 bytes; none with a length of 0. weir_open_options can overrule it. */
+   * WEIR_PREFIX_MAX bytes; none with a length of 0. weir_open_options can
+   * overrule it. */
   const void *prefix;
   size_t prefix_len;
   int32_t cursor_format; /**< WEIR_CURSOR_EPOCH or WEIR_CURSOR_DECIMAL */
@@ -133,8 +139,8 @@ typedef struct weir_hub_options {
   uint64_t max_subscribers;        /**< default 1,000,000 */
   uint64_t max_stream_subscribers; /**< of one stream; default 0 */
   uint64_t max_client_subscribers; /**< of one client key; default 6 */
-  uint64_t max_event_bytes;        /**< of data; default 1 MiB */
-  uint64_t max_event_lines;        /**< default and most: 100,000 */
+  uint64_t max_event_bytes;        /**< of the data; default 1 MiB */
+  uint64_t max_event_lines;        /**< 1 to 100,000, the default */
   uint64_t max_pending;            /**< a stream's, for storage; default 4096 */
   uint64_t max_resident;           /**< bytes of pages; default 256 MiB */
 
@@ -144,8 +150,9 @@ typedef struct weir_hub_options {
   uint64_t history_events; /**< default 0 */
   uint64_t history_age;    /**< ms; default 0 */
 
-  uint32_t signal_ring; /**< signals kept for slow readers; default 64 */
-  uint32_t recheck;     /**< ms between looks at a followed stream; 12,000 */
+  uint32_t signal_ring; /**< signals kept for slow readers: 1 to 65,536; 64 */
+  uint32_t recheck;     /**< ms between looks at a followed stream; 12,000; 0
+                           is never */
   uint64_t reserved[8];
 } weir_hub_options;
 
@@ -170,12 +177,13 @@ WEIR_API int weir_hub_new(const weir_hub_options *options, weir_hub **hub);
 /**
  * Free a hub: its streams are forgotten (their logs are not), no further
  * notice comes. Handles that are still held answer WEIR_EGONE until they are
- * released, and keep the allocator in use until then; storage calls that are
- * under way may still be answered.
+ * released, and keep the allocator in use until then. A storage call under way
+ * keeps what it needs: it may be answered once more, never twice. Otherwise the
+ * pointer is dead; no other function takes it.
  *
  * Reentrancy: legal in a notice, where it takes effect when weir_hub_run
- * returns; not inside a storage function. Calls storage (close). Threads: the
- * hub's. Allocates: no.
+ * returns; not inside a storage function or trace. Calls storage (close),
+ * trace. Threads: the hub's. Allocates: no.
  */
 WEIR_API void weir_hub_free(weir_hub *hub);
 
@@ -195,7 +203,8 @@ WEIR_API int weir_hub_get_timeout(weir_hub *hub);
  * whatever opens, publishes or attaches; a host calls one of them after every
  * sleep, before it serves sockets.
  *
- * Returns WEIR_OK, or WEIR_EBUSY inside a notice or a storage function.
+ * Returns WEIR_OK, WEIR_EGONE, or WEIR_EBUSY inside a notice or a storage
+ * function.
  *
  * Reentrancy: calls notify, storage, trace. Threads: the hub's. Allocates:
  * yes.
@@ -206,7 +215,8 @@ WEIR_API int weir_hub_run(weir_hub *hub);
  * Let time pass and take one notice: the polling twin of weir_hub_run. The
  * caller has set notice->size.
  *
- * Returns WEIR_OK, WEIR_EAGAIN (there is none), WEIR_EINVAL or WEIR_EBUSY.
+ * Returns WEIR_OK, WEIR_EAGAIN (there is none), WEIR_EINVAL, WEIR_EGONE or
+ * WEIR_EBUSY.
  *
  * Reentrancy: calls storage, trace. Threads: the hub's. Allocates: yes.
  */
@@ -245,8 +255,8 @@ enum {
  * the log, and is the choice of whoever began it. */
 typedef struct weir_open_options {
   size_t size; /**< of this struct */
-  /** UTF-8 text of 1 to 255 bytes without control characters; of the host's
-   * choosing, never of the client's cursor. */
+  /** UTF-8 text of 1 to WEIR_KEY_MAX bytes without control characters; of the
+   * host's choosing, never of the client's cursor. */
   const void *key;
   size_t key_len;
   void *user;
@@ -256,7 +266,7 @@ typedef struct weir_open_options {
   const void *prefix;
   size_t prefix_len;
   /** Members to add to every frame of JSON that weir writes for this stream,
-   * such as `"app":"x"`; at most 1024 bytes. */
+   * such as `"app":"x"`; at most WEIR_MEMBERS_MAX bytes. */
   const void *members;
   size_t members_len;
   /* Watchdogs, in ms; 0 is off, the default but for linger. */
@@ -294,10 +304,12 @@ WEIR_API void weir_open_options_set_answer(weir_open_options *options);
  * WEIR_STREAM_OPENING, and the notice `opened` brings the result; else the
  * result is here and there is no such notice.
  *
- * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EJSON (members), WEIR_ENOENT
- * (WEIR_OPEN_EXISTING), WEIR_EENDED (WEIR_OPEN_EXISTING, WEIR_OPEN_UNENDED),
- * WEIR_EEXISTS, WEIR_ESTREAMS, WEIR_EDRAINING, WEIR_EENTROPY, WEIR_ENOMEM,
- * WEIR_EBUSY, WEIR_EGONE, or what storage refused with.
+ * Returns WEIR_OK, WEIR_EINVAL (also: shared without a log), WEIR_EUTF8,
+ * WEIR_EJSON (members), WEIR_ENOENT (WEIR_OPEN_EXISTING, WEIR_OPEN_LOOK),
+ * WEIR_EENDED (WEIR_OPEN_EXISTING, WEIR_OPEN_UNENDED), WEIR_EEXISTS,
+ * WEIR_EFENCED (another writer was faster), WEIR_ESTREAMS, WEIR_EDRAINING,
+ * WEIR_ERESIDENT (the end of what is replaced), WEIR_EENTROPY, WEIR_ENOMEM,
+ * WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see weir_answer).
  *
  * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
  * Allocates: yes.
@@ -333,22 +345,27 @@ typedef struct weir_attach_options {
   const weir_request *request;
   int32_t start;  /**< WEIR_FROM_START, WEIR_FROM_HEAD */
   uint32_t flags; /**< WEIR_ATTACH_... */
-  /** Names the client among those of this stream: at most 255 bytes; empty is
-   * anonymous. */
+  /** Names the client among those of this stream: at most WEIR_CLIENT_MAX
+   * bytes; empty is anonymous. */
   const void *client;
   size_t client_len;
   int32_t on_duplicate; /**< WEIR_CLIENT_... */
   uint32_t reserved0;
-  /* Times in ms; 0 is off. What has a jitter is drawn per connection. */
+  /* Times in ms; 0 is off. What has a jitter is drawn once per connection. A
+   * jitter that makes something sooner is less than it; the retry times, with
+   * theirs, are 500 to WEIR_RETRY_MAX. */
   uint32_t heartbeat;        /**< after the last byte; 12,000 */
   uint32_t heartbeat_jitter; /**< up to this much sooner; 1,200 */
   uint32_t stall;            /**< without progress in writing; 30,000 */
-  uint32_t retry;            /**< told to the client; 1,000, at least 500 */
+  uint32_t retry;            /**< told to the client, also in its last frame or
+                                  a refusal; 1,000 */
   uint32_t retry_jitter;     /**< up to this much more; 500 */
-  uint32_t retry_replaced;   /**< told to the loser of a duplicate; 60,000 */
+  uint32_t retry_replaced;   /**< told to the loser of a duplicate, who is this
+                                  one with REJECT; 60,000, and up to 6,000 more
+                                  for who is replaced */
   uint64_t lifetime;         /**< of the connection; off. Some clients that do
                                   not use EventSource take it for the end */
-  uint64_t lifetime_jitter;  /**< up to this much sooner; 0 */
+  uint64_t lifetime_jitter;  /**< up to this much sooner, 2^32-1 at most; 0 */
   uint64_t reserved[8];
 } weir_attach_options;
 
@@ -365,13 +382,13 @@ WEIR_API void weir_attach_options_init(weir_attach_options *options,
  * WEIR_VERDICT_UNKNOWN give no subscriber (*subscriber is NULL).
  * WEIR_VERDICT_PENDING: the notice `decided` comes, with the verdict or an
  * error; make the response head then. On all others there is something to send
- * at once.
+ * at once, and the notice `readable` comes too.
  *
  * Returns WEIR_OK, WEIR_EINVAL, WEIR_EUTF8, WEIR_EMALFORMED
  * (WEIR_ATTACH_STRICT), WEIR_EEXISTS (WEIR_CLIENT_REJECT), WEIR_EDRAINING,
  * WEIR_ESUBSCRIBERS, WEIR_ECROWD, WEIR_ECLIENT, WEIR_ESTREAMS, WEIR_ERESIDENT,
- * WEIR_ENOMEM, WEIR_EENTROPY, WEIR_ELOG or WEIR_EUNKNOWN (storage failed),
- * WEIR_EBUSY or WEIR_EGONE.
+ * WEIR_ENOMEM, WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see
+ * weir_answer).
  *
  * Reentrancy: calls storage (open, read), wake, trace. Threads: the hub's.
  * Allocates: yes.
@@ -394,9 +411,11 @@ WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
                            uint64_t last);
 
 /**
- * Take nobody in any more, and tell the clients to go (frame `closing`, reason
- * `draining`, its `retry:`) at times drawn from the next `over` milliseconds.
- * retry is as in weir_subscriber_close, and is told to those who come, too.
+ * Take nobody in any more, no open and no attach, and tell the clients to go
+ * (frame `closing`, reason `draining`, its `retry:`) at times drawn from the
+ * next `over` milliseconds (2^32-2 at most). retry is as in
+ * weir_subscriber_close, and is told to those who come, too. There is no way
+ * back.
  * weir_hub_get_info says how many are left.
  *
  * Returns WEIR_OK, WEIR_EINVAL (retry), WEIR_EBUSY or WEIR_EGONE.
@@ -419,7 +438,7 @@ typedef struct weir_hub_info {
   uint64_t detaches;
   uint64_t events;
   uint64_t signals;
-  uint64_t dropped;   /**< signals that a reader was too slow for */
+  uint64_t dropped;   /**< signals that readers were too slow for */
   uint64_t bytes;     /**< consumed */
   uint64_t delivered; /**< events consumed */
   uint64_t heartbeats;
@@ -441,7 +460,7 @@ typedef struct weir_hub_info {
 /**
  * Fill *info, whose size the caller has set.
  *
- * Returns WEIR_OK or WEIR_EINVAL.
+ * Returns WEIR_OK, WEIR_EGONE (NULL) or WEIR_EINVAL.
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
  */

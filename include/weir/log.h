@@ -9,15 +9,19 @@
  *
  * Every function but close is answered exactly once with weir_log_answer,
  * either before it returns or later, on the hub's thread. An answer that comes
- * after the call's deadline, or twice, or for what has gone, is harmless. A
+ * after the call's deadline, or for what has gone, is harmless, and so is a
+ * second one while the hub is there: after weir_hub_free a call under way keeps
+ * what it needs and may be answered once more, never twice. One that is never
+ * answered keeps it (pages, the allocator) for ever, deadline or not. A
  * function returns WEIR_LOG_YES when it has answered or will; a negative
  * number refuses the call; anything else, 0 above all, is a function that did
  * nothing, and the outcome is unknown. The same holds for weir_answer.result:
  * yes is never 0 by accident.
  *
  * weir calls no storage function from inside another or from inside an
- * answer, and has at most one open and one append at a time under way for a
- * stream. Every call has a deadline; when it passes, the outcome is unknown.
+ * answer (but close in one that comes after weir_hub_free), and has at most one
+ * open and one append at a time under way for a stream. Every call has a
+ * deadline; when it passes, the outcome is unknown.
  */
 
 #include <weir/base.h>
@@ -49,11 +53,14 @@ enum {
   WEIR_LOG_CREATE = 3
 };
 
-/** What weir asks of weir_log.open. */
+/** What weir asks of weir_log.open. Valid, with all it points to, during the
+ * call only. Epochs use all 64 bits: where numbers have a sign, store one with
+ * the same bits. */
 typedef struct weir_log_request {
   size_t size;     /**< of this struct */
   int32_t mode;    /**< WEIR_LOG_LOOKUP ... */
-  uint32_t shared; /**< CREATE: 1 if storage numbers the events */
+  uint32_t shared; /**< CREATE: 1 if storage numbers the events. Such a stream
+                      is never TAKEn; its records name the newest epoch */
   const void *key;
   size_t key_len;
   uint64_t generation; /**< by its first epoch */
@@ -86,14 +93,17 @@ WEIR_API int weir_meta_get_label(const void *meta, size_t meta_len,
 /**
  * An event on its way to or from storage.
  *
- * To storage: type and data are valid during the call only; frame, the bytes
- * that clients get, until the append is answered. An event of a shared stream
+ * To storage: the array of records, type and data are valid during the call
+ * only; frame, the bytes that clients get, until the append is answered, also
+ * when its deadline has passed. An event of a shared stream
  * has no frame and no number yet: seq is 0, and storage gives it in the order
  * of commits.
  *
  * From storage: everything is valid until weir_log_answer returns. Give either
- * the frame, exactly as it was (it is checked, and sent as it is), or type and
- * data, to be encoded again.
+ * the frame, exactly as it was (it is checked, unless WEIR_LOG_CHECKED, and
+ * sent as it is), or type and data, to be encoded again.
+ *
+ * Its size never changes: new fields take the place of reserved ones.
  */
 typedef struct weir_record {
   size_t size; /**< of this struct, which is also the step of an array */
@@ -120,7 +130,11 @@ WEIR_API void weir_record_init(weir_record *record, size_t size);
  *
  * result is WEIR_LOG_YES; WEIR_EUNKNOWN (an append whose outcome is not
  * known); WEIR_EENDED or WEIR_EFENCED (an append that came too late); or any
- * other negative number, which refuses. Every yes carries the state.
+ * other negative number, which refuses. Every yes carries the state, and so
+ * should these two refusals. Of refusals, callers see WEIR_ENOMEM, WEIR_ENOENT,
+ * WEIR_EEXISTS, WEIR_EENDED, WEIR_EFENCED, WEIR_EUNKNOWN, WEIR_EIO, WEIR_EFULL,
+ * WEIR_EACCESS and numbers from WEIR_EHOST on down; all others are WEIR_ELOG to
+ * them.
  */
 typedef struct weir_answer {
   size_t size;     /**< of this struct */
@@ -160,7 +174,8 @@ typedef struct weir_answer {
 
 /**
  * A log. The struct is copied; what user points to outlives the hub and every
- * handle of it.
+ * handle of it. The five functions are there; any that is added behind them
+ * later may be NULL, which is absent.
  */
 typedef struct weir_log {
   size_t size; /**< of this struct */
@@ -178,9 +193,10 @@ typedef struct weir_log {
   int (*append)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
                 const weir_record *records, size_t count);
 
-  /** Answer with the events after `after` up to and including `upto`, in
-   * order and without leaving any out in between: at least one if there is
-   * one, then as many as fit in max_bytes of frames or data. */
+  /** Answer with the events after `after` up to and including `upto`, which
+   * may be far beyond the last (WEIR_SEQ_MAX: as many as there are), in order
+   * and without leaving any out in between: at least one if there is one, then
+   * as many as fit in max_bytes of frames or data. */
   int (*read)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
               uint64_t after, uint64_t upto, size_t max_bytes);
 
@@ -188,7 +204,8 @@ typedef struct weir_log {
   int (*trim)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
               uint64_t through);
 
-  /** weir is through with this handle. There is no answer. */
+  /** weir is through with this handle. There is no answer. May come inside
+   * whatever lets go of the last thing that needs it. */
   void (*close)(void *user, void *handle);
 
   uint64_t reserved[4];
@@ -210,11 +227,13 @@ WEIR_API void weir_answer_init(weir_answer *answer, size_t size);
  * points to is read before this returns.
  *
  * Returns WEIR_OK, WEIR_ESTALE (nobody waits for it any more: nothing has
- * happened, except that the handle in the first answer to an open is closed) or
- * WEIR_EINVAL (the struct is not one: the call has failed).
+ * happened, except that the handle in the first answer to an open is closed),
+ * WEIR_EGONE (NULL) or WEIR_EINVAL (the struct is not one: the outcome of the
+ * call is unknown).
  *
- * Reentrancy: may be called inside storage functions and everywhere else;
- * calls wake, and trace. Threads: the hub's. Allocates: yes.
+ * Reentrancy: may be called inside storage functions and everywhere else but in
+ * trace; calls wake and trace, and after weir_hub_free storage (close).
+ * Threads: the hub's. Allocates: yes.
  */
 WEIR_API int weir_log_answer(weir_hub *hub, uint64_t ticket,
                              const weir_answer *answer);

@@ -40,7 +40,8 @@ enum {
 /** How a log is opened. */
 typedef struct weir_log_file_options {
   size_t size; /**< of this struct */
-  /** The directory, ends in NUL. It is made if its parent is there. */
+  /** The directory, ends in NUL. It is made if its parent is there (else
+   * WEIR_EIO). */
   const char *path;
   /** Copied; NULL is malloc and free. */
   const weir_allocator *allocator;
@@ -61,7 +62,7 @@ typedef struct weir_log_file_options {
   int32_t sync; /**< WEIR_SYNC_... ; default ALWAYS */
   uint32_t reserved0;
   uint64_t sync_interval; /**< ms; default 1000 */
-  uint64_t segment_bytes; /**< of a full segment; default 64 MiB */
+  uint64_t segment_bytes; /**< of a full segment: 4 KiB to 8 GiB; 64 MiB */
   /* Retention: whole segments go, the oldest first. 0 is no limit. */
   uint64_t keep_age;   /**< ms an event is kept; default 24 hours */
   uint64_t keep_ended; /**< ms a stream is kept after its end; 24 hours */
@@ -93,18 +94,20 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
 
 /**
  * Close: everything is synced, whatever the policy, and the next open need not
- * look for anything. The hub has been freed before, and its handles released.
+ * look for anything. The hub has been freed before; its allocator is still
+ * there, since appends under way are answered.
  *
- * Returns WEIR_OK, or what failed, in which case the next open finds out by
- * itself. The log is freed either way.
+ * Returns WEIR_OK, WEIR_EBUSY (a round is under way), WEIR_ENOMEM, WEIR_EFULL,
+ * WEIR_EACCESS or WEIR_EIO; the next open finds out by itself. The log is freed
+ * either way.
  *
- * Reentrancy: calls clock, wall, entropy, report. Threads: the hub's, no run
- * under way. Allocates: yes.
+ * Reentrancy: calls clock, wall, entropy, weir_log_answer, report. Threads: the
+ * hub's, no run under way. Allocates: yes.
  */
 WEIR_API int weir_log_file_close(weir_log_file *log);
 
-/** Fill in *log, which weir_log_init has been called for, for
- * weir_hub_options.log: WEIR_OK or WEIR_EINVAL.
+/** Fill in *log, whose size the caller has set (weir_log_init), for
+ * weir_hub_options.log: WEIR_OK, WEIR_EINVAL or WEIR_EGONE (NULL).
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
 WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);
@@ -144,17 +147,18 @@ WEIR_API void weir_log_file_run(weir_log_file *log);
 /**
  * End the round: answer the appends that it has made safe, or refuse them.
  *
- * Returns WEIR_OK, WEIR_EINVAL (no round has been run), or what failed.
+ * Returns WEIR_OK, WEIR_EINVAL (no round has been run), WEIR_EGONE (NULL), or
+ * what failed: WEIR_ENOMEM, WEIR_EFULL, WEIR_EACCESS or WEIR_EIO.
  *
- * Reentrancy: calls weir_log_answer, clock, wall, report. Threads: the hub's;
- * not inside a storage function. Allocates: yes.
+ * Reentrancy: calls clock, wall, report, and through weir_log_answer wake and
+ * trace. Threads: the hub's; not inside a storage function. Allocates: yes.
  */
 WEIR_API int weir_log_file_end(weir_log_file *log);
 
 /** A stream in a log. */
 typedef struct weir_log_file_stream {
   size_t size;     /**< of this struct */
-  const void *key; /**< valid until the log is touched */
+  const void *key; /**< valid until the next call on this log */
   size_t key_len;
   const void *meta;
   size_t meta_len;
@@ -174,7 +178,8 @@ typedef struct weir_log_file_stream {
  * newer one of the same key hides: *at begins as 0, and belongs to this
  * function. Nothing may be opened or appended in between.
  *
- * Returns WEIR_OK, WEIR_EDONE (there are no more) or WEIR_EINVAL.
+ * Returns WEIR_OK, WEIR_EDONE (there are no more), WEIR_EGONE (NULL) or
+ * WEIR_EINVAL.
  *
  * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
  */
