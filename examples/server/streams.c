@@ -266,6 +266,9 @@ void streams_read(struct conn *conn, const struct http_request *request,
                           &response);
   }
   text_free(&client);
+  if (rv == WEIR_OK && response.status == 400) {
+    rv = response.error; /* said as the errors of every request are */
+  }
   if (rv != WEIR_OK) {
     reply_weir_error(conn, rv);
   } else if (response.status == 0) {

@@ -237,12 +237,13 @@ class Publish(kit.Case):
         self.assertEqual(len({kit.epoch_of(i) for i in ids}), 1)
 
     def test_has_the_type(self):
-        for kind in ("token", "a b", "häß", "data:x", "x" * 300):
+        for kind in ("token", "a b", "häß", "data:x", "x" * 255):
             self.status(self.server.publish(self.key, b"d", type=kind), 201)
+        self.status(self.server.publish(self.key, b"d", type="x" * 256), 413)
         self.server.end(self.key)
         reader = self.server.reader(self.key)
         self.assertEqual([e.type for e in reader.rest()][1:-1],
-                         ["token", "a b", "häß", "data:x", "x" * 300])
+                         ["token", "a b", "häß", "data:x", "x" * 255])
 
     def test_message_is_the_default_type(self):
         self.server.publish(self.key, b"1")

@@ -2,10 +2,15 @@
 
 /* What the headers say of arguments, handles and answers, one test each. */
 
+#define _DEFAULT_SOURCE /* for mkdtemp */
+
 #include "../kit.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../testlog.h"
 
@@ -122,6 +127,30 @@ START_TEST(a_handle_that_looks_puts_nothing_in) {
   ck_assert_int_eq(info_of(writer).status, WEIR_STREAM_ENDED);
   weir_stream_release(looker);
   weir_stream_release(writer);
+}
+END_TEST
+
+static void free_hub(void *user, const weir_trace *trace) {
+  (void)trace;
+  weir_hub_free(*(weir_hub **)user);
+}
+
+/* A hub that was freed where it must not be goes when the host is next there,
+ * also if that only polls. */
+START_TEST(a_hub_freed_in_a_trace_goes_later) {
+  weir_notice notice;
+  weir_stream *stream;
+
+  weir_hub_free(kit.hub);
+  kit.options.trace = free_hub;
+  kit.options.trace_user = &kit.hub;
+  kit_hub(&kit);
+  stream = kit_open(&kit, "a");
+  notice.size = sizeof notice;
+  ck_assert_int_eq(weir_hub_next(kit.hub, &notice), WEIR_EGONE);
+  kit.hub = NULL;
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EGONE);
+  weir_stream_release(stream);
 }
 END_TEST
 
@@ -529,6 +558,89 @@ START_TEST(a_late_refusal_has_a_time_to_come_back) {
 }
 END_TEST
 
+/* Whoever looks may stop what another writes: the reason is kept until the
+ * generation has been taken over. */
+START_TEST(a_cancel_where_another_writes_keeps_its_reason) {
+  weir_open_options options = kit_open_options("a", "l");
+  char reason[] = "enough";
+  weir_subscriber *reader;
+  weir_stream *looker;
+  weir_stream *writer;
+  struct kit other;
+
+  kit_init(&other);
+  other.options.log = &storage.log;
+  other.chance = 43;
+  kit_hub(&other);
+  writer = kit_open(&other, "a");
+  options.flags = WEIR_OPEN_LOOK;
+  looker = kit_open_with(&kit, &options);
+  reader = kit_attach(&kit, "a", NULL, NULL);
+  ck_assert_int_eq(kit_skip(reader), WEIR_EAGAIN);
+  storage.later = true;
+  ck_assert_int_eq(weir_stream_cancel(looker, reason, 6), WEIR_OK);
+  memset(reason, 'x', sizeof reason);
+  while (testlog_waiting(&storage) != 0) {
+    testlog_deliver_all(&storage);
+    ck_assert_int_eq(weir_hub_run(kit.hub), WEIR_OK);
+  }
+  storage.later = false;
+  kit_expect_frames(reader, WEIR_EDONE, "done@1 enough");
+  weir_subscriber_release(reader);
+  weir_stream_release(looker);
+  weir_stream_release(writer);
+  kit_end(&other);
+}
+END_TEST
+
+/* The hub and its handles may outlive the file log that they were made with, as
+ * long as the hub is freed first. */
+START_TEST(handles_outlive_a_file_log) {
+  const weir_event event = kit_make_event("x", "y");
+  weir_subscriber *subscriber;
+  weir_log_file_options options;
+  weir_log_file *file = NULL;
+  weir_stream *stream;
+  weir_bytes bytes;
+  weir_log log;
+  char path[] = "/tmp/weir-contract-XXXXXX";
+  char command[64];
+  char room[256];
+  size_t len;
+
+  ck_assert_ptr_nonnull(mkdtemp(path));
+  weir_log_file_options_init(&options, sizeof options);
+  options.path = path;
+  options.sync = _i == 0 ? WEIR_SYNC_NEVER : WEIR_SYNC_ALWAYS;
+  ck_assert_int_eq(weir_log_file_open(&options, &file), WEIR_OK);
+  weir_log_init(&log, sizeof log);
+  ck_assert_int_eq(weir_log_file_get_log(file, &log), WEIR_OK);
+  weir_hub_free(kit.hub);
+  kit.options.log = &log;
+  kit_hub(&kit);
+  stream = kit_open(&kit, "a");
+  while (weir_log_file_begin(file) == WEIR_OK) {
+    weir_log_file_run(file);
+    ck_assert_int_eq(weir_log_file_end(file), WEIR_OK);
+  }
+  (void)kit_count(&kit, 0);
+  subscriber = kit_attach(&kit, "a", NULL, NULL);
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, &bytes, 1, &len), WEIR_OK);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  weir_hub_free(kit.hub);
+  kit.hub = NULL;
+  ck_assert_int_eq(weir_log_file_close(file), WEIR_OK);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_read(subscriber, room, sizeof room, &len),
+                   WEIR_OK);
+  ck_assert_uint_ne(len, 0);
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+  snprintf(command, sizeof command, "rm -r %s", path);
+  ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 /* --- Random bits ---------------------------------------------------------- */
 
 static int lazy_entropy(void *user, void *dst, size_t len) {
@@ -565,6 +677,8 @@ static TCase *without_log(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, what_is_null_has_gone);
   tcase_add_test(tcase, a_handle_that_looks_puts_nothing_in);
+  tcase_add_test(tcase, a_hub_freed_in_a_trace_goes_later);
+  tcase_add_loop_test(tcase, handles_outlive_a_file_log, 0, 2);
   tcase_add_loop_test(tcase, a_cancel_has_a_reason, 0, 2);
   tcase_add_loop_test(tcase, who_is_shown_out_is_told_why_and_for_how_long, 0,
                       2);
@@ -588,6 +702,7 @@ static TCase *with_log(void) {
   tcase_add_test(tcase, no_epoch_stands_twice);
   tcase_add_test(tcase, nothing_is_closed_inside_an_answer);
   tcase_add_test(tcase, a_notice_keeps_its_error);
+  tcase_add_test(tcase, a_cancel_where_another_writes_keeps_its_reason);
   tcase_add_test(tcase, a_late_refusal_has_a_time_to_come_back);
   return tcase;
 }
