@@ -129,17 +129,17 @@ void host_attach(struct host *host, const struct host_request *request,
   response->size = sizeof *response;
   rv = weir_http_attach(host->hub, &attach, &host->http, subscriber, response);
   if (rv != WEIR_OK) {
-    /* A key that is none. With a log that answers later there would be one
-     * more case: a status of 0, until the notice `decided` comes. */
-    (void)weir_http_respond(&host->http, rv, WEIR_VERDICT_PENDING, request->key,
-                            request->key_len, 1000, response);
+    /* A mistake of this program's. With a log that answers later there would be
+     * one more case: a status of 0, until the notice `decided` comes. */
+    (void)weir_http_respond(&host->http, rv, WEIR_VERDICT_PENDING, NULL, 0, 0,
+                            response);
   }
   text_free(&client);
 }
 
 bool host_get_field(const weir_response *response, size_t index,
                     struct host_field *field) {
-  char scratch[768];
+  char scratch[WEIR_STREAM_ID_MAX + 1];
   weir_field found;
 
   if (weir_http_get_field(response, index, scratch, sizeof scratch, &found) !=

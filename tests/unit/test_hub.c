@@ -167,7 +167,7 @@ static int broken_entropy(void *user, void *dst, size_t len) {
   int *left = user;
 
   memset(dst, 7, len);
-  return (*left)-- > 0 ? 1 : WEIR_OK;
+  return (*left)-- == 0 ? WEIR_OK : 1;
 }
 
 START_TEST(without_random_bits_there_is_no_hub) {
