@@ -43,8 +43,8 @@ static int encode(const weir_frame *frame, const void *id, size_t id_len,
                   void *dst, size_t cap, size_t *len) {
   struct weir__out out;
 
-  if ((frame->flags & ~WEIR_FRAME_BYTES) != 0 || frame->reserved0 != 0 ||
-      !weir__is_zero(frame->reserved, sizeof frame->reserved) ||
+  if (((frame->flags & ~WEIR_FRAME_BYTES) | frame->reserved0 |
+       frame->reserved[0] | frame->reserved[1]) != 0 ||
       frame->retry > WEIR_RETRY_MAX || !weir__is_field(id, id_len) ||
       !weir__is_field(frame->type, frame->type_len)) {
     return WEIR_EINVAL;

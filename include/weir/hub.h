@@ -25,7 +25,8 @@ enum {
   WEIR_NOTICE_DECIDED = 1,  /**< the verdict is known: make the head now */
   WEIR_NOTICE_READABLE = 2, /**< there is something to send: pull */
   WEIR_NOTICE_CLOSING = 3,  /**< pull until WEIR_EDONE, then close */
-  WEIR_NOTICE_ABORT = 4     /**< close the transport now; see `error` */
+  WEIR_NOTICE_ABORT = 4     /**< close the transport now, which is all that is
+                               left of it; see `error` */
 };
 /** weir_notice.kind. Of a stream, for each of its handles: */
 enum {
@@ -119,7 +120,9 @@ typedef struct weir_hub_options {
   void (*notify)(void *user, const weir_notice *notice);
   void *notify_user;
   /** Called once when weir_hub_get_timeout has become 0 for another reason than
-   * time. It may only schedule (write to a pipe, uv_async_send). */
+   * time. It may only schedule (write to a pipe, uv_async_send). It is not
+   * called when a deadline has come nearer: who sleeps in one thread while
+   * others call asks weir_hub_get_timeout after each of those calls. */
   void (*wake)(void *user);
   void *wake_user;
   /** Called in mid-operation; may call nothing of this hub. */

@@ -11,7 +11,8 @@
  * The notice `readable` says once that there is something to send. Pull until
  * WEIR_EAGAIN; the next notice comes when there is something again. WEIR_EDONE
  * means that nothing will ever follow: close the connection in an orderly way
- * and release the handle. Only consumed bytes count as sent.
+ * and release the handle. Only consumed bytes count as sent. No time passes in
+ * these calls: see weir_hub_run.
  */
 
 #include <weir/base.h>
