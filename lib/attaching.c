@@ -90,6 +90,8 @@ static int admit(struct weir__registry *registry,
                  struct weir_subscriber *subscriber, int *verdict) {
   struct weir__core *core = registry->core;
   const uint64_t limit = core->options.max_stream_subscribers;
+  /* The claim of one that waited goes when it begins to read. */
+  const uint32_t retry_replaced = claim->retry_replaced;
   struct weir__page *greeting;
   struct weir__client *client;
   weir_resolution resolution;
@@ -134,7 +136,7 @@ static int admit(struct weir__registry *registry,
   *verdict = resolution.verdict;
   weir__reader_begin(subscriber, generation, &resolution, greeting);
   weir__clients_add(&registry->clients, client, subscriber, replace,
-                    claim->retry_replaced);
+                    retry_replaced);
   core->info.attaches += 1;
   return WEIR_OK;
 }

@@ -548,6 +548,38 @@ START_TEST(f15_an_attach_behind_an_open) {
 }
 END_TEST
 
+/* Who waited for storage replaces like anybody else, and what it wants the
+ * loser to be told is still known then. */
+START_TEST(a_client_is_replaced_by_one_that_was_decided_later) {
+  weir_attach_options options = kit_attach_options("k", "1");
+  weir_subscriber *readers[2];
+  struct kit_client client;
+  int verdict;
+  int i;
+
+  storage->later = true;
+  bench_hub(&bench);
+  weir_stream_release(open_as(a, "p", WEIR_DUPLICATE_JOIN, 0));
+  options.client = "c";
+  options.client_len = 1;
+  options.retry_replaced = 30000;
+  for (i = 0; i < 2; ++i) {
+    ck_assert_int_eq(weir_hub_attach(a->hub, &options, &readers[i], &verdict),
+                     WEIR_OK);
+    ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  }
+  bench_rest(&bench);
+  kit_client_init(&client, "");
+  ck_assert_int_eq(kit_client_read(&client, readers[0]), WEIR_EDONE);
+  ck_assert_str_eq(client.events[client.count - 1].type, "weir.closing");
+  ck_assert(client.retry >= 30000 && client.retry <= 36000);
+  ck_assert_int_eq(kit_client_read(&client, readers[1]), WEIR_EAGAIN);
+  kit_client_free(&client);
+  weir_subscriber_release(readers[0]);
+  weir_subscriber_release(readers[1]);
+}
+END_TEST
+
 START_TEST(a_client_leaves_before_it_is_decided) {
   weir_subscriber *stays;
   weir_subscriber *reader;
@@ -848,6 +880,7 @@ static TCase *attaches(void) {
   tcase_add_loop_test(tcase, an_attach_to_nothing, 0, 3);
   tcase_add_loop_test(tcase, an_attach_that_storage_fails, 0, 2);
   tcase_add_test(tcase, f15_an_attach_behind_an_open);
+  tcase_add_test(tcase, a_client_is_replaced_by_one_that_was_decided_later);
   tcase_add_loop_test(tcase, a_client_leaves_before_it_is_decided, 0, 2);
   tcase_add_loop_test(tcase, an_attach_is_refused_later, 0, 3);
   tcase_add_test(tcase, pending_attaches_have_a_limit);
