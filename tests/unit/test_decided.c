@@ -554,12 +554,13 @@ START_TEST(a_client_is_replaced_by_one_that_was_decided_later) {
   weir_attach_options options = kit_attach_options("k", "1");
   weir_subscriber *readers[2];
   struct kit_client client;
+  weir_stream *stream;
   int verdict;
   int i;
 
   storage->later = true;
   bench_hub(&bench);
-  weir_stream_release(open_as(a, "p", WEIR_DUPLICATE_JOIN, 0));
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   options.client = "c";
   options.client_len = 1;
   options.retry_replaced = 30000;
@@ -577,6 +578,7 @@ START_TEST(a_client_is_replaced_by_one_that_was_decided_later) {
   kit_client_free(&client);
   weir_subscriber_release(readers[0]);
   weir_subscriber_release(readers[1]);
+  weir_stream_release(stream);
 }
 END_TEST
 
