@@ -95,9 +95,8 @@ WEIR_API int weir_meta_get_label(const void *meta, size_t meta_len,
  *
  * To storage: the array of records, type and data are valid during the call
  * only; frame, the bytes that clients get, until the append is answered, also
- * when its deadline has passed. An event of a shared stream
- * has no frame and no number yet: seq is 0, and storage gives it in the order
- * of commits.
+ * when its deadline has passed. An event of a shared stream has no frame and no
+ * number yet: seq is 0, and storage gives it in the order of commits.
  *
  * From storage: everything is valid until weir_log_answer returns. Give either
  * the frame, exactly as it was (it is checked, unless WEIR_LOG_CHECKED, and
