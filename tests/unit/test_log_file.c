@@ -3,6 +3,7 @@
 /* The file log, call by call: what is stored, and what is left of it after
  * whatever may happen to files. */
 
+#include "../conformance.h"
 #include "../filebench.h"
 
 #include <errno.h>
@@ -1025,11 +1026,79 @@ START_TEST(unreadable_at_open) {
 }
 END_TEST
 
+/* --- The conformance kit ---------------------------------------------------*/
+
+static int conformance_make(void *user, weir_log *log) {
+  const int which = *(const int *)user;
+
+  fb_init(&bench);
+  bench.options.sync = which % 3;
+  bench.options.segment_bytes = which % 2 == 0 ? 4096 : 1048576;
+  bench.real = which >= 6;
+  fb_open(&bench);
+  kit_end(&bench.kit);
+  *log = bench.table;
+  return 1;
+}
+
+static void conformance_destroy(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  fb_end(&bench);
+}
+
+static int conformance_reopen(void *user, weir_log *log) {
+  (void)user;
+  fb_reopen(&bench);
+  kit_end(&bench.kit);
+  *log = bench.table;
+  return 1;
+}
+
+/* A third of a round, so that there are calls during one. */
+static void conformance_pump(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+  if (weir_log_file_end(bench.log) == WEIR_EINVAL &&
+      weir_log_file_begin(bench.log) == WEIR_EBUSY) {
+    weir_log_file_run(bench.log);
+  }
+}
+
+static void conformance_report(void *user, const char *check,
+                               const char *problem) {
+  (void)user;
+  ck_assert_msg(problem == NULL, "%s: %s", check, problem);
+}
+
+START_TEST(conforms) {
+  const struct conformance subject = {
+      &_i,
+      0,
+      1000,
+      conformance_make,
+      conformance_destroy,
+      conformance_reopen,
+      conformance_pump,
+      conformance_report};
+
+  ck_assert_uint_eq(conformance_run(&subject), 0);
+}
+END_TEST
+
 static TCase *lives(void) {
   TCase *tcase = tcase_create("lives");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, round_trip, 0, 6);
+  return tcase;
+}
+
+static TCase *conformance(void) {
+  TCase *tcase = tcase_create("conformance");
+
+  tcase_set_timeout(tcase, 60);
+  tcase_add_loop_test(tcase, conforms, 0, 9);
   return tcase;
 }
 
@@ -1100,5 +1169,5 @@ static TCase *failing(void) {
   return tcase;
 }
 
-KIT_MAIN("log_file", lives(), writers(), segments(), damage(), any_damage(),
+KIT_MAIN("log_file", conformance(), lives(), writers(), segments(), damage(), any_damage(),
          failed(), failing())
