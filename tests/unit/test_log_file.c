@@ -1072,15 +1072,14 @@ static void conformance_report(void *user, const char *check,
 }
 
 START_TEST(conforms) {
-  const struct conformance subject = {
-      &_i,
-      0,
-      1000,
-      conformance_make,
-      conformance_destroy,
-      conformance_reopen,
-      conformance_pump,
-      conformance_report};
+  const struct conformance subject = {&_i,
+                                      0,
+                                      1000,
+                                      conformance_make,
+                                      conformance_destroy,
+                                      conformance_reopen,
+                                      conformance_pump,
+                                      conformance_report};
 
   ck_assert_uint_eq(conformance_run(&subject), 0);
 }
@@ -1169,5 +1168,5 @@ static TCase *failing(void) {
   return tcase;
 }
 
-KIT_MAIN("log_file", conformance(), lives(), writers(), segments(), damage(), any_damage(),
-         failed(), failing())
+KIT_MAIN("log_file", conformance(), lives(), writers(), segments(), damage(),
+         any_damage(), failed(), failing())
