@@ -83,18 +83,22 @@ class Contract:
 
     def row(self):
         """Its line in weir_threads(7), but for the name: the thread; whether
-        it may be called inside a storage function; whether it allocates; what
-        it calls."""
+        it may be called inside a storage function; whether it allocates; which
+        of the host's functions it calls."""
         other = re.match(r", threads, memory: as (\w+)", self.context)
         if other:
             return Contract.of[other.group(1)].row()
         outside = ("WEIR_EBUSY" in self.errors()
                    or "not inside a storage function" in self.context)
+        calls = re.findall(r"storage(?: \([\w, ]+\))?|notify|wake|trace|clock|"
+                           "wall|entropy|report",
+                           re.search(r"[Cc]alls (.*?)(?:, which|\.)",
+                                     self.context).group(1))
         return [re.search(r"Threads: (?:the )?(any|hub's)",
                           self.context).group(1),
                 "no" if outside else "yes",
                 re.search(r"Allocates: (yes|no)", self.context).group(1),
-                re.search(r"[Cc]alls (.*?)\.", self.context).group(1)]
+                ", ".join(calls) or "nothing"]
 
 
 def read_contracts():
@@ -184,7 +188,7 @@ class Page:
                 lists.append(struct)
             elif line.startswith(".El"):
                 lists.pop()
-            elif line.startswith(".Vt ") and not lists:
+            elif line.startswith(".Vt weir_") and not lists:
                 struct = words[1]
             elif line.startswith(".It Fa "):
                 for field in words[2:]:
@@ -294,12 +298,13 @@ def check_returns(page, declared):
 
 
 def check_threads(page):
-    """The table in weir_threads(7)."""
+    """weir_threads(7): a list, .It Fn without cells, of those that may be called
+    everywhere, and a table of the others."""
     rows = {}
     for line in page.lines:
         if line.startswith(".It Fn "):
-            cells = re.split(r" Ta ", line.removeprefix(".It Fn "))
-            rows[cells[0]] = cells[1:]
+            cells = line.removeprefix(".It Fn ").split(" Ta ")
+            rows[cells[0]] = cells[1:] or ["any", "yes", "no", "nothing"]
     compare(page, "", set(rows), set(Contract.of))
     for name in rows.keys() & Contract.of.keys():
         if rows[name] != Contract.of[name].row():
