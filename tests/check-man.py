@@ -7,8 +7,8 @@ Each function is in the NAME of one page, with the prototype and the error
 numbers of its header; its line in weir_threads(7) is what the header says of
 its context. Each number has a page that names it, and each field of a struct
 one that has it with its type. The table of defaults in weir(7) is what the init
-functions fill in. Each example compiles, and those that are programs print what
-the page says.
+functions fill in. Each example compiles, those that are programs print what the
+page says, and the log of weir_logs(7) passes the conformance kit.
 
 So a page keeps to this:
 - RETURN VALUES: a paragraph, from one .Pp to the next, is about the .Fn before
@@ -258,6 +258,54 @@ def compile_and_run(page, source, output, scratch):
                      + run.stdout)
 
 
+def check_log(page, scratch):
+    """The log in weir_logs(7) passes the conformance kit, as it says there."""
+    tests = headers.ROOT / "tests"
+    driver = scratch / "driver.c"
+    driver.write_text(page.examples()[0][0] + """
+#include <stdio.h>
+#include "conformance.h"
+
+static struct memory memory;
+
+static int make(void *user, weir_log *log) {
+  (void)user;
+  memory.newest = NULL;
+  memory_get_log(&memory, log);
+  return 1;
+}
+
+static void destroy(void *user, weir_log *log) {
+  (void)user;
+  (void)log;
+}
+
+static void report(void *user, const char *check, const char *problem) {
+  (void)user;
+  if (problem != NULL) {
+    printf("%s: %s\\n", check, problem);
+  }
+}
+
+int main(void) {
+  struct conformance subject = {0};
+
+  subject.make = make;
+  subject.destroy = destroy;
+  subject.report = report;
+  return conformance_run(&subject) != 0;
+}
+""")
+    subprocess.run(COMPILE + [f"-I{tests}", str(driver),
+                              str(tests / "conformance.c"), "-o",
+                              str(scratch / "driver"),
+                              str(BUILD / "libweir.a")], check=True)
+    run = subprocess.run([str(scratch / "driver")], capture_output=True,
+                         text=True, timeout=60)
+    if run.returncode != 0:
+        complain(page, f"the log fails the conformance kit:\n{run.stdout}")
+
+
 def drawn(text):
     """Without what is drawn anew each time: epochs, and times to come back."""
     return re.sub(r"retry: \d+", "retry: N",
@@ -395,6 +443,8 @@ def main():
                 compile_and_run(page, source, output, scratch)
             if page.path.name == "weir_threads.7":
                 check_threads(page)
+            elif page.path.name == "weir_logs.7":
+                check_log(page, scratch)
             elif page.path.name == "weir.7":
                 check_defaults(page, scratch)
 
