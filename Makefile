@@ -270,6 +270,9 @@ check-abi:
 check-headers:
 	@CC='$(CC)' tests/check-headers.sh
 
+check-man: $B/libweir.a
+	@CC='$(CC)' B='$B' $(PYTHON) tests/check-man.py
+
 update-abi: libraries
 	@CC='$(CC)' $(PYTHON) tests/check-abi.py --update
 	@B='$B' $(PYTHON) tests/check-exports.py --update

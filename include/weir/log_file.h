@@ -106,10 +106,14 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
  */
 WEIR_API int weir_log_file_close(weir_log_file *log);
 
-/** Fill in *log, whose size the caller has set (weir_log_init), for
- * weir_hub_options.log: WEIR_OK, WEIR_EINVAL or WEIR_EGONE (NULL).
+/**
+ * Fill in *log, whose size the caller has set (weir_log_init), for
+ * weir_hub_options.log.
  *
- * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
+ * Returns WEIR_OK, WEIR_EINVAL or WEIR_EGONE (NULL).
+ *
+ * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
+ */
 WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);
 
 /**
@@ -127,7 +131,8 @@ WEIR_API int weir_log_file_get_timeout(weir_log_file *log);
  * each.
  *
  * Returns WEIR_OK (there is a round), WEIR_EAGAIN (there is nothing to do),
- * WEIR_EBUSY (a round is under way), WEIR_ENOMEM or WEIR_EENTROPY.
+ * WEIR_EBUSY (a round is under way), WEIR_EGONE (NULL), WEIR_ENOMEM or
+ * WEIR_EENTROPY.
  *
  * Reentrancy: calls clock, wall, entropy, report. Threads: the hub's.
  * Allocates: yes.
@@ -204,9 +209,13 @@ typedef struct weir_log_file_info {
   uint64_t reserved[8];
 } weir_log_file_info;
 
-/** Fill *info, whose size the caller has set: WEIR_OK or WEIR_EINVAL.
+/**
+ * Fill *info, whose size the caller has set.
  *
- * Reentrancy: calls nothing. Threads: the hub's. Allocates: no. */
+ * Returns WEIR_OK, WEIR_EINVAL or WEIR_EGONE (NULL).
+ *
+ * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
+ */
 WEIR_API int weir_log_file_get_info(const weir_log_file *log,
                                     weir_log_file_info *info);
 
