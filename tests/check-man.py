@@ -217,11 +217,13 @@ def check_lint(pages):
     if not shutil.which("mandoc"):
         print("check-man: NO MANDOC: its opinion of the pages is left out")
         return
-    run = subprocess.run(["mandoc", "-Tlint", "-Wwarning"]
+    run = subprocess.run(["mandoc", "-Tlint"]
                          + [str(page.path) for page in pages],
                          capture_output=True, text=True)
     for line in run.stdout.splitlines():
-        complain("mandoc", line.removeprefix(f"mandoc: {headers.ROOT}/"))
+        # It looks for pages that are installed; check_names is about those.
+        if "referenced manual not found" not in line:
+            complain("mandoc", line.removeprefix(f"mandoc: {headers.ROOT}/"))
 
 
 def check_names(page, known, references):
