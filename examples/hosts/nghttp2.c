@@ -159,8 +159,8 @@ static int write_frame(struct conn *conn) {
       room -= iov[1 + i].iov_len;
     }
     n = writev(conn->fd, iov, 1 + (int)count);
-    if (n < 0) {
-      conn->blocked = errno == EAGAIN;
+    if (n <= 0) {
+      conn->blocked = n < 0 && errno == EAGAIN;
       return conn->blocked ? 0 : -1;
     }
     head = (size_t)n < conn->head_left ? (size_t)n : conn->head_left;
@@ -266,6 +266,7 @@ static ssize_t offer_text(nghttp2_session *session, int32_t id, uint8_t *buf,
 static void push(struct conn *conn) {
   int rv = 1;
 
+  conn->blocked = false; /* until it says so again */
   if (conn->writing != NULL) {
     rv = write_frame(conn);
   }
