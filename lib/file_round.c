@@ -406,7 +406,8 @@ void weir__round_run(struct weir_log_file *log) {
   if (round->spare != NULL) {
     round->spare_result = weir__segment_make(
         io, &log->crc, round->spare->number, round->spare->salt, round->made,
-        round->spare_size, &round->spare->fd);
+        round->spare_size, log->options.sync == WEIR_SYNC_NEVER,
+        &round->spare->fd);
   }
   round->has_run = true;
 }

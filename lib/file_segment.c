@@ -111,14 +111,15 @@ uint64_t weir__segment_room(const struct weir__segment *segment) {
 /* The head, zeros (a file that grows costs more to sync, and one with holes
  * too), and the head again. */
 static int fill(const struct weir__io *io, int fd,
-                const unsigned char head[WEIR__HEAD_SIZE], uint64_t size) {
+                const unsigned char head[WEIR__HEAD_SIZE], uint64_t size,
+                bool hollow) {
   static const unsigned char zeros[ZEROS];
   const uint64_t end = size - WEIR__HEAD_SIZE;
   uint64_t at;
   size_t n;
   int rv = weir__io_write(io, fd, head, WEIR__HEAD_SIZE, 0);
 
-  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < end; at += n) {
+  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < end && !hollow; at += n) {
     n = end - at < ZEROS ? (size_t)(end - at) : ZEROS;
     rv = weir__io_write(io, fd, zeros, n, at);
   }
@@ -128,7 +129,8 @@ static int fill(const struct weir__io *io, int fd,
 
 int weir__segment_make(const struct weir__io *io,
                        const struct weir__crc32c *crc, uint64_t number,
-                       uint64_t salt, uint64_t made, uint64_t size, int *fd) {
+                       uint64_t salt, uint64_t made, uint64_t size, bool hollow,
+                       int *fd) {
   const struct weir__head head = {WEIR__FILE_VERSION, number, salt, made};
   unsigned char bytes[WEIR__HEAD_SIZE];
   char name[WEIR__FILE_NAME];
@@ -142,7 +144,7 @@ int weir__segment_make(const struct weir__io *io,
   if (*fd < 0) {
     return weir__io_error(*fd);
   }
-  rv = fill(io, *fd, bytes, size);
+  rv = fill(io, *fd, bytes, size, hollow);
   if (rv == WEIR_OK) {
     rv = weir__io_sync(io, *fd);
   }

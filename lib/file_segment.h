@@ -30,11 +30,13 @@ void weir__segment_discard(struct weir_log_file *log,
 uint64_t weir__segment_room(const struct weir__segment *segment);
 
 /* Make its file, of `size` bytes with zeros between the two heads, under its
- * name, and sync that: may be done on any thread. WEIR_OK or an error; no file
+ * name, and sync that: may be done on any thread. hollow: nobody waits for
+ * syncs, so that the zeros need not be written. WEIR_OK or an error; no file
  * is left then. */
 int weir__segment_make(const struct weir__io *io,
                        const struct weir__crc32c *crc, uint64_t number,
-                       uint64_t salt, uint64_t made, uint64_t size, int *fd);
+                       uint64_t salt, uint64_t made, uint64_t size, bool hollow,
+                       int *fd);
 
 /* Open its file if it is not, WEIR_OK or an error; and close it. */
 int weir__segment_open(struct weir_log_file *log,

@@ -54,7 +54,8 @@ static int make_now(struct weir_log_file *log, uint64_t size) {
   rv = weir__file_random(log, &segment->salt, sizeof segment->salt);
   if (rv == WEIR_OK) {
     rv = weir__segment_make(log->io, &log->crc, segment->number, segment->salt,
-                            weir__file_wall(log), size, &segment->fd);
+                            weir__file_wall(log), size,
+                            log->options.sync == WEIR_SYNC_NEVER, &segment->fd);
   }
   if (rv != WEIR_OK) {
     log->info.failures += 1;

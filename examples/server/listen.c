@@ -1,4 +1,6 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* for accept4 */
+
 #include "listen.h"
 
 #include "text.h"
@@ -139,8 +141,25 @@ void listen_say(int fd) {
   fflush(stdout);
 }
 
+/* Both at once where that is possible: a crowd that comes back has to be
+ * accepted first. */
+static int accept_prepared(int fd) {
+#ifdef SOCK_NONBLOCK
+  return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+  const int accepted = accept(fd, NULL, NULL);
+
+  if (accepted >= 0 && prepare(accepted) != 0) {
+    (void)close(accepted);
+    errno = EIO;
+    return -1;
+  }
+  return accepted;
+#endif
+}
+
 int listen_accept(int fd) {
-  int accepted = accept(fd, NULL, NULL);
+  const int accepted = accept_prepared(fd);
 
   if (accepted < 0) {
     return errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -149,10 +168,6 @@ int listen_accept(int fd) {
                : -1;
   }
   tune(accepted);
-  if (prepare(accepted) != 0) {
-    (void)close(accepted);
-    return -1;
-  }
   return accepted;
 }
 
