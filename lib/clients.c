@@ -152,8 +152,7 @@ void weir__clients_left(struct weir__clients *clients,
   client->left_at = core->now;
   weir__link_append(&clients->remembered, &client->remembered);
   if (!weir__timer_running(&clients->timer)) {
-    weir__timer_start(&core->wheel, &clients->timer,
-                      weir__later(core->now, REMEMBER));
+    weir__core_start(core, &clients->timer, weir__later(core->now, REMEMBER));
   }
 }
 
@@ -175,7 +174,7 @@ void weir__clients_expired(struct weir__timer *timer) {
   if (!weir__link_alone(&clients->remembered)) {
     client =
         weir__owner(clients->remembered.next, struct weir__client, remembered);
-    weir__timer_start(&core->wheel, &clients->timer,
-                      weir__later(client->left_at, REMEMBER));
+    weir__core_start(core, &clients->timer,
+                     weir__later(client->left_at, REMEMBER));
   }
 }

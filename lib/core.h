@@ -93,7 +93,8 @@ struct weir__core {
   bool dying;           /* to be freed when weir_hub_run returns */
   uint32_t drain_retry; /* ms; 0 is as each attach has it */
   uint64_t now;
-  uint64_t chance;                 /* state of weir__core_draw */
+  uint64_t promised; /* the host sleeps until then at most; 0: it is awake */
+  uint64_t chance;   /* state of weir__core_draw */
   struct weir__settings *settings; /* those chosen last, to be shared */
   struct weir__wheel wheel;
   unsigned taken;            /* notices, by weir_hub_next */
@@ -166,6 +167,15 @@ static inline void weir__work_init(struct weir__work *work,
 
 /* weir_hub_get_timeout has become 0: tell the host, unless it has been told. */
 void weir__core_wake(struct weir__core *core);
+
+/* Start a timer of this hub. A host that would sleep for too long is woken. */
+static inline void weir__core_start(struct weir__core *core,
+                                    struct weir__timer *timer, uint64_t when) {
+  weir__timer_start(&core->wheel, timer, when);
+  if (when < core->promised) {
+    weir__core_wake(core);
+  }
+}
 
 /* There are storage calls to start. */
 void weir__core_work(struct weir__core *core, struct weir__work *work);

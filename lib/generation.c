@@ -20,7 +20,7 @@ void weir__generation_schedule(struct weir__generation *generation) {
   for (i = 0; i < WEIR__ATS; ++i) {
     next = weir__min(next, generation->at[i]);
   }
-  weir__timer_start(&generation->core->wheel, &generation->timer, next);
+  weir__core_start(generation->core, &generation->timer, next);
 }
 
 void weir__generation_set_time(struct weir__generation *generation,

@@ -255,6 +255,7 @@ static void fire(struct weir__core *core) {
 static void turn(weir_hub *hub) {
   struct weir__core *core = &hub->core;
 
+  core->promised = 0;
   weir__core_tick(core);
   weir__core_destroy_doomed(core);
   fire(core);
@@ -367,11 +368,13 @@ int weir_hub_get_timeout(weir_hub *hub) {
   }
   core = &hub->core;
   weir__core_tick(core);
+  core->promised = 0;
   if (weir__core_waits(core) || hub->registry.undrained != 0) {
     return 0;
   }
   core->woken = false;
   next = weir__wheel_next(&core->wheel);
+  core->promised = next;
   if (next == (uint64_t)WEIR_NEVER) {
     return -1;
   }

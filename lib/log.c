@@ -166,8 +166,8 @@ static struct weir__call *new_call(struct weir__core *core,
     return NULL;
   }
   weir__timer_init(&call->timer, WEIR__TIMER_CALL);
-  weir__timer_start(
-      &core->wheel, &call->timer,
+  weir__core_start(
+      core, &call->timer,
       weir__later(core->now,
                   core->log.deadline != 0 ? core->log.deadline : DEADLINE));
   weir__core_hold(core);

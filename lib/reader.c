@@ -50,7 +50,7 @@ void weir__reader_schedule(struct weir_subscriber *subscriber) {
                 subscriber->leave_at);
 
   if (next < subscriber->timer.deadline) {
-    weir__timer_start(&subscriber->core->wheel, &subscriber->timer, next);
+    weir__core_start(subscriber->core, &subscriber->timer, next);
   }
 }
 

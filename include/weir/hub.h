@@ -119,10 +119,9 @@ typedef struct weir_hub_options {
   /** weir_hub_run hands notices to this. */
   void (*notify)(void *user, const weir_notice *notice);
   void *notify_user;
-  /** Called once when weir_hub_get_timeout has become 0 for another reason than
-   * time. It may only schedule (write to a pipe, uv_async_send). It is not
-   * called when a deadline has come nearer: who sleeps in one thread while
-   * others call asks weir_hub_get_timeout after each of those calls. */
+  /** Called once when weir_hub_get_timeout has become less than it was said to
+   * be, for another reason than time: there is something to do, or a deadline
+   * has come nearer. It may only schedule (write to a pipe, uv_async_send). */
   void (*wake)(void *user);
   void *wake_user;
   /** Called in mid-operation; may call nothing of this hub. */

@@ -271,6 +271,44 @@ START_TEST(time_wakes_nobody) {
 }
 END_TEST
 
+/* Who sleeps in one thread while others call has to be told that the time is
+ * nearer, of which there is no notice. */
+START_TEST(a_nearer_deadline_wakes) {
+  static const struct {
+    uint64_t lifetime;
+    unsigned wakes;
+  } rows[] = {{50000, 1}, {60000, 0}, {50000, 0}, {40000, 1}, {1, 1}};
+  weir_open_options options = kit_open_options("a", "a");
+  weir_stream *streams[6];
+  char key[] = "a";
+  unsigned i;
+
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
+  kit.wakes = 0;
+  for (i = 0; i < 5; ++i) {
+    key[0] = (char)('a' + i);
+    options.key = key;
+    options.lifetime = rows[i].lifetime;
+    streams[i] = kit_open_with(&kit, &options);
+    ck_assert_uint_eq(kit.wakes, rows[i].wakes);
+    kit.wakes = 0;
+    /* Once is enough, until it asks again. */
+    ck_assert_int_gt(weir_hub_get_timeout(kit.hub), 0);
+    ck_assert_uint_eq(kit.wakes, 0);
+  }
+  /* Whoever is awake is not woken. */
+  kit_expect_notices(&kit, "");
+  key[0] = 'z';
+  options.lifetime = 1;
+  streams[5] = kit_open_with(&kit, &options);
+  ck_assert_uint_eq(kit.wakes, 0);
+  for (i = 0; i < 6; ++i) {
+    ck_assert_int_eq(weir_stream_end(streams[i], "", 0, 0, NULL), WEIR_OK);
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
 /* --- Telling -------------------------------------------------------------- */
 
 START_TEST(without_a_callback_notices_wait) {
@@ -518,6 +556,7 @@ static TCase *wakes(void) {
   tcase_add_loop_test(tcase, wake_is_called_once_until_the_host_has_come, 0, 2);
   tcase_add_loop_test(tcase, everything_that_makes_work_wakes, 0, 9);
   tcase_add_loop_test(tcase, time_wakes_nobody, 0, 2);
+  tcase_add_test(tcase, a_nearer_deadline_wakes);
   return tcase;
 }
 
