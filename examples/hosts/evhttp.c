@@ -89,13 +89,16 @@ static void lend(struct reader *reader, struct evbuffer *chunk,
 static void on_drained(struct evhttp_connection *connection, void *arg);
 
 /* All is sent. libevent finishes without us, and must not wait for ever for a
- * client that does not even take the last chunk. */
+ * client that does not even take the last chunk. Then there may be another
+ * request. */
 static void finish(struct reader *reader) {
   struct evhttp_request *request = reader->request;
   struct evhttp_connection *connection = evhttp_request_get_connection(request);
 
   evhttp_connection_set_closecb(connection, NULL, NULL);
   evhttp_connection_set_timeout(connection, PATIENCE);
+  bufferevent_setwatermark(evhttp_connection_get_bufferevent(connection),
+                           EV_READ, 0, 0);
   let_go(reader);
   evhttp_send_reply_end(request);
 }
@@ -323,6 +326,7 @@ static struct evhttp *start(void) {
   struct evhttp *http;
   int fd;
 
+  host.http.flags |= WEIR_HTTP_FRAMED; /* evhttp's chunks say where it ends */
   host.options.hub.notify = notify;
   base = event_base_new();
   http = base == NULL ? NULL : evhttp_new(base);

@@ -142,46 +142,39 @@ static void write_bytes(struct conn *conn, const uv_buf_t *bufs,
   }
 }
 
-/* Send what there is of the stream. */
-static void push_stream(struct conn *conn) {
+/* Go on sending. Called when there is something, and when a write is done. The
+ * head of the response and the first frame go together. */
+static void push(struct conn *conn) {
   weir_bytes runs[RUNS];
-  uv_buf_t bufs[RUNS];
+  uv_buf_t bufs[1 + RUNS];
   size_t count = 0;
   size_t len;
-  unsigned n;
-  int rv;
-
-  rv = weir_subscriber_peek(conn->subscriber, runs, RUNS, &count);
-  if (rv == WEIR_EDONE) {
-    finish(conn);
-  } else if (rv == WEIR_OK) {
-    for (n = 0; n < count && conn->shown < LOT; ++n) {
-      len = runs[n].len < LOT ? runs[n].len : LOT;
-      /* libuv only reads, but has no type that says so. */
-      bufs[n] = uv_buf_init((char *)(uintptr_t)runs[n].base, (unsigned)len);
-      conn->shown += len;
-    }
-    write_bytes(conn, bufs, n);
-  } else if (rv != WEIR_EAGAIN) { /* then `readable` will tell */
-    reset(conn);                  /* out of memory: the client comes back */
-  }
-}
-
-/* Go on sending. Called when there is something, and when a write is done. */
-static void push(struct conn *conn) {
-  uv_buf_t buf;
+  size_t i;
+  unsigned n = 0;
+  int rv = WEIR_EDONE;
 
   if (conn->writing || uv_is_closing((uv_handle_t *)&conn->tcp)) {
     return;
   }
   if (conn->out.len != 0) {
-    buf = uv_buf_init(conn->out.data, (unsigned)conn->out.len);
+    bufs[n++] = uv_buf_init(conn->out.data, (unsigned)conn->out.len);
     conn->out.len = 0; /* its bytes remain */
-    write_bytes(conn, &buf, 1);
-  } else if (conn->subscriber != NULL) {
-    push_stream(conn);
-  } else {
+  }
+  if (conn->subscriber != NULL) {
+    rv = weir_subscriber_peek(conn->subscriber, runs, RUNS, &count);
+  }
+  for (i = 0; i < count && conn->shown < LOT; ++i) {
+    len = runs[i].len < LOT ? runs[i].len : LOT;
+    /* libuv only reads, but has no type that says so. */
+    bufs[n++] = uv_buf_init((char *)(uintptr_t)runs[i].base, (unsigned)len);
+    conn->shown += len;
+  }
+  if (n != 0) {
+    write_bytes(conn, bufs, n);
+  } else if (rv == WEIR_EDONE) {
     finish(conn);
+  } else if (rv != WEIR_EAGAIN) { /* then `readable` will tell */
+    reset(conn);                  /* out of memory: the client comes back */
   }
 }
 
