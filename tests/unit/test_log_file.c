@@ -766,6 +766,87 @@ static bool live(struct writer *writers) {
   return true;
 }
 
+/* A generation that was refused hides nothing. */
+START_TEST(create_that_fails) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 2);
+  simdisk_fail(&bench.disk, SIM_SYNC, 1, SIM_KEEP, 0);
+  ck_assert_int_lt(fb_create(&bench, "a", 1, 9, &handle), 0);
+  ck_assert_ptr_null(handle);
+  expect("a", "1:2 | 1-2");
+  ck_assert_int_eq(fb_create(&bench, "a", 1, 10, &handle), WEIR_LOG_YES);
+  weir__handle_release(handle);
+  expect("a", "10:0 |");
+  fb_kill(&bench);
+  fb_open(&bench);
+  expect("a", "10:0 *:0 |");
+}
+END_TEST
+
+/* Let the log and the hub do what there is to do. */
+static void settle(void) {
+  do {
+    (void)fb_rounds(&bench);
+    (void)kit_count(&bench.kit, 0);
+  } while (weir_log_file_get_timeout(bench.log) == 0);
+}
+
+/* The disk is full: what does not fit fails in the open, what is stored can be
+ * read, and when there is room new streams work, without a restart. */
+START_TEST(full_disk) {
+  static char data[5000];
+  weir_subscriber_info info;
+  weir_subscriber *subscriber;
+  weir_stream *stream;
+  int i;
+
+  bench.options.sync = _i % 3;
+  bench.disk.full_error = _i < 3 ? ENOSPC : EDQUOT;
+  fb_open(&bench);
+  stream = kit_open(&bench.kit, "a");
+  settle();
+  (void)kit_publish(stream, "x", "one");
+  settle();
+  subscriber = kit_attach(&bench.kit, "a", NULL, NULL);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@0 fresh; x@1 one");
+  bench.disk.room = 0;
+  memset(data, 'x', sizeof data - 1);
+  (void)weir_stream_publish(stream,
+                            &(weir_event){.size = sizeof(weir_event),
+                                          .data = data,
+                                          .data_len = sizeof data - 1},
+                            1, NULL);
+  settle();
+  kit_expect_frames(subscriber, WEIR_EDONE, "failed log_refused ");
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+  bench.disk.room = UINT64_MAX;
+  bench.kit.now += 2000;
+  settle();
+  stream = kit_open(&bench.kit, "b");
+  settle();
+  (void)kit_publish(stream, "x", data);
+  (void)kit_publish(stream, "x", "two");
+  settle();
+  weir_stream_release(stream);
+  for (i = 0; i < 2; ++i) {
+    subscriber = kit_attach(&bench.kit, "a", NULL, NULL);
+    kit_expect_frames(subscriber, WEIR_EDONE,
+                      "ready@0 fresh; x@1 one; failed@2 log_refused ");
+    weir_subscriber_release(subscriber);
+    subscriber = kit_attach(&bench.kit, "b", NULL, NULL);
+    info.size = sizeof info;
+    ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
+    ck_assert_int_eq(weir_subscriber_get_info(subscriber, &info), WEIR_OK);
+    ck_assert_uint_eq(info.events, 2);
+    weir_subscriber_release(subscriber);
+    fb_reopen(&bench);
+  }
+}
+END_TEST
+
 /* Rows: faults. */
 static const struct {
   int kind;
@@ -1157,6 +1238,8 @@ static TCase *failed(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, carried_after_a_fault);
+  tcase_add_test(tcase, create_that_fails);
+  tcase_add_loop_test(tcase, full_disk, 0, 6);
   return tcase;
 }
 
