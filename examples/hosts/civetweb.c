@@ -73,7 +73,7 @@ static int wait_for_bytes(struct reader *reader, weir_bytes *run) {
   do {
     rv = weir_subscriber_peek(reader->subscriber, run, 1, &count);
     if (rv == WEIR_EAGAIN) {
-      locked_wait(&locked, &reader->changed);
+      (void)pthread_cond_wait(&reader->changed, &locked.mutex);
     }
   } while (rv == WEIR_EAGAIN && !reader->aborted);
   return reader->aborted ? WEIR_ESTALLED : rv;
@@ -214,10 +214,10 @@ static struct mg_context *start(void) {
   if (host.options.hub.max_subscribers > READERS_MOST) {
     host.options.hub.max_subscribers = READERS_MOST;
   }
-  if (weir_hub_new(&host.options.hub, &host.hub) != WEIR_OK ||
-      !locked_start(&locked, host.hub)) {
+  if (!locked_start(&locked, &host.options.hub)) {
     return NULL;
   }
+  host.hub = locked.hub;
   (void)snprintf(patience, sizeof patience, "%u",
                  (unsigned)host.options.attach.stall);
   (void)snprintf(threads, sizeof threads, "%u",
@@ -253,7 +253,6 @@ int main(int argc, char **argv) {
   locked_drain(&locked); /* wakes all readers, who then come to an end */
   mg_stop(context);
   locked_stop(&locked);
-  weir_hub_free(host.hub);
   (void)mg_exit_library();
   return 0;
 }

@@ -3,61 +3,62 @@
 
 #include <time.h>
 
-static uint64_t clock_now(void) {
-  struct timespec now;
+/* weir calls this under the lock, in whatever thread has it. */
+static void wake(void *user) {
+  struct locked *locked = user;
 
-  (void)clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  (void)pthread_cond_signal(&locked->due);
 }
 
-/* When the hub wants to be run. */
-static uint64_t next_turn(struct locked *locked) {
-  const int ms = weir_hub_get_timeout(locked->hub);
+/* Give the lock away for so long, or until `wake`. */
+static void sleep_for(struct locked *locked, int ms) {
+  struct timespec until;
 
-  return ms < 0 ? WEIR_NEVER : clock_now() + (uint64_t)ms;
-}
-
-static void sleep_until(struct locked *locked, uint64_t when) {
-  struct timespec time;
-
-  locked->until = when;
-  if (when == (uint64_t)WEIR_NEVER) {
-    (void)pthread_cond_wait(&locked->nearer, &locked->mutex);
-  } else {
-    time.tv_sec = (time_t)(when / 1000);
-    time.tv_nsec = (long)(when % 1000) * 1000000;
-    (void)pthread_cond_timedwait(&locked->nearer, &locked->mutex, &time);
+  if (ms < 0) {
+    (void)pthread_cond_wait(&locked->due, &locked->mutex);
+  } else if (ms > 0) {
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+      until.tv_sec += 1;
+      until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_cond_timedwait(&locked->due, &locked->mutex, &until);
   }
-  locked->until = 0; /* it is awake */
 }
 
 static void *run(void *arg) {
   struct locked *locked = arg;
-  uint64_t when;
 
-  (void)pthread_mutex_lock(&locked->mutex);
+  locked_enter(locked);
   while (!locked->stopping) {
     (void)weir_hub_run(locked->hub);
-    when = next_turn(locked);
-    if (when > clock_now()) {
-      sleep_until(locked, when);
-    }
+    sleep_for(locked, weir_hub_get_timeout(locked->hub));
   }
-  (void)pthread_mutex_unlock(&locked->mutex);
+  locked_leave(locked);
   return NULL;
 }
 
-bool locked_start(struct locked *locked, weir_hub *hub) {
+/* weir's time is monotonic too. */
+static bool make_condition(pthread_cond_t *condition) {
   pthread_condattr_t attributes;
 
-  locked->hub = hub;
-  locked->until = 0;
-  locked->stopping = false;
   return pthread_condattr_init(&attributes) == 0 &&
          pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-         pthread_cond_init(&locked->nearer, &attributes) == 0 &&
-         pthread_condattr_destroy(&attributes) == 0 &&
+         pthread_cond_init(condition, &attributes) == 0 &&
+         pthread_condattr_destroy(&attributes) == 0;
+}
+
+bool locked_start(struct locked *locked, const weir_hub_options *options) {
+  weir_hub_options mine = *options;
+
+  mine.wake = wake;
+  mine.wake_user = locked;
+  locked->stopping = false;
+  return make_condition(&locked->due) &&
          pthread_mutex_init(&locked->mutex, NULL) == 0 &&
+         weir_hub_new(&mine, &locked->hub) == WEIR_OK &&
          pthread_create(&locked->thread, NULL, run, locked) == 0;
 }
 
@@ -65,20 +66,8 @@ void locked_enter(struct locked *locked) {
   (void)pthread_mutex_lock(&locked->mutex);
 }
 
-static void tell_if_nearer(struct locked *locked) {
-  if (next_turn(locked) < locked->until) {
-    (void)pthread_cond_signal(&locked->nearer);
-  }
-}
-
 void locked_leave(struct locked *locked) {
-  tell_if_nearer(locked);
   (void)pthread_mutex_unlock(&locked->mutex);
-}
-
-void locked_wait(struct locked *locked, pthread_cond_t *condition) {
-  tell_if_nearer(locked);
-  (void)pthread_cond_wait(condition, &locked->mutex);
 }
 
 void locked_drain(struct locked *locked) {
@@ -91,9 +80,10 @@ void locked_drain(struct locked *locked) {
 }
 
 void locked_stop(struct locked *locked) {
-  (void)pthread_mutex_lock(&locked->mutex);
+  locked_enter(locked);
   locked->stopping = true;
-  (void)pthread_cond_signal(&locked->nearer);
-  (void)pthread_mutex_unlock(&locked->mutex);
+  (void)pthread_cond_signal(&locked->due);
+  locked_leave(locked);
   (void)pthread_join(locked->thread, NULL);
+  weir_hub_free(locked->hub);
 }

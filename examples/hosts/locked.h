@@ -16,9 +16,9 @@
  * - "There is nothing to send" and "so I sleep" have to be one step, with the
  *   lock held over both. Else the notice `readable` comes in between, wakes
  *   nobody, and is not repeated.
- * - What any thread does can bring the hub's next deadline nearer (a client
- *   attaches, and has a heartbeat) while the running thread sleeps for longer.
- *   locked_leave sees to that.
+ * - What any thread does can give the running thread something to do while it
+ *   sleeps, if only at an earlier time (a client attaches, and has a
+ *   heartbeat). weir_hub_options.wake says so.
  */
 
 #include <weir/weir.h>
@@ -28,27 +28,23 @@
 
 struct locked {
   pthread_mutex_t mutex;
-  pthread_cond_t nearer; /* than `until` */
+  pthread_cond_t due; /* the running thread sleeps for too long */
   pthread_t thread;
   weir_hub *hub;
-  uint64_t until; /* ms: when the running thread wakes up by itself */
   bool stopping;
 };
 
-/* Start the thread that runs the hub. */
-bool locked_start(struct locked *locked, weir_hub *hub);
+/* Make a hub, and start the thread that runs it. */
+bool locked_start(struct locked *locked, const weir_hub_options *options);
 
 void locked_enter(struct locked *locked);
 void locked_leave(struct locked *locked);
-
-/* Within: sleep until another thread signals the condition. */
-void locked_wait(struct locked *locked, pthread_cond_t *condition);
 
 /* Take nobody in any more, and tell all readers to go, so that each of them has
  * something to send, and then its end. */
 void locked_drain(struct locked *locked);
 
-/* End the thread. The hub remains. */
+/* End the thread, and free the hub. */
 void locked_stop(struct locked *locked);
 
 #endif /* LOCKED_H */

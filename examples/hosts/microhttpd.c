@@ -294,13 +294,11 @@ static struct MHD_Daemon *start(void) {
   int fd;
 
   host.options.hub.notify = notify;
-  if (weir_hub_new(&host.options.hub, &host.hub) != WEIR_OK) {
-    return NULL;
-  }
   fd = listen_on(host.options.listen);
-  if (fd < 0 || !locked_start(&locked, host.hub)) {
+  if (fd < 0 || !locked_start(&locked, &host.options.hub)) {
     return NULL;
   }
+  host.hub = locked.hub;
   daemon = MHD_start_daemon(
       MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
       on_request, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -339,6 +337,5 @@ int main(int argc, char **argv) {
   locked_drain(&locked);
   MHD_stop_daemon(daemon);
   locked_stop(&locked);
-  weir_hub_free(host.hub);
   return 0;
 }
