@@ -55,6 +55,11 @@ __attribute__((target("sse4.2"))) static uint32_t update_by_instruction(
   for (; len >= 8; len -= 8, p += 8) {
     sum = _mm_crc32_u64(sum, load_word(p));
   }
+  if (len >= 4) {
+    sum = _mm_crc32_u32((uint32_t)sum, load_le(p));
+    len -= 4;
+    p += 4;
+  }
   for (; len != 0; --len, ++p) {
     sum = _mm_crc32_u8((uint32_t)sum, *p);
   }

@@ -133,13 +133,12 @@ static void add(struct reading *reading, const struct weir__file_record *record,
                 const unsigned char *bytes) {
   weir_record *event = &reading->events->records[reading->events->count++];
 
-  memset(event, 0, sizeof *event);
-  event->size = sizeof *event;
-  event->epoch = record->epoch;
-  event->seq = record->seq;
-  event->flags = record->flags;
-  event->frame = bytes + WEIR__RECORD_SIZE;
-  event->frame_len = record->size;
+  *event = (weir_record){.size = sizeof *event,
+                         .epoch = record->epoch,
+                         .seq = record->seq,
+                         .flags = record->flags,
+                         .frame = bytes + WEIR__RECORD_SIZE,
+                         .frame_len = record->size};
   reading->room -= (size_t)weir__min(reading->room, record->size);
   reading->full =
       reading->room == 0 || reading->events->count == WEIR__READ_MOST;

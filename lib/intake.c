@@ -135,30 +135,33 @@ struct item {
   size_t frame_len;
 };
 
-/* Read record number i of an answer, whose records may be shorter than ours or
- * longer. */
-static bool load_record(const weir_answer *answer, size_t i,
-                        weir_record *record) {
+/* Record number i of an answer, NULL if it is none. Where it is not of our size
+ * it is read into *copy. */
+static const weir_record *record_at(const weir_answer *answer, size_t i,
+                                    weir_record *copy) {
   const char *records = (const char *)(const void *)answer->records;
+  const void *record;
 
-  memset(record, 0, sizeof *record);
-  return records != NULL &&
-         weir__load(record, sizeof *record,
-                    records + i * answer->records->size) == WEIR_OK &&
-         (record->flags & ~RECORD_FLAGS) == 0 && record->reserved0 == 0 &&
-         weir__is_zero(record->reserved, sizeof record->reserved);
+  if (records == NULL) {
+    return NULL;
+  }
+  record = records + i * answer->records->size;
+  if (answer->records->size == sizeof *copy &&
+      answer->records[i].size == sizeof *copy) {
+    return record;
+  }
+  memset(copy, 0, sizeof *copy);
+  return weir__load(copy, sizeof *copy, record) == WEIR_OK ? copy : NULL;
 }
 
 /* Its number, of one that has been checked. */
 static uint64_t seq_of(const weir_answer *answer, size_t i) {
-  weir_record record;
+  weir_record copy;
 
-  (void)load_record(answer, i, &record);
-  return record.seq;
+  return record_at(answer, i, &copy)->seq;
 }
 
 static void make_item(const weir_record *record, struct item *item) {
-  memset(item, 0, sizeof *item);
   item->cursor.epoch = record->epoch;
   item->cursor.seq = record->seq;
   item->content.type = record->type;
@@ -172,10 +175,9 @@ static void make_item(const weir_record *record, struct item *item) {
 }
 
 static void load_item(const weir_answer *answer, size_t i, struct item *item) {
-  weir_record record;
+  weir_record copy;
 
-  (void)load_record(answer, i, &record);
-  make_item(&record, item);
+  make_item(record_at(answer, i, &copy), item);
 }
 
 static bool is_content_sound(const struct weir__history *history,
@@ -227,20 +229,22 @@ static size_t count_sound(const struct weir__history *history,
                           const struct weir__scheme *scheme,
                           const weir_state *state, const weir_answer *answer,
                           uint64_t lo, uint64_t hi) {
-  weir_record record;
+  const weir_record *record;
+  weir_record copy;
   struct item item;
   size_t i;
 
   for (i = 0; i < answer->record_count; ++i) {
-    if (!load_record(answer, i, &record) || record.seq > hi ||
-        !may_follow(history, answer, lo, record.seq)) {
+    record = record_at(answer, i, &copy);
+    if (record == NULL || record->seq > hi ||
+        !may_follow(history, answer, lo, record->seq)) {
       break;
     }
-    make_item(&record, &item);
+    make_item(record, &item);
     if (!is_item_sound(history, scheme, state, answer, &item)) {
       break;
     }
-    lo = record.seq;
+    lo = record->seq;
   }
   return i < answer->record_count && weir__is_sparse(history) ? 0 : i;
 }

@@ -532,7 +532,7 @@ static double run_read(void *user) {
   const double used = read_all(&bytes);
 
   (void)user;
-  return used / (double)bytes * 1024;
+  return used / (double)(REPLAYED * EVENT) * 1024;
 }
 
 static void measure_replay(void) {
