@@ -11,8 +11,8 @@
 
 #define AVX512 WEIR__TARGET_64
 
-/* The longest id and type, and the longest data for which it pays to try first
- * whether it is one line. */
+/* The longest id and type, and the longest data for which it pays to store it
+ * first as one line. */
 #define FIELD 64
 #define SHORT 512
 
@@ -83,47 +83,22 @@ AVX512 static inline unsigned char *put_head(struct seen *seen,
   return d + 6;
 }
 
-/* Data up to a block in which something is odd. Returns how much that was. */
-AVX512 static inline size_t put_line(const weir_frame *frame,
-                                     unsigned char *d) {
-  const unsigned char *data = frame->data;
-  const size_t len = frame->data_len;
-  struct seen seen;
-  __m512i block;
-  size_t at = 0;
-
-  if (len > SHORT) {
-    return 0;
-  }
-  for (; len - at >= 64; at += 64) {
-    block = _mm512_loadu_si512((const void *)(data + at));
-    if (is_odd(block, block, frame->flags)) {
-      return at;
-    }
-    store(d + at, block);
-  }
-  begin(&seen);
-  store(d + at, load(&seen, data + at, len - at));
-  return is_odd(seen.least, seen.bits, frame->flags) ? at : len;
-}
-
 /* Data of any kind, of which some is there. Returns its length in the frame; 0
  * if there was no room, there are too many lines, or it is no text. */
-static size_t put_lines(const weir_frame *frame, unsigned char *d, size_t cap,
-                        size_t done) {
+static size_t put_lines(const weir_frame *frame, unsigned char *d, size_t cap) {
   const uint64_t most =
       frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX;
-  const unsigned char *data = (const unsigned char *)frame->data + done;
-  const size_t len = frame->data_len - done;
+  const unsigned char *data = frame->data;
+  const size_t len = frame->data_len;
   struct weir__progress progress;
 
   if ((frame->flags & WEIR_FRAME_BYTES) == 0 && !weir__is_text(data, len)) {
     return 0;
   }
-  weir__lines_copy(WEIR__BYTES_64, d + done, cap - done, data, len, &progress);
+  weir__lines_copy(WEIR__BYTES_64, d, cap, data, len, &progress);
   return progress.read == len && progress.breaks < most &&
-                 cap - done - progress.written >= 2
-             ? done + progress.written
+                 cap - progress.written >= 2
+             ? progress.written
              : 0;
 }
 
@@ -140,10 +115,7 @@ AVX512 static int put_long(const weir_frame *frame, const void *id,
   if (is_odd(seen.least, seen.bits, frame->flags)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  n = put_line(frame, d);
-  if (n < frame->data_len) {
-    n = put_lines(frame, d, cap - (size_t)(d - start), n);
-  }
+  n = put_lines(frame, d, cap - (size_t)(d - start));
   if (n == 0 || (size_t)(d - start) + n + 1 > frame->max_bytes - 1) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
@@ -174,6 +146,97 @@ AVX512 static int put_short(const weir_frame *frame, const void *id,
   return WEIR_OK;
 }
 
+/* Copy so many bytes, and store up to 64 more. */
+AVX512 static inline unsigned char *copy_line(unsigned char *d,
+                                              const unsigned char *p,
+                                              size_t len) {
+  for (; len > 64; len -= 64, p += 64, d += 64) {
+    store(d, _mm512_loadu_si512((const void *)p));
+  }
+  store(d, _mm512_maskz_loadu_epi8(_bzhi_u64(UINT64_MAX, (unsigned)len), p));
+  return d + len;
+}
+
+/* Bits of the bytes of a block that are below 14. */
+AVX512 static inline uint64_t low_of(__m512i block) {
+  return _mm512_cmplt_epu8_mask(block, _mm512_set1_epi8(14));
+}
+
+/* The lines of data of up to SHORT bytes whose breaks are all LF; NULL if there
+ * is anything else below 14, or if there are more than `most` breaks. */
+AVX512 static unsigned char *put_few_lines(unsigned char *d,
+                                           const unsigned char *data,
+                                           size_t len, size_t most) {
+  struct seen seen;
+  uint64_t low;
+  size_t from = 0;
+  size_t at;
+  size_t i;
+
+  begin(&seen);
+  for (i = 0; i < len; i += 64) {
+    low = low_of(load(&seen, data + i, len - i < 64 ? len - i : 64));
+    for (; low != 0; low &= low - 1) {
+      at = i + (size_t)__builtin_ctzll(low);
+      if (data[at] != '\n' || most == 0) {
+        return NULL;
+      }
+      most -= 1;
+      d = copy_line(d, data + from, at - from);
+      memcpy(d, "\ndata: ", 8);
+      d += 7;
+      from = at + 1;
+    }
+  }
+  return copy_line(d, data + from, len - from);
+}
+
+/* A frame of data of up to SHORT bytes: all of it is stored as if it were one
+ * line, and then looked at once. */
+AVX512 static int put_middle(const weir_frame *frame, const void *id,
+                             size_t id_len, void *dst, size_t cap,
+                             size_t *len) {
+  const unsigned char *data = frame->data;
+  const size_t data_len = frame->data_len;
+  const size_t spare = (cap - ROOM - data_len) / 6;
+  const size_t most =
+      (frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX) - 1;
+  unsigned char *start;
+  unsigned char *d;
+  struct seen seen;
+  struct seen head;
+  __m512i block;
+  size_t written;
+  size_t at = 0;
+
+  begin(&seen);
+  start = put_head(&seen, frame, id, id_len, dst);
+  head = seen;
+  for (; data_len - at > 64; at += 64) {
+    block = _mm512_loadu_si512((const void *)(data + at));
+    see(&seen, block);
+    store(start + at, block);
+  }
+  store(start + at, load(&seen, data + at, data_len - at));
+  d = start + data_len;
+  if (is_odd(seen.least, seen.bits, frame->flags)) {
+    /* Line feeds in the data are nothing special. */
+    d = is_odd(head.least, seen.bits, frame->flags)
+            ? NULL
+            : put_few_lines(start, data, data_len, most < spare ? most : spare);
+    if (d == NULL) {
+      return put_long(frame, id, id_len, dst, cap, len);
+    }
+  }
+  memcpy(d, "\n\n", 2);
+  written = (size_t)(d + 2 - (unsigned char *)dst);
+  if (written - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+    return weir__frame_plain(frame, id, id_len, dst, cap, len);
+  }
+  *len = written;
+  return WEIR_OK;
+}
+
 int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
                      void *dst, size_t cap, size_t *len) {
   const size_t data_len = frame->data_len;
@@ -185,8 +248,9 @@ int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
       weir__frame_is_default(frame->type, frame->type_len)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  return data_len <= 64 ? put_short(frame, id, id_len, dst, cap, len)
-                        : put_long(frame, id, id_len, dst, cap, len);
+  return data_len <= 64      ? put_short(frame, id, id_len, dst, cap, len)
+         : data_len <= SHORT ? put_middle(frame, id, id_len, dst, cap, len)
+                             : put_long(frame, id, id_len, dst, cap, len);
 }
 
 #else
