@@ -32,7 +32,8 @@ import headers  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("B", "build"))
 COMPILE = shlex.split(os.environ.get("CC", "cc")) + [
-    "-Wall", "-Wextra", "-Werror", f"-I{headers.ROOT}/include"]
+    "-Wall", "-Wextra", "-Werror", "-D_DEFAULT_SOURCE",
+    f"-I{headers.ROOT}/include"]
 
 # What our pages refer to besides each other.
 SYSTEM = {"fdatasync(2)", "flock(2)", "malloc(3)", "poll(2)", "pwrite(2)",
@@ -217,10 +218,10 @@ def check_lint(pages):
     if not shutil.which("mandoc"):
         print("check-man: NO MANDOC: its opinion of the pages is left out")
         return
-    run = subprocess.run(["mandoc", "-Tlint"]
-                         + [str(page.path) for page in pages],
-                         capture_output=True, text=True)
-    for line in run.stdout.splitlines():
+    lint = subprocess.run(["mandoc", "-Tlint"]
+                          + [str(page.path) for page in pages],
+                          capture_output=True, text=True)
+    for line in lint.stdout.splitlines():
         # It looks for pages that are installed; check_names is about those.
         if "referenced manual not found" not in line:
             complain("mandoc", line.removeprefix(f"mandoc: {headers.ROOT}/"))
@@ -239,32 +240,46 @@ def check_names(page, known, references):
             complain(page, f"there is no {name}")
 
 
-def compile_and_run(page, source, output, scratch):
-    program = scratch / "example"
-    source_file = scratch / "example.c"
-    source_file.write_text(source)
-    is_whole = re.search(r"^(int )?main\(", source, re.M)
-    run = subprocess.run(
-        COMPILE + [str(source_file)]
-        + (["-o", str(program), str(BUILD / "libweir.a")] if is_whole
-           else ["-fsyntax-only"]), capture_output=True, text=True)
-    if run.returncode != 0:
-        complain(page, f"an example does not compile:\n{run.stderr}")
-    elif is_whole:
-        run = subprocess.run([str(program)], capture_output=True, text=True,
-                             timeout=60, cwd=scratch)
-        if run.returncode != 0:
-            complain(page, f"an example fails with {run.returncode}:\n{source}")
-        elif drawn(run.stdout) != drawn(output or "\n"):
-            complain(page, "an example does not print what the page says, but\n"
-                     + run.stdout)
+def drawn(text):
+    """Without what is drawn anew each time: epochs, and times to come back."""
+    return re.sub(r"retry: \d+", "retry: N",
+                  re.sub(r"\b(?=\w*[a-z])[a-z2-7]{11,13}\b", "EPOCH",
+                         f"{text.rstrip()}\n"))
+
+
+def run(page, what, source, scratch, *more):
+    """Compile source, with more if it is a program, and run that. What it
+    prints, or None if it is not a program or has not worked."""
+    file, target = scratch / "example.c", scratch / "example"
+    file.write_text(source)
+    whole = re.search(r"^int main\(", source, re.M)
+    end = [*more, str(BUILD / "libweir.a")] if whole else ["-c"]
+    made = subprocess.run([*COMPILE, "-o", str(target), str(file), *end],
+                          capture_output=True, text=True)
+    if made.returncode != 0:
+        complain(page, f"{what} does not compile:\n{made.stderr}")
+    if made.returncode != 0 or not whole:
+        return None
+    done = subprocess.run([str(target)], capture_output=True, text=True,
+                          timeout=60, cwd=scratch)
+    if done.returncode != 0:
+        complain(page, f"{what} fails with {done.returncode}:\n{done.stdout}")
+        return None
+    return done.stdout
+
+
+def check_examples(page, scratch):
+    for source, shown in page.examples():
+        printed = run(page, "an example", source, scratch)
+        if printed is not None and drawn(printed) != drawn(shown or ""):
+            complain(page, f"an example prints:\n{printed}")
 
 
 def check_log(page, scratch):
     """The log in weir_logs(7) passes the conformance kit, as it says there."""
     tests = headers.ROOT / "tests"
-    driver = scratch / "driver.c"
-    driver.write_text(page.examples()[0][0] + """
+    run(page, "the log, with the conformance kit,",
+        page.examples()[0][0] + """
 #include <stdio.h>
 #include "conformance.h"
 
@@ -297,22 +312,7 @@ int main(void) {
   subject.report = report;
   return conformance_run(&subject) != 0;
 }
-""")
-    subprocess.run(COMPILE + [f"-I{tests}", str(driver),
-                              str(tests / "conformance.c"), "-o",
-                              str(scratch / "driver"),
-                              str(BUILD / "libweir.a")], check=True)
-    run = subprocess.run([str(scratch / "driver")], capture_output=True,
-                         text=True, timeout=60)
-    if run.returncode != 0:
-        complain(page, f"the log fails the conformance kit:\n{run.stdout}")
-
-
-def drawn(text):
-    """Without what is drawn anew each time: epochs, and times to come back."""
-    return re.sub(r"retry: \d+", "retry: N",
-                  re.sub(r"\b(?=\w*[a-z])[a-z2-7]{11,13}\b", "EPOCH",
-                         f"{text.rstrip()}\n"))
+""", scratch, f"-I{tests}", str(tests / "conformance.c"))
 
 
 def check_synopsis(page, declared):
@@ -324,11 +324,10 @@ def check_synopsis(page, declared):
     source += "int declared(void);\nint declared(void) { return 0"
     source += "".join(f"\n  + !&{name}" for name in prototypes) + "; }\n"
     source += "".join(f"{prototype};\n" for prototype in prototypes.values())
-    run = subprocess.run(COMPILE + ["-Wno-address", "-fsyntax-only", "-x", "c",
-                                    "-"],
-                         input=source, capture_output=True, text=True)
-    if run.returncode != 0:
-        complain(page, f"the SYNOPSIS does not compile:\n{run.stderr}")
+    made = subprocess.run([*COMPILE, "-Wno-address", "-fsyntax-only", "-x", "c",
+                           "-"], input=source, capture_output=True, text=True)
+    if made.returncode != 0:
+        complain(page, f"the SYNOPSIS does not compile:\n{made.stderr}")
     for name, prototype in prototypes.items():
         if declared.get(name, prototype) != prototype:
             complain(page, f"SYNOPSIS: in the header it is {declared[name]}")
@@ -378,12 +377,9 @@ def check_defaults(page, scratch):
     for name in rows:
         source += ('printf("%lld\\n", (long long)'
                    f'{name.replace(".", "_.")});\n')
-    source_file = scratch / "defaults.c"
-    source_file.write_text(source + "return 0;\n}\n")
-    subprocess.run(COMPILE + [str(source_file), "-o", str(scratch / "defaults"),
-                              str(BUILD / "libweir.a")], check=True)
-    values = subprocess.run([str(scratch / "defaults")], capture_output=True,
-                            text=True, check=True).stdout.split()
+    printed = run(page, "the table of defaults", source + "return 0;\n}\n",
+                  scratch)
+    values = (printed or "").split()
     for (name, said), value in zip(rows.items(), values):
         number, _, unit = said.replace(",", "").partition(" ")
         scale = {"": 1, "ms": 1, "s": 1000, "min": 60000, "h": 3600000,
@@ -441,8 +437,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         for page in pages:
-            for source, output in page.examples():
-                compile_and_run(page, source, output, scratch)
+            check_examples(page, scratch)
             if page.path.name == "weir_threads.7":
                 check_threads(page)
             elif page.path.name == "weir_logs.7":
