@@ -84,22 +84,21 @@ class Contract:
 
     def row(self):
         """Its line in weir_threads(7), but for the name: the thread; whether
-        it may be called inside a storage function; whether it allocates; which
-        of the host's functions it calls."""
+        it may be called inside a storage function; whether it allocates; what
+        it calls, besides clocks and the like."""
         other = re.match(r", threads, memory: as (\w+)", self.context)
         if other:
             return Contract.of[other.group(1)].row()
         outside = ("WEIR_EBUSY" in self.errors()
                    or "not inside a storage function" in self.context)
-        calls = re.findall(r"storage(?: \([\w, ]+\))?|notify|wake|trace|clock|"
-                           "wall|entropy|report",
-                           re.search(r"[Cc]alls (.*?)(?:, which|\.)",
-                                     self.context).group(1))
+        calls = re.search(r"[Cc]alls (.*?)\.", self.context).group(1)
         return [re.search(r"Threads: (?:the )?(any|hub's)",
                           self.context).group(1),
                 "no" if outside else "yes",
                 re.search(r"Allocates: (yes|no)", self.context).group(1),
-                ", ".join(calls) or "nothing"]
+                ", ".join(name for name in
+                          ("notify", "storage", "wake", "trace", "report")
+                          if name in calls) or "nothing"]
 
 
 def read_contracts():
