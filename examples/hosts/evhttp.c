@@ -223,8 +223,9 @@ static void serve_reader(struct evhttp_request *request,
   const char *cursor = evhttp_find_header(
       evhttp_request_get_input_headers(request), "Last-Event-ID");
   struct reader *reader = calloc(1, sizeof *reader);
-  struct host_field field;
+  char id[WEIR_STREAM_ID_MAX + 1];
   weir_response response;
+  weir_field field;
   char body[1024];
   size_t len = 0;
   size_t i;
@@ -235,7 +236,9 @@ static void serve_reader(struct evhttp_request *request,
   }
   host_attach(&host, wanted, host_slice(cursor), reader, &reader->subscriber,
               &response);
-  for (i = 0; host_get_field(&response, i, &field); ++i) {
+  for (i = 0;
+       weir_http_get_field(&response, i, id, sizeof id, &field) == WEIR_OK;
+       ++i) {
     evhttp_add_header(evhttp_request_get_output_headers(request), field.name,
                       field.value);
   }

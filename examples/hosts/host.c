@@ -137,22 +137,6 @@ void host_attach(struct host *host, const struct host_request *request,
   text_free(&client);
 }
 
-bool host_get_field(const weir_response *response, size_t index,
-                    struct host_field *field) {
-  char scratch[WEIR_STREAM_ID_MAX + 1];
-  weir_field found;
-
-  if (weir_http_get_field(response, index, scratch, sizeof scratch, &found) !=
-      WEIR_OK) {
-    return false;
-  }
-  (void)snprintf(field->name, sizeof field->name, "%.*s", (int)found.name_len,
-                 (const char *)found.name);
-  (void)snprintf(field->value, sizeof field->value, "%.*s",
-                 (int)found.value_len, (const char *)found.value);
-  return true;
-}
-
 /* --- Producers ------------------------------------------------------------*/
 
 /* Without a log, or with one that answers at once, what is published is stored

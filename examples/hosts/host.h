@@ -67,16 +67,6 @@ void host_attach(struct host *host, const struct host_request *request,
                  struct slice last_event_id, void *user,
                  weir_subscriber **subscriber, weir_response *response);
 
-/* A header field, in strings that end in NUL, as most servers want them. */
-struct host_field {
-  char name[64];
-  char value[1024];
-};
-
-/* The fields of a response: 0, 1 and so on until it is false. */
-bool host_get_field(const weir_response *response, size_t index,
-                    struct host_field *field);
-
 /* For all else: do it, and append what became of it to *json, in which
  * application/json is. Returns the status. */
 int host_produce(struct host *host, const struct host_request *request,

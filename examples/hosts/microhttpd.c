@@ -179,8 +179,9 @@ static enum MHD_Result serve_reader(struct MHD_Connection *connection,
       MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Last-Event-ID");
   struct reader *reader = calloc(1, sizeof *reader);
   struct MHD_Response *made;
-  struct host_field field;
+  char id[WEIR_STREAM_ID_MAX + 1];
   weir_response response;
+  weir_field field;
   size_t i;
 
   if (reader == NULL) {
@@ -202,7 +203,9 @@ static enum MHD_Result serve_reader(struct MHD_Connection *connection,
   if (made == NULL) {
     return MHD_NO;
   }
-  for (i = 0; host_get_field(&response, i, &field); ++i) {
+  for (i = 0;
+       weir_http_get_field(&response, i, id, sizeof id, &field) == WEIR_OK;
+       ++i) {
     (void)MHD_add_response_header(made, field.name, field.value);
   }
   return send_response(connection, response.status, made);

@@ -312,10 +312,11 @@ static void notify(void *user, const weir_notice *notice) {
 
 /* --- Responses ------------------------------------------------------------*/
 
-static nghttp2_nv make_field(const char *name, const char *value) {
+static nghttp2_nv make_field(const void *name, size_t name_len,
+                             const void *value, size_t value_len) {
   const nghttp2_nv field = {(uint8_t *)(uintptr_t)name,
-                            (uint8_t *)(uintptr_t)value, strlen(name),
-                            strlen(value), NGHTTP2_NV_FLAG_NONE};
+                            (uint8_t *)(uintptr_t)value, name_len, value_len,
+                            NGHTTP2_NV_FLAG_NONE};
 
   return field; /* nghttp2 copies it */
 }
@@ -335,9 +336,10 @@ static int submit(struct request *request, const nghttp2_nv *fields,
 static int serve_reader(struct request *request,
                         const struct host_request *wanted) {
   const struct slice cursor = {request->cursor.data, request->cursor.len};
-  struct host_field fields[FIELDS];
+  char id[WEIR_STREAM_ID_MAX + 1];
   nghttp2_nv list[1 + FIELDS];
   weir_response response;
+  weir_field field;
   char status[16];
   char body[1024];
   size_t len = 0;
@@ -349,9 +351,12 @@ static int serve_reader(struct request *request,
     text_add(&request->out, body, len);
   }
   (void)snprintf(status, sizeof status, "%d", (int)response.status);
-  list[0] = make_field(":status", status);
-  for (i = 0; i < FIELDS && host_get_field(&response, i, &fields[i]); ++i) {
-    list[1 + i] = make_field(fields[i].name, fields[i].value);
+  list[0] = make_field(":status", 7, status, strlen(status));
+  for (i = 0; i < FIELDS && weir_http_get_field(&response, i, id, sizeof id,
+                                                &field) == WEIR_OK;
+       ++i) {
+    list[1 + i] =
+        make_field(field.name, field.name_len, field.value, field.value_len);
   }
   return submit(request, list, 1 + i);
 }
@@ -369,8 +374,8 @@ static int serve(struct request *request) {
   }
   (void)snprintf(status, sizeof status, "%d",
                  host_produce(&host, &wanted, body, &request->out));
-  list[0] = make_field(":status", status);
-  list[1] = make_field("content-type", "application/json");
+  list[0] = make_field(":status", 7, status, strlen(status));
+  list[1] = make_field("content-type", 12, "application/json", 16);
   return submit(request, list, 2);
 }
 
