@@ -4,6 +4,7 @@
 #   make run        the server with its page; ARGS="--listen 127.0.0.1:9000"
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
+#   make fuzz       bytes for all that reads any: TIME=60 TARGETS="cursor hub"
 #   make bindings   the examples in other languages, those that are here
 #   make hosts      weir in other servers, those that are here; check-hosts
 #   make bench      the speed of everything, in a table: tests/bench/README
@@ -183,7 +184,8 @@ kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 instrumented = $(filter -fsanitize% -fprofile% --coverage,$(CFLAGS))
 
 .PHONY: setup check check-unit check-page check-system check-hosts nightly
-check: $(if $(instrumented),,check-tree) check-unit check-page check-system
+check: $(if $(instrumented),,check-tree) check-unit check-fuzz check-page \
+	check-system
 
 setup:
 	@B=$B tests/setup.sh
@@ -217,7 +219,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: check-sanitizers check-valgrind check-clang
 check-sanitizers:
 	$(MAKE) B=$B-sanitizers CFLAGS='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)' \
-	  check-unit check-system
+	  check-unit check-fuzz check-system
 	WEIR_SYNC=never $(MAKE) B=$B-sanitizers CFLAGS='-O1 -g $(SANITIZE)' \
 	  LDFLAGS='$(SANITIZE)' check-system
 
@@ -285,6 +287,43 @@ CLANG_FORMAT = clang-format
 check-format:
 	@find include lib examples tests -name '*.[ch]' ! -path '*/bindings/*' \
 	  | xargs $(CLANG_FORMAT) --dry-run -Werror
+
+# --- Fuzzing ---------------------------------------------------------------
+
+# Each target is a program that libFuzzer feeds: see tests/fuzz/README. TIME is
+# in seconds, for each. What they have found is fed to them by check-fuzz, also
+# without libFuzzer.
+TIME = 60
+fuzz_all := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+TARGETS = $(fuzz_all)
+FUZZ_ENGINE = $B/obj/tests/fuzz/replay.o
+fuzz_objects = $B/obj/tests/fuzz/fuzz.o \
+	$(filter-out %/kit_main.o,$(kit_objects))
+fuzz_make = $(MAKE) --no-print-directory B=$B-fuzz CC=clang \
+	CFLAGS='-O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link' \
+	LDFLAGS='$(SANITIZE)' FUZZ_ENGINE=-fsanitize=fuzzer fuzz-programs
+
+.PHONY: fuzz fuzz-merge fuzz-programs check-fuzz
+check-fuzz: fuzz-programs
+	@for t in $(TARGETS); do \
+	  $B/fuzz/$$t tests/fuzz/corpus/$$t || { echo "failed: $$t"; exit 1; }; done
+
+fuzz-programs: $(TARGETS:%=$B/fuzz/%)
+
+fuzz:
+	@$(fuzz_make)
+	@tests/fuzz/run.sh $B-fuzz $(TIME) $(TARGETS)
+
+# What has been found since goes into tests/fuzz/corpus, as far as it is new.
+fuzz-merge:
+	@$(fuzz_make)
+	@tests/fuzz/merge.sh $B-fuzz $(TARGETS)
+
+$B/fuzz/http1: $(addprefix $B/obj/examples/server/,http1.o text.o)
+$B/fuzz/%: $B/obj/tests/fuzz/fuzz_%.o $(fuzz_objects) \
+$(filter %.o,$(FUZZ_ENGINE)) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -%,$(FUZZ_ENGINE)) -o $@ $^
 
 # --- Bench -----------------------------------------------------------------
 

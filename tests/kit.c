@@ -9,22 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int kit_main(const char *name, TCase *const *cases, size_t count) {
-  Suite *suite = suite_create(name);
-  SRunner *runner;
-  size_t i;
-  int failed;
-
-  for (i = 0; i < count; ++i) {
-    suite_add_tcase(suite, cases[i]);
-  }
-  runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? 0 : 1;
-}
-
 void *kit_fence(size_t size) {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   const size_t room = (size + page - 1) / page * page;

@@ -11,6 +11,7 @@
 #   packaging   for `make check-install`, `check-dist`, `check-deb`
 #   bindings    the languages of examples/bindings
 #   hosts       the libraries of examples/hosts
+#   fuzz        what `make fuzz` runs
 #   bench       what `make bench` compares with
 #
 # weir itself needs a C compiler and make, no more. `browser` may fail: its tests
@@ -28,6 +29,7 @@ packages() {
     bindings) echo luajit golang-go rustc nodejs npm ;;
     hosts) echo curl libcivetweb-dev libevent-dev libmicrohttpd-dev \
       libnghttp2-dev libuv1-dev python3-h2 ;;
+    fuzz) echo clang libclang-rt-14-dev ;;
     bench) echo valgrind libevent-dev libuv1-dev libglib2.0-dev uthash-dev \
       libsqlite3-dev nginx-light libnginx-mod-nchan ;;
     *) echo "setup.sh: what is $1?" >&2 && exit 2 ;;
