@@ -58,7 +58,7 @@ WEIR_API int weir_subscriber_peek(weir_subscriber *subscriber,
  * Returns WEIR_OK, WEIR_EGONE (NULL) or WEIR_EINVAL (more than were shown:
  * nothing has happened).
  *
- * Reentrancy: calls nothing. Threads: the hub's. Allocates: no.
+ * Reentrancy: calls wake. Threads: the hub's. Allocates: no.
  */
 WEIR_API int weir_subscriber_consume(weir_subscriber *subscriber, size_t n);
 
@@ -105,8 +105,9 @@ WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
  * The client has gone: leave the stream, at once. The producer is not touched.
  * What has been shown and not consumed stays readable until the release.
  *
- * Reentrancy: everywhere; calls trace and storage (close), which inside a
- * storage function or trace is put off. Threads: the hub's. Allocates: no.
+ * Reentrancy: everywhere; calls wake, and trace and storage (close), which
+ * inside a storage function or trace is put off. Threads: the hub's.
+ * Allocates: no.
  */
 WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 
