@@ -5,6 +5,7 @@
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
 #   make fuzz       bytes for all that reads any: TIME=60 TARGETS="cursor hub"
+#   make sim        whole worlds: SEEDS="7 100-199" STEPS=20000, or MINUTES=3
 #   make bindings   the examples in other languages, those that are here
 #   make hosts      weir in other servers, those that are here; check-hosts
 #   make bench      the speed of everything, in a table: tests/bench/README
@@ -184,8 +185,8 @@ kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 instrumented = $(filter -fsanitize% -fprofile% --coverage,$(CFLAGS))
 
 .PHONY: setup check check-unit check-page check-system check-hosts nightly
-check: $(if $(instrumented),,check-tree) check-unit check-fuzz check-page \
-	check-system
+check: $(if $(instrumented),,check-tree) check-unit check-sim check-fuzz \
+	check-page check-system
 
 setup:
 	@B=$B tests/setup.sh
@@ -195,6 +196,28 @@ setup:
 check-unit: $(unit_programs)
 	@for t in $(unit_programs); do \
 	  CK_VERBOSITY=minimal CK_TIMEOUT_MULTIPLIER=10 $$t || { echo "failed: $$t"; exit 1; }; done
+
+# Whole worlds, simulated: see tests/sim/README. Seeds and ranges of seeds; or
+# new ones for so many minutes; or those that are always run.
+SEEDS =
+STEPS =
+MINUTES =
+SIM =
+sim_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/sim/*.c))
+
+.PHONY: sim check-sim
+sim: $B/tests/sim/sim
+	@$B/tests/sim/sim $(if $(STEPS),--steps $(STEPS)) \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(SIM) \
+	  $(or $(SEEDS),$(if $(MINUTES),,1-200))
+
+check-sim: $B/tests/sim/sim
+	@$B/tests/sim/sim --steps 2000 --twice 1-10
+	@$B/tests/sim/sim --steps 3000 11-40 $$(cat tests/sim/regressions)
+
+$B/tests/sim/sim: $(sim_objects) $(kit_objects) $B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
 
 # The server from outside: see tests/system/kit.py.
 check-system: examples $B/examples/server-poll

@@ -379,6 +379,11 @@ uint64_t weir__generation_pending(const struct weir__generation *generation) {
                          : backing->storage.waiting + backing->storage.flying;
 }
 
+bool weir__generation_is_owing(const struct weir__generation *generation) {
+  return generation->broken || weir__generation_pending(generation) != 0 ||
+         (generation->backing != NULL && generation->backing->will != NULL);
+}
+
 void weir__generation_open(struct weir__generation *generation) {
   generation->wrote = true;
   generation->core->info.opens += 1;

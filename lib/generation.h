@@ -172,6 +172,9 @@ int weir__generation_is_writable(const struct weir__generation *generation);
 /* Events that wait for storage. */
 uint64_t weir__generation_pending(const struct weir__generation *generation);
 
+/* Storage has not got all of it, or not its end. */
+bool weir__generation_is_owing(const struct weir__generation *generation);
+
 /* Let its timer fire at the next of its times. */
 void weir__generation_schedule(struct weir__generation *generation);
 

@@ -305,6 +305,13 @@ static void put_last_frame(struct weir__out *out, const void *what) {
                     last->retry);
 }
 
+/* It has been shown the end, after which there is nothing. */
+static bool is_through(const struct weir_subscriber *subscriber) {
+  const struct weir__history *history = &subscriber->generation->history;
+
+  return history->ended != 0 && subscriber->seq >= history->ended;
+}
+
 /* It goes with this last frame. */
 static void leave(struct weir_subscriber *subscriber, struct weir__page *page) {
   struct weir__page *greeting = NULL;
@@ -331,6 +338,12 @@ int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
   struct weir__page *page = NULL;
   int rv;
 
+  if (is_through(subscriber)) {
+    weir__reader_free_own(subscriber);
+    weir__reader_detach(subscriber, WEIR__LEAVING);
+    weir__reader_ready(subscriber);
+    return WEIR_OK;
+  }
   weir__generation_scheme(subscriber->generation, &last.scheme);
   last.reason = reason;
   last.reason_len = reason_len;

@@ -59,20 +59,34 @@ int weir__registry_add(struct weir__registry *registry, const void *key,
   return WEIR_OK;
 }
 
-/* A new generation in the place of one, which is remembered. */
+/* Forget a generation that another of the same key remembers. */
+static void forget_previous(struct weir__generation *later) {
+  struct weir__generation *generation = later->previous;
+
+  later->previous = generation->previous;
+  generation->previous = NULL;
+  weir__generation_forget(generation);
+  weir__generation_release(generation);
+}
+
+/* A new generation in the place of one, which is remembered. Those before it
+ * are only for as long as storage has not got all of them, since their readers
+ * elsewhere wait for that. */
 void weir__registry_succeed(struct weir__registry *registry,
                             struct weir__generation *old,
                             struct weir__generation *added) {
-  struct weir__generation *older = old->previous;
+  struct weir__generation *later = old;
 
   weir__map_replace(&registry->streams, &old->node, &added->node);
   added->registered = true;
   /* The registry's hold on the old one is its successor's now. */
   added->previous = old;
-  if (older != NULL) {
-    old->previous = NULL;
-    weir__generation_forget(older);
-    weir__generation_release(older);
+  while (later->previous != NULL) {
+    if (weir__generation_is_owing(later->previous)) {
+      later = later->previous;
+    } else {
+      forget_previous(later);
+    }
   }
 }
 
@@ -92,7 +106,11 @@ void weir__registry_forget(struct weir__registry *registry,
     weir__map_remove(&registry->streams, &generation->node);
   } else {
     /* What times fire for is in the registry, or remembered by what is. */
-    newest->previous = NULL;
+    while (newest->previous != generation) {
+      newest = newest->previous;
+    }
+    forget_previous(newest);
+    return;
   }
   weir__generation_forget(generation);
   weir__generation_release(generation);

@@ -169,7 +169,8 @@ static int carry_out(struct weir__generation *generation) {
       weir__generation_pending(generation) != 0) {
     return WEIR_OK;
   }
-  if (generation->broken && !weir__tend_is_taking(generation) &&
+  if (generation->broken && generation->registered &&
+      !weir__tend_is_taking(generation) &&
       generation->at[WEIR__AT_CHECK] == NEVER) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
@@ -311,6 +312,14 @@ static void opened(struct weir__storage *storage, int mode, int result,
   weir__generation_touch(generation);
 }
 
+/* What has been put here and is not with storage never will be stored. */
+static void settle_rest(struct weir__generation *generation, int error) {
+  struct weir__backing *backing = generation->backing;
+
+  weir__generation_settle_receipts(generation, backing->put - backing->stored,
+                                   0, error);
+}
+
 static void stored(struct weir__storage *storage, uint64_t count,
                    uint64_t first) {
   struct weir__generation *generation = generation_of(storage);
@@ -321,10 +330,9 @@ static void stored(struct weir__storage *storage, uint64_t count,
     weir__generation_commit(generation, last, storage->flying_end ? last : 0);
   }
   weir__generation_settle_receipts(generation, count, first, WEIR_OK);
-  if (generation->fenced && !storage->shared) {
-    weir__generation_settle_receipts(
-        generation, generation->backing->put - generation->backing->stored, 0,
-        WEIR_EFENCED);
+  if (storage->history->follow && !storage->shared &&
+      (generation->fenced || generation->ended)) {
+    settle_rest(generation, generation->ended ? WEIR_EENDED : WEIR_EFENCED);
   }
   if (weir__storage_wants(storage) || owes_end(generation)) {
     weir__generation_touch(generation);
@@ -335,7 +343,8 @@ static void refused(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
 
   generation->backing->refusal = result;
-  if (result != WEIR_EFENCED && result != WEIR_EENDED) {
+  /* What has ended meanwhile, by another writer of it, cannot fail. */
+  if (result != WEIR_EFENCED && result != WEIR_EENDED && !generation->ended) {
     if (generation->broken) {
       weir__generation_retry(generation);
     } else {
@@ -345,9 +354,7 @@ static void refused(struct weir__storage *storage, int result) {
   }
   /* The generation lives on, or has ended, in other hands. */
   weir__storage_drop(storage);
-  weir__generation_settle_receipts(
-      generation, generation->backing->put - generation->backing->stored, 0,
-      result);
+  settle_rest(generation, result);
   generation->ending = generation->ended;
   if (!generation->ended && !storage->shared) {
     weir__generation_fence(generation);
@@ -428,6 +435,14 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
     return;
   }
   if (history->ended != 0) {
+    if (!generation->ended && history->follow &&
+        !generation->settings->shared) {
+      /* Another writer has ended it, before what waits here. */
+      weir__storage_drop(&generation->backing->storage);
+      if (generation->backing->storage.flying == 0) {
+        settle_rest(generation, WEIR_EENDED);
+      }
+    }
     if (!generation->ended) {
       weir__generation_ended(generation);
     }
@@ -488,6 +503,18 @@ static void check(struct weir__generation *generation) {
   weir__tend_advance(generation);
 }
 
+/* Nobody will miss it; but who has come, and waits for a decision that can be
+ * made, comes first. */
+static void forget(struct weir__generation *generation) {
+  if (generation->backing != NULL && generation->backing->dirty) {
+    weir__generation_set_time(generation, WEIR__AT_FORGET,
+                              generation->core->now);
+    weir__tend_advance(generation);
+  } else {
+    generation->core->floors->forget(generation);
+  }
+}
+
 static void expire(struct weir__generation *generation, unsigned what) {
   switch (what) {
     case WEIR__AT_EVENT:
@@ -511,7 +538,7 @@ static void expire(struct weir__generation *generation, unsigned what) {
                                 weir__history_limit(&generation->history));
       break;
     default:
-      generation->core->floors->forget(generation);
+      forget(generation);
       break;
   }
 }
