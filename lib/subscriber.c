@@ -214,6 +214,7 @@ static int at_head(struct weir_subscriber *subscriber) {
   struct weir__generation *generation = subscriber->generation;
 
   if (is_finished(subscriber)) {
+    weir__reader_free_own(subscriber);
     weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_EDONE;
   }
@@ -259,6 +260,11 @@ static int show_next(struct weir_subscriber *subscriber) {
     return WEIR_OK;
   }
   history = &subscriber->generation->history;
+  if (is_finished(subscriber) && (own == NULL || !own->greeting)) {
+    /* Nothing follows the end: not even what was stamped with numbers that
+     * another writer has given since. */
+    return at_head(subscriber);
+  }
   signal = next_signal(subscriber);
   if (is_own_next(subscriber, own, signal)) {
     show_own(subscriber);

@@ -282,6 +282,10 @@ void client_end(struct client *client, struct conn *conn, bool clean) {
                 client, 0);
     return;
   }
+  if (world.healed && HAS(LIMITS) && !client->brought) {
+    client->dead = true; /* it gives up: nothing will change any more */
+    return;
+  }
   plan_connect(client, retry == UINT64_MAX ? 3000 : retry);
 }
 
@@ -428,6 +432,9 @@ void client_check_all(void) {
     if (client->dead || client->kind == HOSTILE || client->life == 0 ||
         newest == NULL || newest->gone) {
       continue;
+    }
+    if (HAS(LIMITS) && HAS(LOG)) {
+      continue; /* its pages may not fit */
     }
     if ((HAS(LIMITS) || HAS(DUPLICATE)) &&
         (client->conn == NULL || !client->brought)) {

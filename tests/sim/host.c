@@ -40,7 +40,7 @@ static int entropy(void *user, void *dst, size_t len) {
   for (; len != 0; --len) {
     *p++ = (unsigned char)chance_next(&host->chance);
   }
-  return WEIR_OK;
+  return 1;
 }
 
 static void wake(void *user) {
@@ -400,11 +400,11 @@ static void trouble(void *who, uint64_t what) {
   if (HAS(LOG)) {
     store_decay();
   }
-  if (TROUBLE(chance, DIE, 50)) {
+  if (TROUBLE(chance, DIE, 100)) {
     die(host);
     return;
   }
-  if (!host->draining && TROUBLE(chance, DRAIN, 50)) {
+  if (!host->draining && TROUBLE(chance, DRAIN, 80)) {
     drain(host);
   }
   agenda_plan(&world.agenda, chance_size(chance, 10000), trouble, host, 0);

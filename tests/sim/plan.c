@@ -40,7 +40,7 @@ void plan_draw(struct plan *plan, uint64_t seed) {
       plan->keys + (unsigned)chance_below(&chance, plan->keys + 1);
   plan->prefix =
       prefixes[chance_permille(&chance, 600) ? 0 : chance_below(&chance, 3)];
-  plan->pace = (unsigned)chance_size(&chance, 4000);
+  plan->pace = 20 + (unsigned)chance_size(&chance, 4000);
   plan->event_bytes = chance_permille(&chance, 300) ? 40000 : 400;
   plan->history_events =
       chance_permille(&chance, 500) ? chance_size(&chance, 200) : 0;

@@ -278,10 +278,10 @@ static void set_watchdogs(struct chance *chance, weir_open_options *options) {
   options->idle = 1000 + chance_size(chance, 100000);
   options->lifetime = 1000 + chance_size(chance, 1000000);
   options->abandoned = 1000 + chance_size(chance, 100000);
-  options->on_first_event = (uint32_t)chance_below(chance, 3);
-  options->on_idle = (uint32_t)chance_below(chance, 3);
-  options->on_lifetime = (uint32_t)chance_below(chance, 3);
-  options->on_abandoned = (uint32_t)chance_below(chance, 3);
+  options->on_first_event = (int32_t)chance_below(chance, 3);
+  options->on_idle = (int32_t)chance_below(chance, 3);
+  options->on_lifetime = (int32_t)chance_below(chance, 3);
+  options->on_abandoned = (int32_t)chance_below(chance, 3);
   if (chance_permille(chance, 300)) {
     options->linger = chance_size(chance, 60000);
   }
@@ -418,8 +418,9 @@ static void act(void *who, uint64_t what) {
   (void)what;
   if (!world.healed) {
     step(producer, &producer->chance);
-    agenda_plan(&world.agenda, chance_size(&producer->chance, world.plan.pace),
-                act, producer, 0);
+    agenda_plan(&world.agenda,
+                chance_between(&producer->chance, 1, world.plan.pace), act,
+                producer, 0);
   }
 }
 
@@ -520,7 +521,7 @@ void producer_notice(struct host *host, const weir_notice *notice) {
       /* Who is fenced has to stop too. */
       if (world.model.cancels[handle->key] == 0 &&
           !(notice->error == WEIR_EFENCED &&
-            !model_is_writer(handle->generation, host_port(host)))) {
+            handle->generation->epoch_count > 1)) {
         trace_fail(8, "%s is cancelled, and nobody asked for that",
                    model_name(handle->generation));
       }

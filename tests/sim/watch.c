@@ -453,6 +453,7 @@ static void take_last(struct watch *watch, const struct wire_frame *frame) {
   } else if (!host_may_close(watch->host, reason) && !watch->may_close) {
     complain(watch, 9, frame, "no reason to close");
   }
+  trace_say("  c%u is shown out: %.80s", watch->number, frame->data.data);
   watch->stage = WATCH_OVER;
 }
 

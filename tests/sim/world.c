@@ -9,7 +9,7 @@
 
 /* ms that the world goes on for when all trouble is over: longer than anybody
  * waits for anything. */
-#define REST 400000
+#define REST 200000
 
 struct world world;
 
