@@ -245,6 +245,17 @@ static bool is_own_next(const struct weir_subscriber *subscriber,
           own->after <= subscriber->signal);
 }
 
+/* Nothing follows the end: not even what was stamped with a number that another
+ * writer has given to the end since. */
+static struct weir__page *in_time(const struct weir_subscriber *subscriber,
+                                  struct weir__page *page) {
+  const uint64_t ended = subscriber->generation->history.ended;
+
+  return page != NULL && ended != 0 && page->last >= ended && !page->greeting
+             ? NULL
+             : page;
+}
+
 /* Show one thing more, of what comes next. WEIR_OK: there may be more. */
 static int show_next(struct weir_subscriber *subscriber) {
   struct weir__page *own = subscriber->todo.own;
@@ -260,12 +271,8 @@ static int show_next(struct weir_subscriber *subscriber) {
     return WEIR_OK;
   }
   history = &subscriber->generation->history;
-  if (is_finished(subscriber) && (own == NULL || !own->greeting)) {
-    /* Nothing follows the end: not even what was stamped with numbers that
-     * another writer has given since. */
-    return at_head(subscriber);
-  }
-  signal = next_signal(subscriber);
+  own = in_time(subscriber, own);
+  signal = in_time(subscriber, next_signal(subscriber));
   if (is_own_next(subscriber, own, signal)) {
     show_own(subscriber);
     return WEIR_OK;

@@ -66,10 +66,12 @@ static void *grow(size_t size) {
 
 bool serve_is_deposed(const struct conn *conn) {
   const struct generation *generation = conn->watch.generation;
+  const void *port = conn->host == NULL ? NULL : host_port(conn->host);
 
-  return conn->host != NULL && conn->watching && HAS(NODES) &&
-         !generation->shared &&
-         model_was_writer(generation, host_port(conn->host));
+  return port != NULL && conn->watching && !generation->shared &&
+         model_was_writer(generation, port) &&
+         (!model_is_writer(generation, port) ||
+          generation != world.model.newest[generation->key]);
 }
 
 static void drop_front(struct kit_bytes *bytes, size_t n) {
@@ -578,7 +580,8 @@ static void accept_conn(void *who, uint64_t what) {
   if (rv != WEIR_OK) {
     trace_fail(12, "c%u: attach says %d", conn->number, rv);
   }
-  if (after.opens != before.opens) {
+  /* With storage, an answer may come in here that others wait for. */
+  if (!HAS(LOG) && after.opens != before.opens) {
     trace_fail(8, "c%u: a client has begun a generation", conn->number);
   }
   if (conn->subscriber == NULL && after.subscribers > before.subscribers) {

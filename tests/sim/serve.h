@@ -34,7 +34,8 @@ struct conn *serve_connect(struct client *client, unsigned place,
 void serve_hang_up(struct conn *conn);
 
 /* It reads from a server that wrote the stream once, and has not been told that
- * another does now: it stays behind, for as long as nobody publishes there. */
+ * another does now, or has begun anew: it stays behind, for as long as nobody
+ * publishes there. */
 bool serve_is_deposed(const struct conn *conn);
 
 void serve_notice(struct host *host, const weir_notice *notice);
