@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
+"""What of lib/ the unit suites have executed: lines, and both ways of every
+branch.
+
+    tests/coverage.py BUILD    a table, and what is missing; fails if any is
+
+BUILD is a build with gcc's --coverage whose suites have run. What cannot be
+reached says why, beside it or alone on the line before:
+
+    /* not reached: why */
+
+That is for one line and its branches; at most LIMIT of them in all. One on a
+line that is reached has no reason any more, and is an error.
+"""
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MARKER = re.compile(r"/\* not reached: ")
+LIMIT = 20
+
+
+def executed(build):
+    """{file: {(line, function): [count of it, count of each branch ...]}}
+
+    What several files include is one; but a kernel, compiled under several
+    names, is as many.
+    """
+    found = {}
+    notes = sorted(glob.glob(os.path.join(build, "obj/lib/*.gcno")))
+    if not notes:
+        sys.exit(f"coverage.py: {build} has no --coverage")
+    text = subprocess.run(["gcov", "--json-format", "--stdout",
+                           "--branch-probabilities"] + notes,
+                          check=True, cwd=ROOT, stdout=subprocess.PIPE,
+                          universal_newlines=True).stdout
+    for unit in text.splitlines():
+        for file in json.loads(unit)["files"]:
+            if not file["file"].startswith("lib/"):
+                continue
+            lines = found.setdefault(file["file"], {})
+            for line in file["lines"]:
+                key = line["line_number"], line.get("function_name", "")
+                counts = [line["count"]] + [b["count"]
+                                            for b in line["branches"]]
+                before = lines.get(key, [0] * len(counts))
+                lines[key] = [a + b for a, b in zip(before, counts)]
+    return found
+
+
+def excluded(path):
+    """The numbers of the lines with a marker."""
+    numbers = set()
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, 1):
+        if MARKER.search(line):
+            alone = line.lstrip().startswith("/*")
+            while alone and "*/" not in lines[number - 1]:
+                number += 1
+            numbers.add(number + 1 if alone else number)
+    return numbers
+
+
+def percent(part, whole):
+    """Rounded down: 100 is all."""
+    return f"{part * 1000 // whole / 10 if whole else 100.0:5.1f}"
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    missing = []
+    stale = []
+    exceptions = 0
+    total = [0, 0, 0, 0]
+    print(f"{'':24}{'lines':>14}{'branches':>16}")
+    for path, lines in sorted(executed(os.path.abspath(sys.argv[1])).items()):
+        row = [0, 0, 0, 0]
+        markers = excluded(path)
+        for (number, function), counts in sorted(lines.items()):
+            holes = counts.count(0)
+            if number in markers and holes != 0:
+                exceptions += holes
+                markers.discard(number)
+                continue
+            row[0] += counts[0] != 0
+            row[1] += 1
+            row[2] += len(counts) - 1 - counts[1:].count(0)
+            row[3] += len(counts) - 1
+            if counts[0] == 0:
+                missing.append(f"{path}:{number}: {function}: never")
+            elif holes != 0:
+                ways = [i for i, n in enumerate(counts[1:]) if n == 0]
+                missing.append(f"{path}:{number}: {function}: branch "
+                               + " ".join(map(str, ways)))
+        stale += [f"{path}:{number}" for number in sorted(markers)]
+        total = [a + b for a, b in zip(total, row)]
+        print(f"{path:24}{row[1]:6} {percent(*row[:2])} %"
+              f"{row[3]:8} {percent(*row[2:])} %")
+    print(f"{'':24}{total[1]:6} {percent(*total[:2])} %"
+          f"{total[3]:8} {percent(*total[2:])} %")
+    print(f"{exceptions} lines and branches are not reached for a reason")
+    for line in missing:
+        print(line)
+    for line in stale:
+        print(f"{line}: is reached")
+    if exceptions > LIMIT:
+        print(f"that is more than {LIMIT}")
+    sys.exit(bool(missing or stale or exceptions > LIMIT))
+
+
+if __name__ == "__main__":
+    main()
