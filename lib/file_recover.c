@@ -405,7 +405,7 @@ static void finish(struct weir_log_file *log, struct weir__segment *segment) {
   if (!segment->full || segment->distrusted) {
     return;
   }
-  if (segment->tail != WEIR__HEAD_SIZE || segment->runs.count != 0) {
+  if (segment->tail != WEIR__HEAD_SIZE) {
     seal(log, segment);
     return;
   }
@@ -419,7 +419,8 @@ static int remove_unmade(void *arg, const char *name, bool regular) {
   struct weir_log_file *log = arg;
   bool made;
 
-  if (regular && weir__segment_number(name, &made) != 0 && !made) {
+  (void)regular;
+  if (weir__segment_number(name, &made) != 0 && !made) {
     (void)log->io->remove(log->io->user, name);
   }
   return 0;
@@ -432,7 +433,6 @@ static bool is_suspect(const struct weir_log_file *log,
   return log->damaged_segment != 0 && stream->ended == 0 &&
          (stream->newest < log->damaged_segment ||
           (stream->newest == log->damaged_segment &&
-           stream->run_segment == stream->newest &&
            stream->run->seen < log->damaged_at));
 }
 
@@ -440,7 +440,7 @@ static bool is_suspect(const struct weir_log_file *log,
  * harm than a loss in silence. */
 static int suspect(struct weir_log_file *log,
                    struct weir__file_stream *stream) {
-  struct weir__segment *segment = weir__segment_find(log, log->damaged_segment);
+  struct weir__segment *segment = weir__segment_upto(log, log->damaged_segment);
   int rv = WEIR_OK;
 
   if (stream->last == (uint64_t)WEIR_SEQ_MAX) {

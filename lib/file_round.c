@@ -14,7 +14,7 @@ static struct weir__segment *segment_of(struct weir__link *link) {
 
 /* Something of it is not on the disk, and may still come there. */
 static bool is_dirty(const struct weir__segment *segment) {
-  return !segment->distrusted && !segment->sealed &&
+  return !segment->distrusted &&
          (segment->pending_len != 0 || segment->written > segment->synced);
 }
 
@@ -184,10 +184,8 @@ static struct weir__segment *oldest(const struct weir_log_file *log) {
     return NULL;
   }
   segment = segment_of(log->segments.next);
-  return (segment->sealed || segment->unreadable || segment->distrusted) &&
-                 segment != log->active
-             ? segment
-             : NULL;
+  return segment->sealed || segment->unreadable || segment->distrusted ? segment
+                                                                       : NULL;
 }
 
 void weir__retain(struct weir_log_file *log) {
@@ -248,7 +246,7 @@ uint64_t weir__round_due(struct weir_log_file *log) {
       continue;
     }
     due = weir__min(due, sync_time(log, segment));
-    if (segment->full && !segment->distrusted && !segment->unreadable) {
+    if (segment->full && !segment->distrusted) {
       due = 0;
     }
   }
@@ -268,7 +266,6 @@ static void add_sync(struct weir_log_file *log, struct weir__round *round,
   task->len = segment->pending_len;
   task->cap = segment->pending_cap;
   task->at = segment->written;
-  task->sync = true;
   segment->pending = NULL;
   segment->pending_len = 0;
   segment->pending_cap = 0;
@@ -287,7 +284,6 @@ static int add_seal(struct weir_log_file *log, struct weir__round *round,
     task->fd = segment->fd;
     task->cap = task->len;
     task->at = segment->tail;
-    task->sync = true;
     task->seal = true;
   }
   return rv;
@@ -300,6 +296,7 @@ static int add_spare(struct weir_log_file *log, struct weir__round *round) {
                : weir__file_random(log, &spare->salt, sizeof spare->salt);
 
   if (rv != WEIR_OK) {
+    log->again_at = weir__later(weir__file_clock(log), AGAIN);
     if (spare != NULL) {
       weir__segment_free(log, spare);
     }
@@ -324,12 +321,12 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
        link = next) {
     next = link->next;
     segment = segment_of(link);
-    if (segment->sealed || segment->distrusted || segment->unreadable) {
+    if (segment->sealed || segment->distrusted) {
       continue;
     }
     if (sync_time(log, segment) <= now) {
       add_sync(log, round, segment);
-    } else if (segment->full && !is_dirty(segment)) {
+    } else if (segment->full) {
       rv = add_seal(log, round, segment);
     }
   }
@@ -373,7 +370,7 @@ static void run_task(const struct weir__io *io, struct weir__task *task) {
   if (task->result == WEIR_OK && task->seal) {
     task->result = weir__io_truncate(io, task->fd, task->at + task->len);
   }
-  if (task->result == WEIR_OK && task->sync) {
+  if (task->result == WEIR_OK) {
     task->result = weir__io_sync(io, task->fd);
     task->failed_sync = task->result != WEIR_OK;
   }
@@ -421,7 +418,7 @@ static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
   log->info.failures += 1;
   /* What the system could not write it may have forgotten: what a later sync
    * says of this file is worth nothing (LWN 752063, 2018). */
-  segment->distrusted = segment->distrusted || task->failed_sync || task->seal;
+  segment->distrusted = task->failed_sync || task->seal;
   segment->full = true;
   weir__segment_give_up(log, segment);
   if (log->active == segment) {
@@ -438,9 +435,9 @@ static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
 }
 
 static int end_task(struct weir_log_file *log, struct weir__task *task) {
-  struct weir__segment *segment = weir__segment_find(log, task->number);
+  struct weir__segment *segment = weir__segment_upto(log, task->number);
 
-  log->info.syncs += task->sync && task->result == WEIR_OK;
+  log->info.syncs += task->result == WEIR_OK;
   if (task->result != WEIR_OK) {
     fail_task(log, segment, task);
   } else if (task->seal) {
@@ -458,7 +455,7 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
 /* A segment has gone, or will be tried again. */
 static int end_removal(struct weir_log_file *log,
                        const struct weir__round *round) {
-  struct weir__segment *segment = weir__segment_find(log, round->removed);
+  struct weir__segment *segment = weir__segment_upto(log, round->removed);
 
   if (round->remove_result != WEIR_OK) {
     log->info.failures += 1;
@@ -482,8 +479,7 @@ static int end_spare(struct weir_log_file *log, struct weir__round *round) {
     return round->spare_result;
   }
   spare->size = round->spare_size;
-  if (log->segments.prev == &log->segments ||
-      segment_of(log->segments.prev)->number < spare->number) {
+  if (segment_of(log->segments.prev)->number < spare->number) {
     log->spare = spare;
   } else {
     /* It came too late: there is a newer one. */

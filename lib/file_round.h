@@ -18,7 +18,6 @@ struct weir__task {
   size_t len;
   size_t cap;
   uint64_t at;
-  bool sync;
   bool seal; /* the bytes are its index, and it ends behind them */
   uint64_t directory;
   uint64_t entries;

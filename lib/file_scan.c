@@ -54,7 +54,7 @@ static const unsigned char *bytes_at(struct scan *scan, uint64_t at,
   size_t want;
   int rv;
 
-  if (scan->fault != WEIR_OK || at > scan->end || len > scan->end - at) {
+  if (scan->fault != WEIR_OK || len > scan->end - at) {
     return NULL;
   }
   if (at >= scan->begin && at + len <= scan->begin + scan->len) {

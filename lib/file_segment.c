@@ -11,6 +11,10 @@
 /* Closed segments whose files are open. */
 #define OPEN_MOST 64
 
+/* Places of a run: twice the records that the largest segment has room for,
+ * since those of what is lost count too. */
+#define PLACES_MOST UINT32_C(0x20000000)
+
 void weir__segment_name(uint64_t number, bool made,
                         char name[WEIR__FILE_NAME]) {
   (void)snprintf(name, WEIR__FILE_NAME, "weir-%016llx.log%s",
@@ -222,13 +226,6 @@ struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
   return NULL;
 }
 
-struct weir__segment *weir__segment_find(const struct weir_log_file *log,
-                                         uint64_t number) {
-  struct weir__segment *segment = weir__segment_upto(log, number);
-
-  return segment != NULL && segment->number == number ? segment : NULL;
-}
-
 static struct weir__run *find_run(const struct weir__segment *segment,
                                   uint64_t generation) {
   struct weir__node *node =
@@ -290,9 +287,6 @@ static bool reserve_places(struct weir_log_file *log, struct weir__run *run,
     return true;
   }
   while (cap < count) {
-    if (cap > UINT32_MAX / 2) {
-      return false;
-    }
     cap *= 2;
   }
   places = weir__file_alloc(log, cap * sizeof *places);
@@ -319,7 +313,7 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
     run->first = seq;
   }
   count = seq - run->first + 1;
-  if (count > UINT32_MAX || !reserve_places(log, run, (uint32_t)count)) {
+  if (count > PLACES_MOST || !reserve_places(log, run, (uint32_t)count)) {
     return WEIR_ENOMEM;
   }
   /* Those in between are not there. */
@@ -391,10 +385,9 @@ void weir__segment_give_up(struct weir_log_file *log,
 
 void weir__segment_damaged(struct weir_log_file *log,
                            const struct weir__segment *segment, uint64_t at) {
-  if (segment->number >= log->damaged_segment) {
-    log->damaged_segment = segment->number;
-    log->damaged_at = at;
-  }
+  /* They are read in the order of their numbers. */
+  log->damaged_segment = segment->number;
+  log->damaged_at = at;
 }
 
 static int read_entry(struct weir_log_file *log,

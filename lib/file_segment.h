@@ -48,10 +48,6 @@ void weir__segment_close(struct weir_log_file *log,
 struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
                                          uint64_t number);
 
-/* The segment of this number; NULL: it is gone. */
-struct weir__segment *weir__segment_find(const struct weir_log_file *log,
-                                         uint64_t number);
-
 /* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK or
  * WEIR_ENOMEM. */
 int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,

@@ -190,7 +190,7 @@ void weir__file_set_ended(struct weir_log_file *log,
   stream->ended = seq;
   stream->ended_at = when;
   weir__link_remove(&stream->ended_link);
-  if (seq != 0 && !stream->purged) {
+  if (seq != 0) {
     weir__link_append(&log->ended, &stream->ended_link);
   }
 }
@@ -302,9 +302,6 @@ void weir__file_purge(struct weir_log_file *log,
                       struct weir__file_stream *stream) {
   struct weir__file_stream *hidden = stream->hides;
 
-  if (stream->purged) {
-    return;
-  }
   stream->purged = true;
   weir__map_remove(&log->by_generation, &stream->node);
   if (stream->is_named && hidden != NULL && !hidden->purged) {

@@ -91,7 +91,7 @@ static int turn_over(struct weir_log_file *log, uint64_t bytes) {
 /* Whether this segment knows the stream already. */
 static bool is_introduced(const struct weir_log_file *log,
                           const struct weir__file_stream *stream) {
-  return log->active != NULL && stream->newest == log->active->number;
+  return stream->newest == log->active->number;
 }
 
 static uint64_t state_length(const struct weir__file_stream *stream) {
@@ -264,7 +264,7 @@ int weir__file_append(struct weir_log_file *log,
   uint64_t size;
   int rv;
 
-  if (own == 0 || append->count > UINT32_MAX) {
+  if (own == 0) {
     return WEIR_ETOOBIG;
   }
   rv = have_room(log, stream, own);

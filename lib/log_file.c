@@ -292,9 +292,6 @@ static int check_batch(const struct weir__file_stream *stream,
   if (stream->ended != 0) {
     return WEIR_EENDED;
   }
-  if (stream->purged) {
-    return WEIR_ENOENT;
-  }
   for (i = 0; i < count; ++i) {
     if (records[i].epoch != stream->epochs[stream->epoch_count - 1].epoch) {
       return WEIR_EFENCED;
@@ -365,7 +362,7 @@ static int table_trim(void *user, weir_hub *hub, uint64_t ticket, void *handle,
 
   through = weir__min(through, stream->last);
   append.seq = through;
-  if (through > stream->trimmed && !stream->purged) {
+  if (through > stream->trimmed) {
     rv = weir__file_append(log, &append);
   }
   if (rv != WEIR_OK) {
@@ -427,9 +424,6 @@ static void free_segments(struct weir_log_file *log) {
   while (!weir__link_alone(&log->segments)) {
     weir__segment_free(
         log, weir__owner(log->segments.next, struct weir__segment, link));
-  }
-  if (log->spare != NULL) {
-    weir__segment_free(log, log->spare);
   }
 }
 
@@ -556,8 +550,12 @@ int weir_log_file_close(weir_log_file *log) {
     one = weir_log_file_end(log);
     rv = rv == WEIR_OK ? one : rv;
   }
-  if (one != WEIR_EAGAIN) {
-    rv = rv == WEIR_OK ? one : rv;
+  if (rv == WEIR_OK && one != WEIR_EAGAIN) {
+    rv = one;
+  }
+  /* Without memory for a round, nothing more comes to the disk. */
+  while (!weir__link_alone(&log->ops)) {
+    fail(log, weir__owner(log->ops.next, struct weir__op, link), one);
   }
   if (log->spare != NULL) {
     weir__segment_discard(log, log->spare);
@@ -607,11 +605,11 @@ static void answer_ops(struct weir_log_file *log, int error) {
   while (link != &log->ops) {
     op = weir__owner(link, struct weir__op, link);
     link = link->next;
-    segment = weir__segment_find(log, op->segment);
-    if (segment == NULL || segment->sealed || segment->synced >= op->place) {
+    segment = weir__segment_upto(log, op->segment); /* it has waited for it */
+    if (segment->synced >= op->place) {
       succeed(log, op);
     } else if (segment->tail < op->place || segment->distrusted) {
-      fail(log, op, error != WEIR_OK ? error : WEIR_EIO);
+      fail(log, op, error);
     }
   }
 }
