@@ -36,8 +36,8 @@ COMPILE = shlex.split(os.environ.get("CC", "cc")) + [
     f"-I{headers.ROOT}/include"]
 
 # What our pages refer to besides each other.
-SYSTEM = {"fdatasync(2)", "flock(2)", "malloc(3)", "poll(2)", "pwrite(2)",
-          "writev(2)"}
+SYSTEM = {"fdatasync(2)", "flock(2)", "fork(2)", "malloc(3)", "poll(2)",
+          "pwrite(2)", "writev(2)"}
 
 SECTIONS = {
     "3": ["NAME", "LIBRARY", "SYNOPSIS", "DESCRIPTION", "RETURN VALUES",
