@@ -154,6 +154,12 @@ static const weir_record *record_at(const weir_answer *answer, size_t i,
   return weir__load(copy, sizeof *copy, record) == WEIR_OK ? copy : NULL;
 }
 
+/* Whether nothing is set in a record that nobody knows. */
+static bool is_known(const weir_record *record) {
+  return ((record->flags & ~RECORD_FLAGS) | record->reserved0 |
+          record->reserved[0] | record->reserved[1]) == 0;
+}
+
 /* Its number, of one that has been checked. */
 static uint64_t seq_of(const weir_answer *answer, size_t i) {
   weir_record copy;
@@ -236,7 +242,7 @@ static size_t count_sound(const struct weir__history *history,
 
   for (i = 0; i < answer->record_count; ++i) {
     record = record_at(answer, i, &copy);
-    if (record == NULL || record->seq > hi ||
+    if (record == NULL || !is_known(record) || record->seq > hi ||
         !may_follow(history, answer, lo, record->seq)) {
       break;
     }
