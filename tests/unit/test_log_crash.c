@@ -477,7 +477,7 @@ static void open_stream(size_t key, int32_t on_duplicate) {
 static void publish(struct producer *producer) {
   static char data[5][FACT_MOST];
   weir_event events[5];
-  const size_t count = 1 + draw(5) * draw(2);
+  const size_t count = 1 + (size_t)(draw(5) * draw(2));
   uint32_t first = 0;
   uint64_t last;
   size_t i;
@@ -672,14 +672,16 @@ static void break_something(void) {
   world.faulty = true;
   switch (draw(4)) {
     case 0:
-      simdisk_fail(&world.bench.disk, SIM_SYNC, 1 + draw(3), SIM_KEEP, 0);
+      simdisk_fail(&world.bench.disk, SIM_SYNC, 1 + (size_t)draw(3), SIM_KEEP,
+                   0);
       break;
     case 1:
-      simdisk_fail(&world.bench.disk, SIM_WRITE, 1 + draw(6), SIM_ERROR,
+      simdisk_fail(&world.bench.disk, SIM_WRITE, 1 + (size_t)draw(6), SIM_ERROR,
                    ENOSPC);
       break;
     default:
-      simdisk_fail(&world.bench.disk, SIM_ANY, 1 + draw(12), SIM_ERROR, EIO);
+      simdisk_fail(&world.bench.disk, SIM_ANY, 1 + (size_t)draw(12), SIM_ERROR,
+                   EIO);
       break;
   }
 }
@@ -692,7 +694,7 @@ static void live(size_t ops) {
     what = draw(200);
     if (what < 90) {
       /* Now this one and now that, so that some are old when segments go. */
-      use_stream(draw(24) == 0 ? draw(KEYS) : world.ops / 100 % KEYS);
+      use_stream(draw(24) == 0 ? (size_t)draw(KEYS) : world.ops / 100 % KEYS);
     } else if (what < 130) {
       use_client(&world.clients[draw(CLIENTS)]);
     } else if (what < 180) {

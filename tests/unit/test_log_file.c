@@ -631,7 +631,7 @@ START_TEST(damage_to_any_byte) {
       fb_segment(&bench, file, &size)[at] ^= (unsigned char)(1 + at % 255);
       fb_forget(&bench);
       fb_open(&bench);
-      expect_little_loss("byte", file << 32 | at);
+      expect_little_loss("byte", (uint64_t)file << 32 | at);
       expect_going_on();
       ck_assert_int_eq(fb_close(&bench), WEIR_OK);
       fb_set_disk(&bench, &sound);

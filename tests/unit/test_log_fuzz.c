@@ -61,7 +61,7 @@ static void use(struct writer *writer, const char *key) {
     ck_assert_int_eq(fb_trim(&bench, writer->handle, 1 + draw(writer->last)),
                      WEIR_LOG_YES);
   }
-  bench.frame_len = 30 + draw(200);
+  bench.frame_len = 30 + (size_t)draw(200);
   ck_assert_int_eq(
       fb_append(&bench, writer->handle, writer->epoch, writer->last + 1,
                 writer->last + count, what == 2 ? WEIR_RECORD_END : 0),
@@ -123,9 +123,9 @@ static void overwrite(const char *name, const struct simdisk *base) {
   uint64_t size;
   unsigned char *bytes = simdisk_bytes(&bench.disk, name, &size);
   uint64_t other_size;
-  const unsigned char *other =
-      simdisk_bytes((struct simdisk *)(uintptr_t)base,
-                    simdisk_name(base, draw(base->name_count)), &other_size);
+  const unsigned char *other = simdisk_bytes(
+      (struct simdisk *)(uintptr_t)base,
+      simdisk_name(base, (size_t)draw(base->name_count)), &other_size);
   const uint64_t step = draw(2) == 0 ? 1 : 512;
   uint64_t at = draw(size + 1) / step * step;
   uint64_t len = 1 + draw(draw(2) == 0 ? 64 : 4096);
@@ -189,7 +189,7 @@ static void damage(const struct simdisk *base, const struct simdisk *older) {
   if (bench.disk.name_count == 0) {
     return;
   }
-  strcpy(name, simdisk_name(&bench.disk, draw(bench.disk.name_count)));
+  strcpy(name, simdisk_name(&bench.disk, (size_t)draw(bench.disk.name_count)));
   switch (draw(12)) {
     case 0:
       note("gone", name, 0);
