@@ -327,7 +327,7 @@ TIME = 60
 fuzz_all := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 TARGETS = $(fuzz_all)
 FUZZ_ENGINE = $B/obj/tests/fuzz/replay.o
-fuzz_objects = $B/obj/tests/fuzz/fuzz.o \
+fuzz_objects = $(addprefix $B/obj/tests/fuzz/,fuzz.o reader.o) \
 	$(filter-out %/kit_main.o,$(kit_objects))
 fuzz_make = $(MAKE) --no-print-directory B=$B-fuzz CC=clang \
 	CFLAGS='-O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link' \
