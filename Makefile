@@ -22,6 +22,7 @@ B = build
 CC = cc
 CFLAGS = -O2 -g
 PYTHON = python3
+JOBS := $(shell nproc 2> /dev/null || echo 1)
 prefix = /usr/local
 libdir = $(prefix)/lib
 includedir = $(prefix)/include
@@ -185,7 +186,12 @@ kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
 instrumented = $(filter -fsanitize% -fprofile% --coverage,$(CFLAGS))
 
 .PHONY: setup check check-unit check-page check-system check-hosts nightly
-check: $(if $(instrumented),,check-tree) check-unit check-sim check-fuzz \
+check:
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,\
+	  -j$(JOBS)) check-parts
+
+.PHONY: check-parts
+check-parts: $(if $(instrumented),,check-tree) check-unit check-sim check-fuzz \
 	check-page check-system
 
 setup:
@@ -194,8 +200,10 @@ setup:
 # One line a suite; a failure ends it at once and says how to run it alone. A
 # test that hangs is given time enough on a slow machine.
 check-unit: $(unit_programs)
-	@for t in $(unit_programs); do \
-	  CK_VERBOSITY=minimal CK_TIMEOUT_MULTIPLIER=10 $$t || { echo "failed: $$t"; exit 1; }; done
+	@printf '%s\n' $^ | CK_VERBOSITY=minimal CK_TIMEOUT_MULTIPLIER=10 \
+	  xargs -P $(JOBS) -I{} sh -c 'said=$$({} 2>&1); status=$$?; \
+	    printf "%s\n" "$$said"; [ $$status = 0 ] || \
+	    { echo "failed: {}"; exit 255; }'
 
 # Whole worlds, simulated: see tests/sim/README. Seeds and ranges of seeds; or
 # new ones for so many minutes; or those that are always run.

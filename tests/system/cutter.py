@@ -7,11 +7,12 @@ import threading
 
 
 class Cutter:
-    """Passes everything on. A connection that asks for a stream is reset after
-    some hundred bytes of the answer, until `cuts` of them have been; mostly
-    after its first event, since clients give up where there never is one."""
+    """Passes everything on. A connection that asks for a stream is cut after
+    some hundred bytes of the answer, until `cuts` of them have been: after its
+    first event, since clients give up where there never is one. Every other cut
+    is a reset, which may take with it what the client has not read yet."""
 
-    def __init__(self, port, cuts=0, least=450, most=1000, seed=1):
+    def __init__(self, port, cuts=0, least=560, most=800, seed=1):
         self.server = ("127.0.0.1", port)
         self.random = random.Random(seed)
         self.cuts = cuts
@@ -74,6 +75,8 @@ class Cutter:
                 if left[0] is not None and len(data) >= left[0] and \
                         self.cut():
                     client.sendall(data[:left[0]])
+                    if self.made % 2 == 0:
+                        self.finish(client)
                     break
                 if left[0] is not None:
                     left[0] = max(0, left[0] - len(data))
@@ -81,14 +84,17 @@ class Cutter:
             else:
                 # The server has closed: in good order, so that nothing of what
                 # it said is lost.
-                client.shutdown(socket.SHUT_WR)
-                client.settimeout(5)
-                while client.recv(65536):
-                    pass
+                self.finish(client)
         except OSError:
             pass
         self.reset(client)
         self.reset(server)
+
+    def finish(self, client):
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(5)
+        while client.recv(65536):
+            pass
 
     def cut(self):
         with self.lock:
