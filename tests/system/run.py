@@ -21,7 +21,7 @@ import kit  # noqa: E402
 AT_ONCE = int(os.environ.get("WEIR_JOBS", "0")) or 2 * (os.cpu_count() or 1)
 
 # s for one class: far more than any of them needs.
-LIMIT = 600 if kit.LONG else 150
+LIMIT = 900 if kit.LONG else 400
 
 
 def classes(suite):
