@@ -405,14 +405,14 @@ static void finish(struct weir_log_file *log, struct weir__segment *segment) {
   if (!segment->full || segment->distrusted) {
     return;
   }
-  if (segment->tail != WEIR__HEAD_SIZE) {
-    seal(log, segment);
-    return;
+  if (segment->tail == WEIR__HEAD_SIZE) {
+    weir__segment_name(segment->number, true, name);
+    if (log->io->remove(log->io->user, name) == 0) {
+      weir__segment_free(log, segment);
+      return;
+    }
   }
-  weir__segment_name(segment->number, true, name);
-  if (log->io->remove(log->io->user, name) == 0) {
-    weir__segment_free(log, segment);
-  }
+  seal(log, segment);
 }
 
 static int remove_unmade(void *arg, const char *name, bool regular) {
