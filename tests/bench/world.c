@@ -48,11 +48,18 @@ void world_pull(struct world *world, weir_subscriber *subscriber) {
   }
 }
 
+/* The user pointer of a subscriber whose socket is full. */
+static char full;
+
 static void notify(void *user, const weir_notice *notice) {
   struct world *world = user;
+  weir_bytes runs[RUNS];
+  size_t count;
 
-  if (notice->kind == WEIR_NOTICE_READABLE ||
-      notice->kind == WEIR_NOTICE_CLOSING) {
+  if (notice->user == &full) {
+    (void)weir_subscriber_peek(notice->subscriber, runs, RUNS, &count);
+  } else if (notice->kind == WEIR_NOTICE_READABLE ||
+             notice->kind == WEIR_NOTICE_CLOSING) {
     world_pull(world, notice->subscriber);
   }
 }
@@ -108,6 +115,7 @@ void world_attach(struct world *world) {
   options.key = key;
   options.key_len = put_key(key, world->subscriber_count % world->stream_count);
   options.start = WEIR_FROM_START;
+  options.user = world->subscriber_count < world->stalled ? &full : NULL;
   if (weir_hub_attach(world->hub, &options,
                       &world->subscribers[world->subscriber_count],
                       &verdict) != WEIR_OK) {

@@ -18,6 +18,7 @@ struct world {
   size_t stream_count;
   weir_subscriber **subscribers; /* number i reads stream i % stream_count */
   size_t subscriber_count;
+  size_t stalled; /* those with a lower number take nothing */
   uint64_t sent;  /* bytes */
   uint64_t pulls; /* peeks that showed something */
   uint64_t live;  /* bytes that the hub has */
