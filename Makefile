@@ -271,6 +271,13 @@ check-valgrind: $(unit_programs)
 	    --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 	    $$t || { echo "failed: $$t"; exit 1; }; done
 
+# Which lines and branches of lib/ no suite executes, with gcc's gcov: none.
+.PHONY: coverage
+coverage:
+	@rm -f $B-coverage/obj/lib/*.gcda
+	$(MAKE) B=$B-coverage CC=gcc CFLAGS='-O0 -g --coverage' check-unit
+	$(PYTHON) tests/coverage.py $B-coverage
+
 # All that there is, for as long as it takes.
 nightly: $(unit_programs)
 	WEIR_LONG=1 $(MAKE) check

@@ -394,7 +394,7 @@ static uint64_t backwards(void *user) {
 }
 
 START_TEST(a_clock_that_steps_back) {
-  uint64_t now = 100000;
+  static uint64_t now = 100000; /* also when the log is closed */
 
   bench.options.sync = WEIR_SYNC_INTERVAL;
   bench.options.clock = backwards;
