@@ -70,6 +70,8 @@ static void forget_moved(struct weir__history *history) {
 }
 
 void weir__history_free(struct weir__history *history) {
+  /* The last reader is still in there while it lets go of this. */
+  weir__link_remove(&history->waiters);
   forget_moved(history);
   drop_pages(history, 0, history->page_count);
   set_pages(history, &history->only, 1);

@@ -25,6 +25,8 @@ struct fetch {
 
 static void free_fetch(struct fetch *fetch) {
   weir__link_remove(&fetch->link);
+  /* As in weir__history_free. */
+  weir__link_remove(&fetch->waiters);
   weir__core_free(fetch->history->core, fetch, sizeof *fetch);
 }
 
