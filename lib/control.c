@@ -224,8 +224,7 @@ static void put_bare(struct weir__out *out, const struct weir__scheme *scheme,
   frame.data = content->data;
   frame.data_len = content->data_len;
   frame.flags = WEIR_FRAME_BYTES;
-  frame.max_lines =
-      scheme->lines < UINT32_MAX ? (uint32_t)scheme->lines : UINT32_MAX;
+  frame.max_lines = (uint32_t)scheme->lines;
   rv = weir_frame_encode_event(&frame, id, id_len,
                                fits ? out->dst + out->len : NULL,
                                fits ? out->cap - out->len : 0, &len);

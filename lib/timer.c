@@ -49,6 +49,11 @@ static struct place find_place(struct weir__wheel *wheel, uint64_t deadline) {
   return place;
 }
 
+/* Whether something stands in an array of so many bytes. */
+static bool is_within(const void *p, const void *array, size_t size) {
+  return (uintptr_t)p - (uintptr_t)array < size;
+}
+
 static void insert(struct weir__wheel *wheel, struct weir__timer *timer) {
   struct place place;
   struct weir__link *tail;
@@ -64,9 +69,8 @@ static void insert(struct weir__wheel *wheel, struct weir__timer *timer) {
   *place.used |= UINT64_C(1) << place.bit;
   /* A timer whose rearming was put off comes here later than it was armed.
    * Only level 0 hands out timers, so only there does it matter. */
-  if (place.used >= wheel->used0 &&
-      place.used < wheel->used0 + WEIR__SLOTS / 64 && tail != place.slot &&
-      timer_of(tail)->order > timer->order) {
+  if (is_within(place.used, wheel->used0, sizeof wheel->used0) &&
+      tail != place.slot && timer_of(tail)->order > timer->order) {
     wheel->unsorted[place.used - wheel->used0] |= UINT64_C(1) << place.bit;
   }
 }
@@ -79,15 +83,14 @@ static void take(struct weir__wheel *wheel, struct weir__timer *timer) {
   size_t slot;
 
   weir__link_remove(&timer->link);
-  if (!last || !weir__link_alone(head)) {
+  if (!last) {
     return;
   }
-  if (head >= wheel->slots0 && head < wheel->slots0 + WEIR__SLOTS) {
+  if (is_within(head, wheel->slots0, sizeof wheel->slots0)) {
     slot = (size_t)(head - wheel->slots0);
     wheel->used0[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     wheel->unsorted[slot / 64] &= ~(UINT64_C(1) << slot % 64);
-  } else if (head >= wheel->slots &&
-             head < wheel->slots + WEIR__LEVELS * WEIR__LEVEL_SLOTS) {
+  } else if (is_within(head, wheel->slots, sizeof wheel->slots)) {
     slot = (size_t)(head - wheel->slots);
     wheel->used[slot / WEIR__LEVEL_SLOTS] &=
         ~(UINT64_C(1) << slot % WEIR__LEVEL_SLOTS);

@@ -536,6 +536,27 @@ START_TEST(what_is_remembered_of_clients_goes_in_time) {
 }
 END_TEST
 
+/* Who came back and left again is remembered from then on. */
+START_TEST(what_is_remembered_begins_anew) {
+  weir_subscriber *subscribers[3];
+
+  subscribers[0] = attach("", "c", WEIR_CLIENT_REPLACE);
+  subscribers[1] = attach("", "c", WEIR_CLIENT_REPLACE);
+  weir_subscriber_release(subscribers[0]);
+  weir_subscriber_release(subscribers[1]);
+  kit_pass(&kit, 300000);
+  subscribers[2] = attach("", "c", WEIR_CLIENT_REPLACE);
+  weir_subscriber_release(attach("", "c", WEIR_CLIENT_REPLACE));
+  weir_subscriber_release(subscribers[2]);
+  ck_assert_uint_eq(hub_info().replaced, 1);
+  kit_pass(&kit, 300000);
+  ck_assert_int_ge(weir_hub_get_timeout(kit.hub), 0);
+  kit_pass(&kit, 599999);
+  kit_pass(&kit, 600000);
+  ck_assert_int_eq(weir_hub_get_timeout(kit.hub), -1);
+}
+END_TEST
+
 START_TEST(a_client_can_have_several_connections) {
   weir_subscriber *subscribers[8];
   int i;
@@ -854,6 +875,7 @@ static TCase *clients(void) {
   tcase_add_test(tcase, f06_the_memory_outlives_the_connections);
   tcase_add_test(tcase, f06_each_client_has_ten_minutes_of_its_own);
   tcase_add_test(tcase, what_is_remembered_of_clients_goes_in_time);
+  tcase_add_test(tcase, what_is_remembered_begins_anew);
   tcase_add_test(tcase, a_client_can_have_several_connections);
   tcase_add_test(tcase, a_client_without_a_limit_has_none);
   tcase_add_test(tcase, r49_a_second_connection_can_be_refused);

@@ -211,6 +211,47 @@ START_TEST(frame_is_the_same_in_any_width) {
 }
 END_TEST
 
+#if WEIR__HAS_64 && defined(__GNUC__) && !defined(__clang__)
+
+/* What __builtin_cpu_supports looks at, in gcc's own library. */
+extern struct {
+  unsigned vendor;
+  unsigned type;
+  unsigned subtype;
+  unsigned features;
+} __cpu_model;
+
+/* As if this processor could do less: the same bytes. */
+START_TEST(a_lesser_processor) {
+  static const unsigned gone[] = {1u << 21, 1u << 17, 1u << 10 | 1u << 21};
+  const unsigned features = __cpu_model.features;
+  unsigned char wanted_frame[600];
+  unsigned char frame[600];
+  weir_frame event;
+  size_t len;
+  size_t again;
+
+  weir_frame_init(&event, sizeof event);
+  event.data =
+      "one\ntwo\r\nthree: and so on, for more than one vector of "
+      "them, which has 64 bytes here";
+  event.data_len = strlen(event.data);
+  ck_assert_int_eq(weir__frame_plain(&event, "7-1", 3, wanted_frame,
+                                     sizeof wanted_frame, &len),
+                   WEIR_OK);
+  __cpu_model.features &= ~gone[_i];
+  ck_assert_int_ne(weir__widest(), WEIR__BYTES_64);
+  ck_assert_int_eq(
+      weir_frame_encode_event(&event, "7-1", 3, frame, sizeof frame, &again),
+      WEIR_OK);
+  __cpu_model.features = features;
+  ck_assert_uint_eq(again, len);
+  ck_assert_mem_eq(frame, wanted_frame, len);
+}
+END_TEST
+
+#endif
+
 static TCase *widths(void) {
   TCase *tcase = tcase_create("widths");
 
@@ -218,6 +259,9 @@ static TCase *widths(void) {
   tcase_add_loop_test(tcase, lines_are_copied, WEIR__PLAIN, WEIR__BYTES_64 + 1);
   tcase_add_loop_test(tcase, ascii_is_counted, WEIR__PLAIN, WEIR__BYTES_64 + 1);
   tcase_add_test(tcase, frame_is_the_same_in_any_width);
+#if WEIR__HAS_64 && defined(__GNUC__) && !defined(__clang__)
+  tcase_add_loop_test(tcase, a_lesser_processor, 0, 3);
+#endif
   return tcase;
 }
 

@@ -481,6 +481,7 @@ END_TEST
 START_TEST(checker_finds_what_is_wrong) {
   struct weir__wheel wheel;
   struct weir__timer timers[3];
+  struct weir__link *head;
 
   init(&wheel, 1000, timers, "abc");
   weir__timer_start(&wheel, &timers[0], 1010);
@@ -505,7 +506,18 @@ START_TEST(checker_finds_what_is_wrong) {
   timers[1].link.prev = &timers[1].link;
   ck_assert_ptr_nonnull(weir__wheel_check(&wheel));
   timers[1].link.prev = &timers[0].link;
+  head = timers[0].link.prev;
+  timers[0].link.prev = &timers[2].link;
+  ck_assert_ptr_nonnull(weir__wheel_check(&wheel));
+  timers[0].link.prev = head;
+  timers[2].slot = UINT64_C(1) << 40; /* far beyond */
+  timers[2].deadline = UINT64_C(1) << 40;
+  ck_assert_ptr_nonnull(weir__wheel_check(&wheel));
+  timers[2].slot = 90000;
+  timers[2].deadline = 90000;
   check_wheel(&wheel);
+  wheel.now = 1012; /* in the same turn */
+  ck_assert_ptr_nonnull(weir__wheel_check(&wheel));
   wheel.now = 95000; /* past what has not fired */
   ck_assert_ptr_nonnull(weir__wheel_check(&wheel));
 }
