@@ -172,7 +172,8 @@ int weir__generation_is_writable(const struct weir__generation *generation);
 /* Events that wait for storage. */
 uint64_t weir__generation_pending(const struct weir__generation *generation);
 
-/* Storage has not got all of it, or not its end. */
+/* Storage has not got all of it, or not its end; or readers wait for what
+ * another writer has to say. */
 bool weir__generation_is_owing(const struct weir__generation *generation);
 
 /* Let its timer fire at the next of its times. */
