@@ -179,8 +179,17 @@ check_cflags = $(shell pkg-config --cflags check)
 check_libs = $(shell pkg-config --libs check)
 
 unit_sources := $(sort $(wildcard tests/unit/test_*.c))
-unit_programs := $(unit_sources:%.c=$B/%)
-kit_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/*.c))
+unit_programs = $(unit_sources:%.c=$B/%)
+kit_sources := $(wildcard tests/*.c)
+kit_objects = $(kit_sources:%.c=$B/obj/%.o)
+
+# CHECK=standin does without check. RUN goes before a program that is not for
+# this machine.
+ifeq ($(CHECK),standin)
+check_cflags = -isystem tests/standin
+check_libs =
+kit_objects += $B/obj/tests/standin/check.o
+endif
 
 # Sanitizers and coverage bring names and libraries of their own.
 instrumented = $(filter -fsanitize% -fprofile% --coverage,$(CFLAGS))
@@ -201,7 +210,7 @@ setup:
 # test that hangs is given time enough on a slow machine.
 check-unit: $(unit_programs)
 	@printf '%s\n' $^ | CK_VERBOSITY=minimal CK_TIMEOUT_MULTIPLIER=10 \
-	  xargs -P $(JOBS) -I{} sh -c 'said=$$({} 2>&1); status=$$?; \
+	  xargs -P $(JOBS) -I{} sh -c 'said=$$($(RUN) {} 2>&1); status=$$?; \
 	    printf "%s\n" "$$said"; [ $$status = 0 ] || \
 	    { echo "failed: {}"; exit 255; }'
 
@@ -263,6 +272,24 @@ check-crashes: $B/tests/unit/test_log_crash
 	  WEIR_SEED=$$s CK_VERBOSITY=minimal $< || { echo "failed: $$s"; exit 1; }; \
 	done
 
+# What has never been written, and what two threads touch at once; the stand-in
+# for check, so that all there is has been compiled this way.
+.PHONY: check-memory check-threads
+check-memory:
+	$(MAKE) B=$B-memory CC=clang CHECK=standin LDFLAGS=-fsanitize=memory \
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=memory' check-unit
+
+check-threads:
+	$(MAKE) B=$B-threads CC=clang CHECK=standin LDFLAGS=-fsanitize=thread \
+	  CFLAGS='-O1 -g -fsanitize=thread' \
+	  unit_sources=tests/unit/test_threads.c check-unit
+
+# By other compilers, on other C libraries, processors and systems:
+# ARGS="m32 s390x", or all.
+.PHONY: portability
+portability:
+	@B=$B MAKE='$(MAKE)' tests/portability.sh $(ARGS)
+
 # In one process a suite, since what it forks is not looked at; without the
 # crash simulator, which would take long and is watched by the sanitizers.
 check-valgrind: $(unit_programs)
@@ -293,7 +320,7 @@ $B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
 
 $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(check_libs)
 
 # What can be said of the code without running it. update-abi puts on record
 # what has been added to the headers.

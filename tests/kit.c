@@ -6,8 +6,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
+
+#ifdef _WIN32
+
+void *kit_fence(size_t size) {
+  const size_t page = 4096;
+  const size_t room = (size + page - 1) / page * page;
+  char *map =
+      VirtualAlloc(NULL, room + page, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+  DWORD before;
+
+  ck_assert_ptr_nonnull(map);
+  ck_assert(VirtualProtect(map + room, page, PAGE_NOACCESS, &before));
+  return map + room - size;
+}
+
+#else
 
 void *kit_fence(size_t size) {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -20,6 +41,8 @@ void *kit_fence(size_t size) {
   return map + room - size;
 }
 
+#endif
+
 void *kit_fenced(const void *bytes, size_t size) {
   void *copy = kit_fence(size);
 
@@ -28,6 +51,23 @@ void *kit_fenced(const void *bytes, size_t size) {
   }
   return copy;
 }
+
+/* MemorySanitizer takes what has been overwritten for something. */
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#include <sys/random.h>
+#define forget(bytes, size) __msan_allocated_memory(bytes, size)
+
+/* It does not know what this one writes. */
+int getentropy(void *dst, size_t len) {
+  return len <= 256 && getrandom(dst, len, 0) == (ssize_t)len ? 0 : -1;
+}
+#endif
+#endif
+#ifndef forget
+#define forget(bytes, size) (void)0
+#endif
 
 /* memset, which a compiler leaves out where memory is freed next. */
 static void *(*volatile fill)(void *, int, size_t) = memset;
@@ -47,6 +87,7 @@ static void *memory_alloc(void *user, size_t size) {
   kit_need(bytes != NULL);
   /* Nothing is zero by accident. */
   memset(bytes, 0xa5, size);
+  forget(bytes, size);
   memory->live += size;
   return bytes;
 }

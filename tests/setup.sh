@@ -8,6 +8,7 @@
 #   browser     the same, for the part of it that is in a browser; these two are
 #               the default
 #   long        compilers and tools that .ci/run adds
+#   portability compilers for other machines, and what runs their programs
 #   packaging   for `make check-install`, `check-dist`, `check-deb`
 #   bindings    the languages of examples/bindings
 #   hosts       the libraries of examples/hosts
@@ -24,6 +25,9 @@ packages() {
       binutils valgrind ;;
     browser) echo chromium chromium-driver ;;
     long) echo clang clang-format git ca-certificates curl ;;
+    portability) echo clang gcc gcc-12-multilib musl-tools \
+      gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-aarch64-linux-gnu \
+      libc6-dev-arm64-cross qemu-user-static gcc-mingw-w64-x86-64 wine wine64 ;;
     packaging) echo abigail-tools build-essential cmake debhelper devscripts \
       g++ git lintian meson ;;
     bindings) echo luajit golang-go rustc nodejs npm ;;

@@ -25,9 +25,9 @@ static unsigned char *copy_end;
 static unsigned char wanted[MOST * GROWTH];
 static uint64_t state;
 
-static uint64_t draw(uint64_t below) {
+static size_t draw(size_t below) {
   state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-  return (state >> 33) % below;
+  return (size_t)(state >> 33) % below;
 }
 
 static void setup(void) {

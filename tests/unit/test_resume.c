@@ -397,7 +397,7 @@ START_TEST(r25_cut_at_every_byte_of_a_live_run) {
 
   kit_hub(&kit);
   whole = (size_t)run_with_cut(SIZE_MAX);
-  ck_assert_uint_gt(whole, 3000);
+  ck_assert_uint_gt(whole, 2000);
   for (n = 1; n < whole; ++n) {
     (void)run_with_cut(n);
   }
