@@ -137,6 +137,10 @@ class Commands(kit.Case):
     def test_what_it_names_is_there(self):
         for name in re.findall(r"`((?:examples|tests|lib)/[\w./-]+)", README):
             self.assertTrue(os.path.exists(os.path.join(kit.ROOT, name)), name)
+        for name in re.findall(r"\bweir\w*\([357]\)", README):
+            page = name.replace("(", ".").replace(")", "")
+            self.assertTrue(os.path.exists(os.path.join(
+                kit.ROOT, "man", page)), name)
         headers = ""
         include = os.path.join(kit.ROOT, "include", "weir")
         for header in os.listdir(include):
