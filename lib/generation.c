@@ -359,7 +359,8 @@ static bool is_idle(const struct weir__generation *generation) {
          generation->at[WEIR__AT_EVENT] == NEVER &&
          generation->at[WEIR__AT_LIFETIME] == NEVER &&
          generation->at[WEIR__AT_ABANDONED] == NEVER && !generation->broken &&
-         !generation->ended && weir__generation_pending(generation) == 0;
+         !generation->ended && generation->backing->will == NULL &&
+         weir__generation_pending(generation) == 0;
 }
 
 void weir__generation_reconsider(struct weir__generation *generation) {
