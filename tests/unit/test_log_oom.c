@@ -345,13 +345,92 @@ START_TEST(damage) {
 }
 END_TEST
 
+/* A segment without an index goes, since a sync of it has failed: what has to
+ * stay of it is found by its runs. */
+static bool let_go_distrusted(size_t nth, bool all_after) {
+  struct weir__handle *c;
+  int i;
+
+  begin(nth, all_after, WEIR_SYNC_ALWAYS);
+  bench.options.keep_age = 1000;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 10);
+  fb_write(&bench, "b", 2, 5);
+  ck_assert_int_eq(create("c", 0, 3, &c), WEIR_LOG_YES);
+  simdisk_fail(&bench.disk, SIM_SYNC, 1, SIM_KEEP, 0);
+  ck_assert_int_lt(fb_append(&bench, c, 3, 1, 1, 0), 0);
+  weir__handle_release(c);
+  fb_write(&bench, "d", 4, 2);
+  bench.wall += 2000;
+  for (i = 0; i < 20; ++i) {
+    if (i == 10) {
+      recover();
+    }
+    rounds();
+    bench.kit.now += 1100;
+  }
+  ck_assert_uint_gt(fb_info(&bench).removed, 0);
+  recover();
+  expect("a", "1:10 trimmed 10 |");
+  expect("b", "2:5 trimmed 5 |");
+  fb_end(&bench);
+  return has_failed;
+}
+
+START_TEST(retention_without_an_index) {
+  size_t nth;
+
+  for (nth = 1; let_go_distrusted(nth, _i != 0); ++nth) {
+    ck_assert_uint_lt(nth, 1000);
+  }
+  ck_assert_uint_gt(nth, 5);
+}
+END_TEST
+
+/* Damage where nobody knows whose it was: it is noted of a stream, too, that
+ * has nothing in that segment. */
+static bool with_suspicion(size_t nth, bool all_after) {
+  struct weir__handle *b;
+  uint64_t size;
+  uint64_t at;
+
+  begin(nth, all_after, WEIR_SYNC_ALWAYS);
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 30);
+  ck_assert_int_eq(create("b", 0, 2, &b), WEIR_LOG_YES);
+  ck_assert_int_eq(append(b, 2, 1, 8, 0), WEIR_LOG_YES);
+  ck_assert_int_eq(append(b, 2, 9, 10, 0), WEIR_LOG_YES);
+  weir__handle_release(b);
+  fb_kill(&bench);
+  at = fb_find(&bench, 1, 2, 5);
+  fb_segment(&bench, 1, &size)[at] ^= 1;
+  STEP(WEIR_OK, fb_try(&bench));
+  recover();
+  expect("a", "1:31 *:31 | 1-30 !31");
+  expect("b", "2:10 *:10 | 1-4 !5 6-10");
+  fb_end(&bench);
+  return has_failed;
+}
+
+START_TEST(suspicion) {
+  size_t nth;
+
+  for (nth = 1; with_suspicion(nth, _i != 0); ++nth) {
+    ck_assert_uint_lt(nth, 1000);
+  }
+  ck_assert_uint_gt(nth, 5);
+}
+END_TEST
+
 static TCase *oom(void) {
   TCase *tcase = tcase_create("oom");
 
   tcase_set_timeout(tcase, 60);
   tcase_add_loop_test(tcase, a_life, 0, 12);
   tcase_add_loop_test(tcase, retention, 0, 2);
+  tcase_add_loop_test(tcase, retention_without_an_index, 0, 2);
   tcase_add_loop_test(tcase, damage, 0, 6);
+  tcase_add_loop_test(tcase, suspicion, 0, 2);
   return tcase;
 }
 
