@@ -229,6 +229,8 @@ static void put_bare(struct weir__out *out, const struct weir__scheme *scheme,
                                fits ? out->dst + out->len : NULL,
                                fits ? out->cap - out->len : 0, &len);
   out->lines = rv == WEIR_ETOOBIG ? SIZE_MAX : 1;
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   out->overflow |= rv == WEIR_EOVERFLOW || len > SIZE_MAX - out->len;
   out->len += len;
 }

@@ -57,6 +57,8 @@ static int encode(const weir_frame *frame, const void *id, size_t id_len,
                     frame->retry);
   weir__put_lines(&out, frame->data, frame->data_len);
   weir__frame_end(&out);
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   if (out.overflow) {
     return WEIR_EOVERFLOW;
   }

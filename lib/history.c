@@ -88,6 +88,7 @@ int weir__history_reserve_epochs(struct weir__history *history, size_t count) {
   if (count <= cap) {
     return WEIR_OK;
   }
+  /* not reached: an answer of 32 GiB would have as many */
   if (count > UINT32_MAX / 2) {
     return WEIR_ENOMEM;
   }
@@ -100,19 +101,6 @@ int weir__history_reserve_epochs(struct weir__history *history, size_t count) {
   }
   memcpy(epochs, history->epochs, history->epoch_count * sizeof *epochs);
   set_epochs(history, epochs, cap);
-  return WEIR_OK;
-}
-
-int weir__history_add_epoch(struct weir__history *history, uint64_t epoch) {
-  weir_epoch *added;
-
-  if (weir__history_reserve_epochs(history, (size_t)history->epoch_count + 1) !=
-      WEIR_OK) {
-    return WEIR_ENOMEM;
-  }
-  added = &history->epochs[history->epoch_count++];
-  added->epoch = epoch;
-  added->last = history->committed;
   return WEIR_OK;
 }
 
@@ -262,6 +250,8 @@ static int add_page(struct weir__history *history, size_t len,
     size = kept <= before->size / 2 ? before->size : before->size * (size_t)2;
   }
   size = size < WEIR__PAGE_MOST ? size : WEIR__PAGE_MOST;
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   if (!weir__add(len, sizeof(struct weir__page_entry), &room)) {
     return WEIR_EOVERFLOW;
   }

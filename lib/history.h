@@ -39,10 +39,8 @@ void weir__history_init(struct weir__history *history, struct weir__core *core);
 /* Drop the pages. Nobody waits, and no fetch is left. */
 void weir__history_free(struct weir__history *history);
 
-/* The newest epoch is this from now on. WEIR_OK or WEIR_ENOMEM. */
-int weir__history_add_epoch(struct weir__history *history, uint64_t epoch);
-
-/* Make room for so many epochs, WEIR_OK or WEIR_ENOMEM; and replace them. */
+/* Make room for so many epochs, WEIR_OK or WEIR_ENOMEM, and replace them. There
+ * is always room for one. */
 int weir__history_reserve_epochs(struct weir__history *history, size_t count);
 void weir__history_set_epochs(struct weir__history *history,
                               const weir_epoch *epochs, size_t count);

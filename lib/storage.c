@@ -87,6 +87,8 @@ static struct weir__entry *copy(struct weir__core *core,
   struct weir__entry *entry;
   size_t size;
 
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   if (!weir__add(sizeof *entry + record->type_len, record->data_len, &size)) {
     return NULL;
   }

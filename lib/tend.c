@@ -18,6 +18,8 @@ static struct weir__generation *of_history(struct weir__history *history) {
 void weir__tend_begin(struct weir__generation *generation,
                       struct weir__settings *settings, uint64_t after,
                       uint64_t epoch) {
+  const weir_epoch first = {epoch, 0};
+
   weir__settings_release(generation->core, generation->settings);
   generation->settings = settings;
   settings->refs += 1;
@@ -29,8 +31,7 @@ void weir__tend_begin(struct weir__generation *generation,
                       epoch);
     return;
   }
-  /* There is room for one epoch without memory. */
-  (void)weir__history_add_epoch(&generation->history, epoch);
+  weir__history_set_epochs(&generation->history, &first, 1);
   generation->phase = WEIR__KNOWN;
   weir__generation_open(generation);
 }

@@ -6,22 +6,22 @@ branch.
     tests/coverage.py BUILD    a table, and what is missing; fails if any is
 
 BUILD is a build with gcc's --coverage whose suites have run. What cannot be
-reached says why, beside it or alone on the line before:
+reached says why, in a comment before it:
 
     /* not reached: why */
 
-That is for one line and its branches; at most LIMIT of them in all. One on a
-line that is reached has no reason any more, and is an error.
+That is for what follows, up to the first line that ends in a semicolon; at most
+LIMIT lines and branches in all. One before what is reached has no reason any
+more, and is an error.
 """
 import glob
 import json
 import os
-import re
 import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MARKER = re.compile(r"/\* not reached: ")
+MARKER = "/* not reached: "
 LIMIT = 20
 
 
@@ -54,17 +54,17 @@ def executed(build):
 
 
 def excluded(path):
-    """The numbers of the lines with a marker."""
-    numbers = set()
+    """{number of a line: that of its marker}"""
+    found = {}
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         lines = file.read().splitlines()
-    for number, line in enumerate(lines, 1):
-        if MARKER.search(line):
-            alone = line.lstrip().startswith("/*")
-            while alone and "*/" not in lines[number - 1]:
+    for marker, line in enumerate(lines, 1):
+        if MARKER in line:
+            number = marker
+            while not lines[number - 1].endswith(";"):
                 number += 1
-            numbers.add(number + 1 if alone else number)
-    return numbers
+                found[number] = marker
+    return found
 
 
 def percent(part, whole):
@@ -83,11 +83,12 @@ def main():
     for path, lines in sorted(executed(os.path.abspath(sys.argv[1])).items()):
         row = [0, 0, 0, 0]
         markers = excluded(path)
+        used = set()
         for (number, function), counts in sorted(lines.items()):
             holes = counts.count(0)
             if number in markers and holes != 0:
                 exceptions += holes
-                markers.discard(number)
+                used.add(markers[number])
                 continue
             row[0] += counts[0] != 0
             row[1] += 1
@@ -99,7 +100,8 @@ def main():
                 ways = [i for i, n in enumerate(counts[1:]) if n == 0]
                 missing.append(f"{path}:{number}: {function}: branch "
                                + " ".join(map(str, ways)))
-        stale += [f"{path}:{number}" for number in sorted(markers)]
+        stale += [f"{path}:{number}"
+                  for number in sorted(set(markers.values()) - used)]
         total = [a + b for a, b in zip(total, row)]
         print(f"{path:24}{row[1]:6} {percent(*row[:2])} %"
               f"{row[3]:8} {percent(*row[2:])} %")

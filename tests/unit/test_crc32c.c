@@ -110,6 +110,30 @@ START_TEST(in_pieces) {
 }
 END_TEST
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+
+/* What __builtin_cpu_supports looks at, in gcc's own library. */
+extern struct {
+  unsigned vendor;
+  unsigned type;
+  unsigned subtype;
+  unsigned features;
+} __cpu_model;
+
+/* As if this processor had no instruction for it. */
+START_TEST(a_lesser_processor) {
+  const unsigned features = __cpu_model.features;
+  struct weir__crc32c crc;
+
+  __cpu_model.features &= ~(1u << 8);
+  weir__crc32c_init(&crc, 0);
+  __cpu_model.features = features;
+  ck_assert_uint_eq(weir__crc32c(&crc, 0, "123456789", 9), 0xe3069283u);
+}
+END_TEST
+
+#endif
+
 int main(void) {
   TCase *const tcase = tcase_create("crc32c");
   TCase *const cases[] = {tcase};
@@ -118,5 +142,8 @@ int main(void) {
   tcase_add_loop_test(tcase, vectors, 0, 2);
   tcase_add_loop_test(tcase, lengths_and_alignments, 0, 2);
   tcase_add_loop_test(tcase, in_pieces, 0, 2);
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  tcase_add_test(tcase, a_lesser_processor);
+#endif
   return kit_main("crc32c", cases, 1);
 }
