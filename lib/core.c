@@ -6,9 +6,7 @@
 int weir__core_new(const weir_hub_options *options, size_t size,
                    const struct weir__floors *floors,
                    struct weir__core **core) {
-  const weir_allocator none = {sizeof none, NULL, NULL, NULL};
-  const weir_allocator *allocator =
-      options->allocator != NULL ? options->allocator : &none;
+  const weir_allocator *allocator = options->allocator;
   struct weir__core *made = weir__alloc(allocator, size);
   uint64_t secret[3];
 

@@ -110,7 +110,8 @@ struct weir__core {
   weir_hub_info info;
 };
 
-/* The only way to make one. The options have been checked. */
+/* The only way to make one. The options have been checked, and have an
+ * allocator. */
 int weir__core_new(const weir_hub_options *options, size_t size,
                    const struct weir__floors *floors, struct weir__core **core);
 

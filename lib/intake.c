@@ -303,6 +303,8 @@ static int measure(const struct weir__history *history,
            (weir__is_sparse(history) || seq_of(answer, i) == at + 1));
   *stop = i;
   *room = out.len + (i - from) * sizeof(struct weir__page_entry);
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   return out.overflow ? WEIR_EOVERFLOW : WEIR_OK;
 }
 

@@ -114,7 +114,7 @@ TARGET static void NAME(copy)(unsigned char *dst, size_t cap,
         d += 64;
       } else {
         breaks = BREAKS(block, &returns);
-        if (breaks == 0 && skip == 0) {
+        if (breaks == 0) { /* nor an LF to be passed over */
           STORE(d, block);
           d += 64;
         } else if (returns == 0 && skip == 0) {

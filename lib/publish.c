@@ -88,6 +88,8 @@ static int measure(const struct batch *batch,
 
   weir__out_init(&out, NULL, 0);
   weir__put_content(&out, &batch->scheme, content, &longest);
+  /* not reached: needs more memory than there are addresses for, but where
+   * they have 32 bits */
   return out.overflow                      ? WEIR_EOVERFLOW
          : out.lines > batch->scheme.lines ? WEIR_ETOOBIG
                                            : WEIR_OK;

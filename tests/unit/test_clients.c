@@ -119,6 +119,9 @@ static void spoil(weir_attach_options *options, int row) {
     case 15:
       request->reserved[1] = 1;
       break;
+    case 16:
+      options->retry = 0;
+      break;
     default:
       request->size = sizeof request->size;
       break;
@@ -852,7 +855,7 @@ static TCase *claims(void) {
   TCase *tcase = tcase_create("claims");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
-  tcase_add_loop_test(tcase, attaches_that_cannot_be_are_refused, 0, 17);
+  tcase_add_loop_test(tcase, attaches_that_cannot_be_are_refused, 0, 18);
   tcase_add_test(tcase, attaches_have_defaults);
   tcase_add_loop_test(tcase, r18_clients_are_told_when_to_come_back, 0, 4);
   tcase_add_loop_test(tcase, r08_a_cursor_has_three_places, 0,
