@@ -483,6 +483,46 @@ START_TEST(names_for_http_2_are_in_lower_case) {
 }
 END_TEST
 
+/* Whatever the status is, the first field is in lower case, too. */
+START_TEST(all_types_are_in_lower_case) {
+  static const struct {
+    int verdict;
+    const char *name;
+  } rows[] = {{WEIR_VERDICT_FRESH, "content-type"},
+              {WEIR_VERDICT_FINISHED, "content-type"},
+              {WEIR_VERDICT_UNKNOWN, "content-length"}};
+  weir_response response;
+  char head[4096];
+  size_t len = 0;
+
+  options.flags = WEIR_HTTP_LOWER;
+  response = respond(WEIR_OK, rows[_i].verdict, "a");
+  ck_assert_int_eq(weir_http_write_head(&response, head, sizeof head, &len),
+                   WEIR_OK);
+  head[len] = '\0';
+  ck_assert_ptr_nonnull(strstr(head, rows[_i].name));
+}
+END_TEST
+
+/* A response is what weir_http_respond made of it. */
+START_TEST(a_response_is_looked_at) {
+  weir_response response = respond(WEIR_OK, WEIR_VERDICT_FRESH, "a");
+  char head[4096];
+  size_t len = 7;
+
+  if (_i == 0) {
+    response.status = 0;
+  } else if (_i == 1) {
+    response.reserved0 = 1;
+  } else {
+    response.reserved[0] = 1;
+  }
+  ck_assert_int_eq(weir_http_write_head(&response, head, sizeof head, &len),
+                   WEIR_EINVAL);
+  ck_assert_uint_eq(len, 7);
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused) {
   weir_response response;
   int error = WEIR_OK;
@@ -859,6 +899,8 @@ static TCase *refusals(void) {
   tcase_add_loop_test(tcase, f09_nothing_splits_a_head, 0, 12);
   tcase_add_test(tcase, names_of_fields_are_tokens);
   tcase_add_test(tcase, names_for_http_2_are_in_lower_case);
+  tcase_add_loop_test(tcase, all_types_are_in_lower_case, 0, 3);
+  tcase_add_loop_test(tcase, a_response_is_looked_at, 0, 3);
   tcase_add_loop_test(tcase, what_cannot_be_is_refused, 0, 11);
   tcase_add_loop_test(tcase, r13_the_key_is_echoed, 0, 6);
   tcase_add_test(tcase, a_field_takes_no_more_room_than_there_is);
