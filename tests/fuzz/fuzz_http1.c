@@ -2,8 +2,8 @@
 
 /* Requests of the reference server: a head is found where it ends, whatever
  * pieces it comes in, says the same when it is written anew, and its body is
- * what another reader finds there. The first byte says how to split the rest.
- */
+ * what another reader finds there. The first byte says how to split the rest;
+ * from 128 on, that is the body alone, in chunks. */
 
 #include "fuzz.h"
 
@@ -228,22 +228,32 @@ static void check_body(const struct http_request *request,
   text_free(&parts.data);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct fuzz_input input = {data, size};
-  const size_t step = 1 + fuzz_byte(&input);
-  const struct fuzz_bytes bytes = fuzz_take(&input, SIZE_MAX);
+static void check_request(const struct fuzz_bytes *bytes, size_t step) {
   struct http_request request;
   size_t head_len = 0;
   const int rv =
-      http_parse((const char *)bytes.data, bytes.len, &request, &head_len);
+      http_parse((const char *)bytes->data, bytes->len, &request, &head_len);
 
-  check_prefixes(&bytes, bytes.len > 128 ? step : 1);
+  check_prefixes(bytes, bytes->len > 128 ? step : 1);
   if (rv == -1) {
-    kit_need(head_len <= bytes.len && head_len <= HTTP_HEAD_MOST);
+    kit_need(head_len <= bytes->len && head_len <= HTTP_HEAD_MOST);
     check_again(&request);
-    check_body(&request, bytes.data + head_len, bytes.len - head_len, step);
+    check_body(&request, bytes->data + head_len, bytes->len - head_len, step);
   } else {
     kit_need(rv == 0 || (rv >= 400 && strcmp(http_reason(rv), "Error") != 0));
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct fuzz_input input = {data, size};
+  const uint8_t how = fuzz_byte(&input);
+  const struct fuzz_bytes bytes = fuzz_take(&input, SIZE_MAX);
+  const struct http_request chunks = {.chunked = true};
+
+  if (how < 128) {
+    check_request(&bytes, 1 + (size_t)how);
+  } else {
+    check_body(&chunks, bytes.data, bytes.len, (size_t)how - 127);
   }
   free(bytes.data);
   return 0;
