@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "file_format.h"
+
 static struct filebench bench;
 
 static void setup(void) {
@@ -494,6 +496,29 @@ START_TEST(damage_to_both_heads) {
     /* Nobody knows how much is lost. One event at least may be. */
     expect_both("1:31 *:31 | 1-30 !31", "2:3 *:3 | 1-2 !3");
   }
+}
+END_TEST
+
+/* An empty segment goes, unless nothing else says that this is a log. */
+START_TEST(damage_to_all_heads_but_that_of_an_empty_segment) {
+  const struct weir__head head = {WEIR__FILE_VERSION, 2, 77, 0};
+  unsigned char empty[4096] = {0};
+  struct weir__crc32c crc;
+  uint64_t size;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 2);
+  fb_kill(&bench);
+  fb_segment(&bench, 0, &size)[30] ^= 1;
+  fb_segment(&bench, 0, &size)[size - 30] ^= 1;
+  weir__crc32c_init(&crc, 0);
+  weir__head_write(&crc, &head, empty);
+  weir__head_write(&crc, &head, empty + sizeof empty - WEIR__HEAD_SIZE);
+  simdisk_put(&bench.disk, "weir-0000000000000002.log", empty, sizeof empty);
+  fb_open(&bench);
+  fb_reopen(&bench);
+  ck_assert_str_eq(fb_contents(&bench, "a"), "none");
+  ck_assert_uint_eq(fb_info(&bench).segments, 2);
 }
 END_TEST
 
@@ -1215,6 +1240,7 @@ static TCase *damage(void) {
   tcase_add_loop_test(tcase, damage_to_a_sector, 0, 2);
   tcase_add_loop_test(tcase, damage_to_a_head, 0, 4);
   tcase_add_loop_test(tcase, damage_to_both_heads, 0, 2);
+  tcase_add_test(tcase, damage_to_all_heads_but_that_of_an_empty_segment);
   tcase_add_test(tcase, damage_to_all_heads);
   tcase_add_test(tcase, damage_to_an_index);
   tcase_add_loop_test(tcase, damage_to_the_middle, 0, 2);
