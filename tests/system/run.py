@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 
 import kit  # noqa: E402
 
-AT_ONCE = int(os.environ.get("WEIR_JOBS", "0")) or 2 * (os.cpu_count() or 1)
+AT_ONCE = int(os.environ.get("WEIR_JOBS", "0")) or 3 * (os.cpu_count() or 1)
 
 # s for one class: far more than any of them needs.
 LIMIT = 900 if kit.LONG else 400

@@ -60,6 +60,7 @@ def tearDownModule():
 
 
 class Case(unittest.TestCase):
+    weight = 9
     options = ()
     cuts = 0
 
@@ -120,7 +121,6 @@ class Cuts(Case):
     """The line is cut twenty times in the middle: nothing is missing, nothing
     comes twice."""
 
-    weight = 9
     cuts = 20
     options = ("--retry", "500ms", "--retry-jitter", "0")
 
@@ -160,7 +160,6 @@ class Cuts(Case):
 class CutPage(Case):
     """The same for the page and its client."""
 
-    weight = 9
     cuts = 20
     options = Cuts.options
     transport = "fetch"
@@ -194,13 +193,11 @@ class OnThePage(Case):
             super().tearDown()
 
 
-class Buttons(OnThePage):
-    """What they do."""
-
-    weight = 9
+class Middle(OnThePage):
+    """Of an answer: what happens there."""
 
     def test_cut_and_offline(self):
-        self.start()
+        self.start(interval=150)
         for _ in range(3):
             before = self.transcript()["events"]
             self.act("cut")
@@ -216,22 +213,8 @@ class Buttons(OnThePage):
         self.assertWhole(said)
         self.assertGreater(said["replayed"], 10)
 
-    def test_a_second_tab_reads_the_same(self):
-        self.start()
-        first = browser.handles()[0]
-        self.act("tab")
-        browser.switch([h for h in browser.handles() if h != first][0])
-        self.until(end="done")
-        second = self.transcript()
-        browser.ask("DELETE", "/window")
-        browser.switch(first)
-        self.until(end="done")
-        self.assertWhole(self.transcript())
-        self.assertWhole(second)
-        self.assertNotEqual(second["client"], self.transcript()["client"])
-
     def test_a_tab_of_the_same_name_takes_over(self):
-        self.start()
+        self.start(interval=100)
         first = browser.handles()[0]
         self.act("twin")
         other = [h for h in browser.handles() if h != first][0]
@@ -246,6 +229,38 @@ class Buttons(OnThePage):
         self.assertWhole(self.transcript())
         browser.ask("DELETE", "/window")
         browser.switch(first)
+
+    def test_reload_in_the_middle(self):
+        self.start(interval=100)
+        for _ in range(3):
+            seen = self.transcript()["events"]
+            self.act("reload")
+            browser.wait("return window.weirPage && weirPage.client && "
+                         "['live', 'ended'].includes(weirPage.client.status)")
+            self.assertLess(self.transcript()["replayed"], seen + 1000)
+        self.until(end="done")
+        text, count = self.stored()
+        said = self.transcript()
+        self.assertEqual(said["text"], text)
+        self.assertEqual(said["numbers"], list(range(1, count + 1)))
+
+
+class Buttons(OnThePage):
+    """What they do."""
+
+    def test_a_second_tab_reads_the_same(self):
+        self.start()
+        first = browser.handles()[0]
+        self.act("tab")
+        browser.switch([h for h in browser.handles() if h != first][0])
+        self.until(end="done")
+        second = self.transcript()
+        browser.ask("DELETE", "/window")
+        browser.switch(first)
+        self.until(end="done")
+        self.assertWhole(self.transcript())
+        self.assertWhole(second)
+        self.assertNotEqual(second["client"], self.transcript()["client"])
 
     def test_replace(self):
         self.start()
@@ -278,25 +293,9 @@ class Buttons(OnThePage):
         self.assertIn("204", browser.text('[data-test="sentence"]'))
         self.assertWhole(self.transcript())
 
-    def test_reload_in_the_middle(self):
-        self.start(interval=100)
-        for _ in range(3):
-            seen = self.transcript()["events"]
-            self.act("reload")
-            browser.wait("return window.weirPage && weirPage.client && "
-                         "['live', 'ended'].includes(weirPage.client.status)")
-            self.assertLess(self.transcript()["replayed"], seen + 1000)
-        self.until(end="done")
-        text, count = self.stored()
-        said = self.transcript()
-        self.assertEqual(said["text"], text)
-        self.assertEqual(said["numbers"], list(range(1, count + 1)))
-
 
 class Access(OnThePage):
     """With a keyboard, with a screen reader, on a phone."""
-
-    weight = 9
 
     def test_with_the_keyboard_alone(self):
         self.visit()
