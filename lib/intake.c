@@ -267,6 +267,7 @@ static int insert_empty(struct weir__history *history, uint64_t after,
   page->after = after;
   page->last = last;
   page->lost = lost;
+  page->unread = true;
   rv = weir__history_insert(history, page);
   if (rv != WEIR_OK) {
     weir__page_release(page);

@@ -271,6 +271,21 @@ START_TEST(r10_declared_loss_is_a_gap) {
 }
 END_TEST
 
+/* What is said to be lost is there until it has been passed on, like what is
+ * read, however little may be kept. */
+START_TEST(r10_declared_loss_stays_until_it_is_said) {
+  a->options.history_bytes = 1;
+  storage->later = _i != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(6);
+  testlog_lose(storage, "k", 2, 4);
+  expect_all(WEIR_EAGAIN,
+             "ready@0 fresh; x@1 1; x@2 2; gap@4 evicted 2 5-6; x@5 5; "
+             "x@6 6");
+  ck_assert_uint_eq(bench_hub_info(a).log_errors, 0);
+}
+END_TEST
+
 /* Across blocks. */
 START_TEST(r10_declared_loss_of_blocks) {
   weir_subscriber *reader;
@@ -1059,6 +1074,7 @@ static TCase *losses(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, r10_declared_loss_is_a_gap, 0, 12);
+  tcase_add_loop_test(tcase, r10_declared_loss_stays_until_it_is_said, 0, 2);
   tcase_add_test(tcase, r10_declared_loss_of_blocks);
   tcase_add_loop_test(tcase, f23_an_answer_that_cannot_be_moves_no_cursor, 0,
                       4 * WRONG_READS);
