@@ -17,7 +17,8 @@ void weir__generation_schedule(struct weir__generation *generation) {
   uint64_t next = NEVER;
   unsigned i;
 
-  for (i = 0; i < WEIR__ATS; ++i) {
+  /* A forgotten one may still be told of its end. */
+  for (i = 0; generation->registered && i < WEIR__ATS; ++i) {
     next = weir__min(next, generation->at[i]);
   }
   weir__core_start(generation->core, &generation->timer, next);
@@ -25,7 +26,7 @@ void weir__generation_schedule(struct weir__generation *generation) {
 
 void weir__generation_set_time(struct weir__generation *generation,
                                unsigned what, uint64_t when) {
-  generation->at[what] = generation->registered ? when : NEVER;
+  generation->at[what] = when;
   weir__generation_schedule(generation);
 }
 

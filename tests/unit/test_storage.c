@@ -486,6 +486,38 @@ START_TEST(a_failed_stream_can_be_opened_anew) {
 }
 END_TEST
 
+/* The end of a generation is stored when its successor has been forgotten, and
+ * it with that: there is nothing left to forget. */
+START_TEST(r36_an_end_that_outlives_the_next_generation) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *next;
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hub(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(end(stream, 7), WEIR_OK); /* not answered yet */
+  options.linger = 1000;
+  next = kit_open_with(a, &options);
+  kit_pass(a, 0);
+  testlog_deliver(storage, 1); /* it is begun */
+  kit_pass(a, 0);
+  ck_assert_int_eq(bench_info(next).status, WEIR_STREAM_LIVE);
+  ck_assert_int_eq(end(next, 0), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(bench_info(next).status, WEIR_STREAM_ENDED);
+  weir_stream_release(next);
+  kit_pass(a, 1000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  kit_expect_notices(a, "p stored 7=2; p ended 2");
+  kit_pass(a, 3600000);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Answers that are wrong ---------------------------------------------- */
 
 static void bend_last(weir_answer *answer, weir_epoch *epochs,
@@ -812,6 +844,7 @@ static TCase *refusals(void) {
   tcase_add_test(tcase, race09_unknown_and_not_stored);
   tcase_add_test(tcase, race09_an_append_that_comes_after_its_deadline);
   tcase_add_test(tcase, a_failed_stream_can_be_opened_anew);
+  tcase_add_test(tcase, r36_an_end_that_outlives_the_next_generation);
   tcase_add_loop_test(tcase, an_append_is_confirmed_by_its_state, 0,
                       WRONG_STATES);
   tcase_add_test(tcase, an_end_is_confirmed_by_its_state);
