@@ -198,9 +198,8 @@ static void drain_node(void *user, struct weir__node *node) {
   const struct weir__generation *generation =
       weir__owner(node, struct weir__generation, node);
 
-  drain(user, generation);
-  if (generation->previous != NULL) {
-    drain(user, generation->previous);
+  for (; generation != NULL; generation = generation->previous) {
+    drain(user, generation);
   }
 }
 
