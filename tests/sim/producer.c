@@ -22,6 +22,7 @@ struct handle {
   bool opening;
   bool ended; /* so it was told */
   bool ended_well;
+  size_t ended_epochs; /* how many there were then */
 };
 
 struct producer {
@@ -110,7 +111,10 @@ static void check_unchanged(const struct handle *handle, const char *call,
     return;
   }
   get_info(handle, &after);
-  /* What was under way may have come to storage meanwhile. */
+  /* What was under way may have come to storage meanwhile, or been refused. */
+  if (after.status != before->status && handle->generation->broken) {
+    return;
+  }
   if (after.status != before->status ||
       after.last + after.pending != before->last + before->pending ||
       after.events != before->events || after.ended != before->ended ||
@@ -479,14 +483,29 @@ static void stored(const struct handle *handle, const weir_notice *notice) {
   }
 }
 
+/* Whether another server has taken a generation over since its end was told. */
+static bool was_elsewhere(const struct handle *handle) {
+  const struct generation *generation = handle->generation;
+  size_t i = handle->ended_epochs;
+
+  while (i < generation->epoch_count &&
+         generation->writers[i] == host_port(handle->host)) {
+    i += 1;
+  }
+  return i < generation->epoch_count;
+}
+
 static void ended(struct handle *handle, const weir_notice *notice) {
   struct generation *generation = handle->generation;
 
-  /* What has failed here may live on elsewhere, and end there. */
-  if (handle->ended_well || (handle->ended && notice->error != WEIR_OK)) {
+  /* What has failed here may live on elsewhere, and end there; or come back
+   * from there, and fail again. */
+  if (handle->ended_well ||
+      (handle->ended && notice->error != WEIR_OK && !was_elsewhere(handle))) {
     trace_fail(7, "%s has ended twice", model_name(generation));
   }
   handle->ended = true;
+  handle->ended_epochs = generation->epoch_count;
   handle->ended_well = notice->error == WEIR_OK;
   if (!HAS(LOG) && generation->ended == 0) {
     if (!HAS(EXPIRE) && !generation->ending) {

@@ -584,7 +584,9 @@ static void accept_conn(void *who, uint64_t what) {
   if (!HAS(LOG) && after.opens != before.opens) {
     trace_fail(8, "c%u: a client has begun a generation", conn->number);
   }
-  if (conn->subscriber == NULL && after.subscribers > before.subscribers) {
+  /* Those who had waited are counted before and after. */
+  if (conn->subscriber == NULL &&
+      after.subscribers + after.pending > before.subscribers + before.pending) {
     trace_fail(12, "c%u is refused, and there", conn->number);
   }
   conn->pending = response.status == 0;

@@ -326,7 +326,10 @@ static size_t gather(const struct call *call, weir_record *records,
 static void spoil(struct call *call, weir_answer *answer,
                   weir_record *records) {
   const size_t n = answer->record_count;
-  const int how = call->spoil >= SWAPPED && n < 2 ? (int)NO_STATE : call->spoil;
+  /* A hole in what is declared to be lost is no lie that shows. */
+  const bool dull =
+      n < 2 || (call->spoil == HOLE && answer->lost_through >= records[0].seq);
+  const int how = call->spoil >= SWAPPED && dull ? (int)NO_STATE : call->spoil;
   weir_record other;
 
   trace_say("    (an answer that is spoilt: %d)", how);

@@ -181,7 +181,10 @@ static void judge_known(const struct watch *watch, const char *text,
         watch->at > generation->trimmed) {
       misjudged(watch, text, "what follows it is still there");
     }
-  } else if (cursor->seq <= generation->acked && !HAS(NODES)) {
+  } else if (cursor->seq <= generation->acked && !HAS(NODES) &&
+             model_epoch_of(generation, cursor->seq) == cursor->epoch) {
+    /* Another number of that epoch was never given to anybody: whoever makes it
+     * up may name an epoch that this server has not been told of. */
     misjudged(watch, text, "it was good");
   }
 }
@@ -214,6 +217,11 @@ void watch_refusal(const struct host *host, const struct watch_request *request,
         (HAS(LOG) || generation->ended == 0)) {
       trace_fail(2, "%s is said to be unknown", model_name(generation));
     }
+    return;
+  }
+  /* Of a stream whose end is trimmed nothing is left, for anybody. */
+  if (request->cursor[0] == '\0' && generation != NULL &&
+      generation->ended != 0 && generation->trimmed >= generation->ended) {
     return;
   }
   if (!watch_parse(request->cursor, strlen(request->cursor), &cursor)) {
