@@ -351,6 +351,10 @@ static void refused(struct weir__storage *storage, int result) {
     } else {
       weir__generation_break(generation, result);
     }
+    if (weir__storage_wants(storage)) {
+      /* Whoever takes it over has waited for this. */
+      weir__generation_touch(generation);
+    }
     return;
   }
   /* The generation lives on, or has ended, in other hands. */

@@ -518,6 +518,45 @@ START_TEST(r36_an_end_that_outlives_the_next_generation) {
 }
 END_TEST
 
+/* A take-over waits for what is under way, and goes on as soon as that has
+ * failed: the generation may be forgotten soon. */
+START_TEST(race09_an_open_that_waits_for_a_failure) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *second;
+  weir_stream *stream;
+  weir_stream *third;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  options.linger = 100;
+  stream = kit_open_with(a, &options);
+  bench_rest(&bench);
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(publish(stream, 0, "2"), WEIR_OK); /* not answered */
+  second = kit_open(b, "k");
+  while (bench_info(second).status == WEIR_STREAM_OPENING) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    kit_pass(b, 0);
+  }
+  /* This hub learns of it, and wants it back. */
+  ck_assert_int_eq(weir_stream_trim(stream, 1), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  third = kit_open(a, "k");
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  kit_pass(a, 10000);
+  kit_pass(a, 500);
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  ck_assert_int_ne(bench_info(third).status, WEIR_STREAM_OPENING);
+  weir_stream_release(third);
+  weir_stream_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Answers that are wrong ---------------------------------------------- */
 
 static void bend_last(weir_answer *answer, weir_epoch *epochs,
@@ -845,6 +884,7 @@ static TCase *refusals(void) {
   tcase_add_test(tcase, race09_an_append_that_comes_after_its_deadline);
   tcase_add_test(tcase, a_failed_stream_can_be_opened_anew);
   tcase_add_test(tcase, r36_an_end_that_outlives_the_next_generation);
+  tcase_add_test(tcase, race09_an_open_that_waits_for_a_failure);
   tcase_add_loop_test(tcase, an_append_is_confirmed_by_its_state, 0,
                       WRONG_STATES);
   tcase_add_test(tcase, an_end_is_confirmed_by_its_state);
