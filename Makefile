@@ -232,7 +232,7 @@ check-sim: $B/tests/sim/sim
 	@$B/tests/sim/sim --steps 2000 --twice 1-10
 	@$B/tests/sim/sim --steps 3000 11-40 $$(cat tests/sim/regressions)
 	@$B/tests/sim/sim --steps 6000 122
-	@$B/tests/sim/sim --steps 20000 126 167
+	@$B/tests/sim/sim --steps 20000 126 163 167
 
 $B/tests/sim/sim: $(sim_objects) $(kit_objects) $B/libweir.a
 	@mkdir -p $(@D)

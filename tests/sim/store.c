@@ -409,9 +409,9 @@ static int is_awaited(const struct call *call) {
   if (call->given != 0) {
     return 0;
   }
-  /* A hub may have forgotten what newer generations hide, and what nobody wants
-   * to read any more. */
-  return call->kind != READ &&
+  /* A hub may have forgotten what newer generations hide, what nobody wants to
+   * read any more, and what it has trimmed and then nobody used. */
+  return call->kind != READ && call->kind != TRIM &&
                  host_clock(call->port->host) - call->at < call->deadline &&
                  call->hub == host_hub(call->port->host) &&
                  (call->generation == NULL ||
