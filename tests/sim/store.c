@@ -328,7 +328,7 @@ static void spoil(struct call *call, weir_answer *answer,
   const size_t n = answer->record_count;
   /* A hole in what is declared to be lost is no lie that shows. */
   const bool dull =
-      n < 2 || (call->spoil == HOLE && answer->lost_through >= records[0].seq);
+      n < 2 || (call->spoil <= HOLE && answer->lost_through >= records[0].seq);
   const int how = call->spoil >= SWAPPED && dull ? (int)NO_STATE : call->spoil;
   weir_record other;
 
