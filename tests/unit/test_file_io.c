@@ -50,13 +50,14 @@ static const char *below(const char *name) {
   return text;
 }
 
-static void limit(int resource, rlim_t most) {
-  struct rlimit now;
-
-  ck_assert_int_eq(getrlimit((__rlimit_resource_t)resource, &now), 0);
-  now.rlim_cur = most;
-  ck_assert_int_eq(setrlimit((__rlimit_resource_t)resource, &now), 0);
-}
+/* A macro, since the type of a resource depends on the libc. */
+#define LIMIT(resource, most)                         \
+  do {                                                \
+    struct rlimit now;                                \
+    ck_assert_int_eq(getrlimit((resource), &now), 0); \
+    now.rlim_cur = (most);                            \
+    ck_assert_int_eq(setrlimit((resource), &now), 0); \
+  } while (0)
 
 /* --- The directory ---------------------------------------------------------*/
 
@@ -226,9 +227,9 @@ START_TEST(listing_fails) {
   ck_assert_int_eq(io->list(io->user, remove_other, NULL), -ENOTDIR);
   (void)close(system_.directory);
   system_.directory = fd;
-  limit(RLIMIT_NOFILE, (rlim_t)next_fd());
+  LIMIT(RLIMIT_NOFILE, (rlim_t)next_fd());
   ck_assert_int_eq(io->list(io->user, remove_other, NULL), -EMFILE);
-  limit(RLIMIT_NOFILE, 64);
+  LIMIT(RLIMIT_NOFILE, 64);
 }
 END_TEST
 
@@ -280,7 +281,7 @@ START_TEST(no_room) {
   ck_assert_int_eq(io->enter(io->user, path), 0);
   fd = io->open(io->user, "a", true);
   (void)signal(SIGXFSZ, SIG_IGN);
-  limit(RLIMIT_FSIZE, 6);
+  LIMIT(RLIMIT_FSIZE, 6);
   ck_assert_int_eq(weir__io_write(io, fd, "abcd", 4, 0), WEIR_OK);
   ck_assert_int_eq(weir__io_write(io, fd, "efgh", 4, 4), WEIR_EFULL);
   ck_assert_int_eq(io->size(io->user, fd), 6);
