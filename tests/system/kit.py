@@ -522,11 +522,12 @@ class Server:
     """A server process of one's own.
 
     limit is its hard limit of descriptors; wrapper stands before the command
-    (valgrind and its options).
+    (valgrind and its options); host is an address of this machine.
     """
 
-    def __init__(self, *options, program=None, limit=None, wrapper=()):
-        command = [program or SERVER, "--listen", "127.0.0.1:0"]
+    def __init__(self, *options, program=None, limit=None, wrapper=(),
+                 host="127.0.0.1"):
+        command = [program or SERVER, "--listen", host + ":0"]
         command += options
         self.directory = None
         if SYNC and "--log" not in options:
@@ -541,13 +542,13 @@ class Server:
             stdout=subprocess.PIPE, stderr=self.errors)
         self.connections = []
         self.line = self.process.stdout.readline().decode()
-        match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)\n",
-                             self.line)
+        match = re.fullmatch(r"listening on http://%s:(\d+)\n"
+                             % re.escape(host), self.line)
         if match is None:
             said = self.said()
             self.kill()
             raise AssertionError("%s: %r %s" % (command[0], self.line, said))
-        self.address = ("127.0.0.1", int(match.group(1)))
+        self.address = (host, int(match.group(1)))
 
     def __enter__(self):
         return self

@@ -37,6 +37,14 @@ def start(directory, *options):
 
 # --- A story of many lives -------------------------------------------------
 
+def own_host():
+    """An address of this machine that no other test listens at: a client that
+    comes too late for a server that was killed must not find another's, which
+    has been given the same port."""
+    pid = os.getpid()
+    return "127.%d.%d.%d" % (64 + (pid >> 16) % 64, pid >> 8 & 255, pid & 255)
+
+
 class Story:
     """The directory, the server of the moment, and what its clients know."""
 
@@ -46,6 +54,7 @@ class Story:
         self.forgets = more != ()
         self.chance = random.Random(seed)
         self.directory = tempfile.mkdtemp(prefix="weir-durable-")
+        self.host = own_host()
         self.changed = threading.Condition()
         self.server = None
         self.life = 0
@@ -72,7 +81,7 @@ class Story:
         return stream
 
     def begin_life(self):
-        server = kit.Server(*self.options())
+        server = kit.Server(*self.options(), host=self.host)
         with self.changed:
             self.server = server
             self.life += 1
@@ -295,7 +304,8 @@ class Follower:
         conn.send(conn.request("GET", path(self.key), None, headers))
         response = conn.head()
         if response.status == 404:
-            assert not self.last_id, "it was there: %r" % self.last_id
+            assert not self.last_id, "%s was there: %r" % (self.key,
+                                                           self.last_id)
             time.sleep(0.02)
             return
         if response.status == 204:
@@ -389,7 +399,7 @@ class Lives(kit.Case):
         """Kill one that is still finding out what there is."""
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
-                (kit.SERVER, "--listen", "127.0.0.1:0")
+                (kit.SERVER, "--listen", self.story.host + ":0")
                 + self.story.options(), stdout=subprocess.DEVNULL,
                 stderr=errors)
             time.sleep(self.story.chance.uniform(0, 0.02))
@@ -565,10 +575,11 @@ class Forgetful(Lives):
 
     def compare_event(self, stream, truth, event):
         if event.id in truth:
-            self.assertEqual(event, truth[event.id])
+            self.assertEqual(event, truth[event.id], stream.key)
         if event.id in stream.acked:
             self.assertEqual(None if kit.is_own(event) else event.data,
-                             stream.acked[event.id])
+                             stream.acked[event.id],
+                             "%s, %s" % (stream.key, event.id))
         elif not kit.is_own(event):
             self.assertIn(event.data, stream.tried)
 
