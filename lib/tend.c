@@ -450,6 +450,8 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
     }
     if (!generation->ended) {
       weir__generation_ended(generation);
+      /* Opens that wait to become its writer need not any more. */
+      weir__generation_touch(generation);
     }
   } else if (history->follow && generation->wrote && !generation->fenced &&
              !generation->settings->shared &&

@@ -778,6 +778,40 @@ START_TEST(cancelling_what_another_writes) {
 }
 END_TEST
 
+/* An open that waits to become the writer of what a read then shows to have
+ * ended need not wait any more: it begins the next one. */
+START_TEST(an_open_of_what_ends_meanwhile) {
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *first;
+
+  storage->current = true;
+  bench_hubs(&bench);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, first, 2);
+  reader = bench_attach(&bench, b, "k", NULL);
+  bench_rest(&bench);
+  storage->later = true;
+  storage->slow = true;
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 fresh");
+  second = open_as(b, "q", WEIR_DUPLICATE_JOIN, 0);
+  ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  testlog_deliver(storage, 2); /* the end is stored */
+  testlog_deliver(storage, 0); /* the read comes back, and says so */
+  kit_pass(b, 0);
+  testlog_deliver(storage, 1); /* the next one is begun */
+  kit_count(a, 0);
+  kit_pass(b, 0);
+  ck_assert_int_eq(status(second), WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(bench_info(second).joined, 0);
+  ck_assert_uint_eq(testlog_waiting(storage), 1); /* the take-over */
+  bench_expect(&bench, reader, WEIR_EDONE, "x@1 1; x@2 2; done@3 ok");
+  weir_subscriber_release(reader);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* Retention takes a whole generation, which this hub still remembers. */
 START_TEST(a_generation_that_storage_has_no_more) {
   weir_attach_options options = kit_attach_options("k", NULL);
@@ -897,6 +931,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, the_next_generation_is_refused);
   tcase_add_loop_test(tcase, r45_replacing_what_another_writes, 0, 2);
   tcase_add_loop_test(tcase, cancelling_what_another_writes, 0, 2);
+  tcase_add_test(tcase, an_open_of_what_ends_meanwhile);
   tcase_add_loop_test(tcase, a_generation_that_storage_has_no_more, 0, 3);
   tcase_add_loop_test(tcase, handles_of_old_generations_end_with_the_hub, 0, 2);
   return tcase;
