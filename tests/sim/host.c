@@ -318,6 +318,18 @@ static void die(struct host *host) {
   plan_restart(host);
 }
 
+void host_heal(struct host *host) {
+  const uint64_t now = raw_clock(host);
+
+  host->memory.scarce = 0;
+  /* A clock that has been set back stands still, to a hub, until it is where it
+   * was: for longer than the world goes on, perhaps. */
+  if (now < host->sampled) {
+    host->skew += (int64_t)(host->sampled - now);
+  }
+  host_touch(host);
+}
+
 void host_shut(struct host *host) {
   weir_hub *hub = host->hub;
 

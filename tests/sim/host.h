@@ -63,6 +63,9 @@ void host_hint(struct host *host, const struct generation *generation);
 /* Without storage: weir has ended a generation. */
 struct fact *host_learn_end(struct generation *generation);
 
+/* All trouble is over: there is memory, and time passes. */
+void host_heal(struct host *host);
+
 /* Shut it down in an orderly way: nothing is left. */
 void host_shut(struct host *host);
 

@@ -33,7 +33,7 @@ static void heal(void) {
   world.healed = true;
   for (i = 0; i < world.host_count; ++i) {
     if (world.hosts[i] != NULL) {
-      world.hosts[i]->memory.scarce = 0;
+      host_heal(world.hosts[i]);
     }
   }
 }
