@@ -53,7 +53,8 @@ static int make_client(struct weir__clients *clients, const void *key,
 
 static bool was_replaced_lately(const struct weir__client *client,
                                 uint64_t now) {
-  return client->replaced_at != 0 && now - client->replaced_at < REMEMBER;
+  return client->replaced_at != 0 &&
+         now < weir__later(client->replaced_at, REMEMBER);
 }
 
 int weir__clients_admit(struct weir__clients *clients,

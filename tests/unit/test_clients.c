@@ -462,6 +462,26 @@ START_TEST(f06_there_is_no_replacement_war) {
 }
 END_TEST
 
+/* Nor on a machine whose clock has just begun. */
+START_TEST(f06_time_may_begin_at_zero) {
+  weir_subscriber *subscribers[3];
+  int i;
+
+  kit.now = 0;
+  again();
+  for (i = 0; i < 3; ++i) {
+    subscribers[i] = attach("n", "c", WEIR_CLIENT_REPLACE);
+  }
+  ck_assert_uint_eq(hub_info().subscribers, 2);
+  ck_assert_uint_eq(hub_info().replaced, 1);
+  kit_expect_frames(subscribers[0], WEIR_EDONE,
+                    "ready@0 fresh; closing replaced");
+  for (i = 0; i < 3; ++i) {
+    weir_subscriber_release(subscribers[i]);
+  }
+}
+END_TEST
+
 /* What happened is remembered also while nobody of the client is there. */
 START_TEST(f06_the_memory_outlives_the_connections) {
   weir_subscriber *subscribers[4];
@@ -479,6 +499,31 @@ START_TEST(f06_the_memory_outlives_the_connections) {
   for (i = 2; i < 4; ++i) {
     weir_subscriber_release(subscribers[i]);
   }
+}
+END_TEST
+
+/* Also if an attach of it comes to nothing meanwhile. */
+START_TEST(f06_the_memory_outlives_an_attach_that_fails) {
+  weir_subscriber *subscribers[4];
+  size_t n;
+  int rv = WEIR_ENOMEM;
+
+  subscribers[0] = attach("0", "c", WEIR_CLIENT_REPLACE);
+  subscribers[1] = attach("1", "c", WEIR_CLIENT_REPLACE);
+  weir_subscriber_release(subscribers[0]);
+  weir_subscriber_release(subscribers[1]);
+  for (n = 1; rv == WEIR_ENOMEM; ++n) {
+    kit.memory.fail_at = kit.memory.calls + n;
+    rv = attach_as("2", "c", WEIR_CLIENT_REPLACE, &subscribers[2]);
+  }
+  kit.memory.fail_at = 0;
+  ck_assert_int_eq(rv, WEIR_OK);
+  ck_assert_uint_gt(n, 3);
+  subscribers[3] = attach("3", "c", WEIR_CLIENT_REPLACE);
+  ck_assert_uint_eq(hub_info().subscribers, 2);
+  ck_assert_uint_eq(hub_info().replaced, 1);
+  weir_subscriber_release(subscribers[2]);
+  weir_subscriber_release(subscribers[3]);
 }
 END_TEST
 
@@ -875,7 +920,9 @@ static TCase *clients(void) {
   tcase_add_test(tcase,
                  f06_the_newer_connection_of_a_client_replaces_the_older);
   tcase_add_test(tcase, f06_there_is_no_replacement_war);
+  tcase_add_test(tcase, f06_time_may_begin_at_zero);
   tcase_add_test(tcase, f06_the_memory_outlives_the_connections);
+  tcase_add_test(tcase, f06_the_memory_outlives_an_attach_that_fails);
   tcase_add_test(tcase, f06_each_client_has_ten_minutes_of_its_own);
   tcase_add_test(tcase, what_is_remembered_of_clients_goes_in_time);
   tcase_add_test(tcase, what_is_remembered_begins_anew);
