@@ -336,7 +336,7 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
     return rv;
   }
   core = &hub->core;
-  if (core->dying && !core->running) {
+  if (core->dying) {
     weir_hub_free(hub);
     return WEIR_EGONE;
   }

@@ -297,6 +297,11 @@ static void act_on_hub(void) {
     default:
       weir_hub_free(kit->hub);
       world.freed = true;
+      if (kit->options.notify != NULL) {
+        /* It is still there, and has nothing more to say. */
+        notice.size = sizeof notice;
+        ck_assert_int_eq(weir_hub_next(kit->hub, &notice), WEIR_EGONE);
+      }
       break;
   }
 }
