@@ -95,11 +95,9 @@ static size_t put_lines(const weir_frame *frame, unsigned char *d, size_t cap) {
   if ((frame->flags & WEIR_FRAME_BYTES) == 0 && !weir__is_text(data, len)) {
     return 0;
   }
-  weir__lines_copy(WEIR__BYTES_64, d, cap, data, len, &progress);
-  return progress.read == len && progress.breaks < most &&
-                 cap - progress.written >= 2
-             ? progress.written
-             : 0;
+  /* Two bytes are for the end. */
+  weir__lines_copy(WEIR__BYTES_64, d, cap - 2, data, len, &progress);
+  return progress.read == len && progress.breaks < most ? progress.written : 0;
 }
 
 /* A frame of any data. */

@@ -63,7 +63,7 @@ static const unsigned char *put_blocks(struct weir__out *out,
                                        const unsigned char *p, size_t len) {
   struct weir__progress progress;
 
-  if (out->overflow || out->len >= out->cap) {
+  if (out->len >= out->cap) {
     return p;
   }
   weir__lines_copy(weir__widest(), out->dst + out->len, out->cap - out->len, p,
