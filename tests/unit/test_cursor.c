@@ -1495,6 +1495,14 @@ START_TEST(resolve_refuses_unsound_states) {
       WEIR_EINVAL);
   ck_assert_mem_eq(&got, &before, sizeof got);
   good.size = sizeof good;
+  for (i = 0; i < sizeof good.reserved / sizeof good.reserved[0]; ++i) {
+    good.reserved[i] = 1;
+    ck_assert_int_eq(weir_cursor_resolve(&good, NULL, WEIR_OK, &cursor,
+                                         WEIR_FROM_START, &got),
+                     WEIR_EINVAL);
+    ck_assert_mem_eq(&got, &before, sizeof got);
+    good.reserved[i] = 0;
+  }
   ck_assert_int_eq(
       weir_cursor_resolve(&good, NULL, WEIR_OK, &cursor, WEIR_FROM_START, &got),
       WEIR_OK);

@@ -95,6 +95,60 @@ END_TEST
 
 /* --- Answers that come when they should not ------------------------------ */
 
+/* A function that has answered, and then returns something else. */
+static const int afterwards[] = {WEIR_LOG_YES, WEIR_ELOG, WEIR_EUNKNOWN, 0, 2};
+
+static int append_and_regret(void *user, weir_hub *hub, uint64_t ticket,
+                             void *handle, const weir_record *records,
+                             size_t count) {
+  ck_assert_int_eq(
+      storage->log.append(storage, hub, ticket, handle, records, count),
+      WEIR_LOG_YES);
+  ck_assert_int_eq(storage->answered, WEIR_OK);
+  return *(const int *)user;
+}
+
+static int open_and_answer(void *user, weir_hub *hub, uint64_t ticket,
+                           const weir_log_request *request) {
+  (void)user;
+  return storage->log.open(storage, hub, ticket, request);
+}
+
+static int read_and_answer(void *user, weir_hub *hub, uint64_t ticket,
+                           void *handle, uint64_t after, uint64_t upto,
+                           size_t max_bytes) {
+  (void)user;
+  return storage->log.read(storage, hub, ticket, handle, after, upto,
+                           max_bytes);
+}
+
+static void close_it(void *user, void *handle) {
+  (void)user;
+  storage->log.close(storage, handle);
+}
+
+/* The answer counts. */
+START_TEST(an_answer_is_not_taken_back) {
+  weir_log log = storage->log;
+  weir_stream *stream;
+
+  log.user = (void *)(uintptr_t)&afterwards[_i];
+  log.open = open_and_answer;
+  log.append = append_and_regret;
+  log.read = read_and_answer;
+  log.close = close_it;
+  bench.a.options.log = &log;
+  bench_hub(&bench);
+  stream = bench_open(&bench, &bench.a, "k");
+  ck_assert_uint_eq(kit_publish(stream, "x", "1"), 1);
+  ck_assert_uint_eq(bench_info(stream).last, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).log_errors, 0);
+  ck_assert_uint_eq(bench_hub_info(&bench.a).calls, 0);
+  weir_stream_release(stream);
+}
+END_TEST
+
 START_TEST(ticket_that_never_was) {
   weir_answer answer;
 
@@ -440,6 +494,8 @@ static void try_everything(void *user, int kind) {
   weir_subscriber *subscriber = NULL;
   weir_stream *stream = NULL;
   weir_notice notice = {0};
+  weir_http_options http;
+  weir_response response;
   weir_bytes bytes;
   size_t count;
   int verdict;
@@ -454,6 +510,12 @@ static void try_everything(void *user, int kind) {
   ck_assert_int_eq(weir_hub_open(hub, &open, &stream), WEIR_EBUSY);
   ck_assert_int_eq(weir_hub_attach(hub, &attach, &subscriber, &verdict),
                    WEIR_EBUSY);
+  weir_http_options_init(&http, sizeof http);
+  response.size = sizeof response;
+  ck_assert_int_eq(
+      weir_http_attach(hub, &attach, &http, &subscriber, &response),
+      WEIR_EBUSY);
+  ck_assert_ptr_null(subscriber);
   ck_assert_int_eq(weir_hub_hint(hub, "k", 1, 9), WEIR_EBUSY);
   ck_assert_int_eq(weir_hub_drain(hub, 9, 0), WEIR_EBUSY);
   if (inner_stream != NULL) {
@@ -736,6 +798,7 @@ static TCase *answers(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, yes_is_one, 0, OUTCOMES);
   tcase_add_loop_test(tcase, yes_is_one_for_opens, 0, OUTCOMES);
+  tcase_add_loop_test(tcase, an_answer_is_not_taken_back, 0, 5);
   tcase_add_test(tcase, ticket_that_never_was);
   tcase_add_test(tcase, answers_come_twice);
   tcase_add_loop_test(tcase, deadline, 0, 2);
