@@ -8,10 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Words of 8 bytes that a lane takes at most. */
+#define WEIR__CRC32C_LANE 64
+
 struct weir__crc32c {
   uint32_t (*update)(const struct weir__crc32c *crc32c, uint32_t crc,
                      const void *bytes, size_t len);
   uint32_t table[8][256];
+  /* The remainder of x^(64 n - 33), its bits reversed. */
+  uint32_t factor[2 * WEIR__CRC32C_LANE + 1];
 };
 
 /* portable: not the instruction, even if there is one. */

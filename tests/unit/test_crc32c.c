@@ -93,6 +93,30 @@ START_TEST(lengths_and_alignments) {
 }
 END_TEST
 
+/* What is long is summed up in lanes: at either side of as much as they take,
+ * and where that comes several times. */
+START_TEST(three_lanes) {
+  static unsigned char bytes[10 * 24 * WEIR__CRC32C_LANE];
+  const size_t lanes = (size_t)24 * WEIR__CRC32C_LANE;
+  uint32_t chance = 2;
+  size_t len;
+  size_t i;
+
+  for (i = 0; i < sizeof bytes; ++i) {
+    chance = chance * 1664525 + 1013904223;
+    bytes[i] = (unsigned char)(chance >> 24);
+  }
+  for (len = lanes - 30; len <= lanes + 30; ++len) {
+    ck_assert_uint_eq(weir__crc32c(&either[_i], 7, bytes, len),
+                      slowly(7, bytes, len));
+  }
+  for (len = 2 * lanes; len <= sizeof bytes; len += lanes / 2 + 1) {
+    ck_assert_uint_eq(weir__crc32c(&either[_i], 7, bytes, len),
+                      slowly(7, bytes, len));
+  }
+}
+END_TEST
+
 /* In pieces it is the same, also if they change hands. */
 START_TEST(in_pieces) {
   static const char text[] =
@@ -120,14 +144,16 @@ extern struct {
   unsigned features;
 } __cpu_model;
 
-/* As if this processor had no instruction for it. */
+/* As if this processor lacked one of the two instructions that it takes. */
 START_TEST(a_lesser_processor) {
+  static const unsigned bits[] = {8, 19}; /* SSE 4.2, PCLMUL */
   const unsigned features = __cpu_model.features;
   struct weir__crc32c crc;
 
-  __cpu_model.features &= ~(1u << 8);
+  __cpu_model.features &= ~(1u << bits[_i]);
   weir__crc32c_init(&crc, 0);
   __cpu_model.features = features;
+  ck_assert(crc.update == either[1].update);
   ck_assert_uint_eq(weir__crc32c(&crc, 0, "123456789", 9), 0xe3069283u);
 }
 END_TEST
@@ -141,9 +167,10 @@ int main(void) {
   tcase_add_checked_fixture(tcase, setup, NULL);
   tcase_add_loop_test(tcase, vectors, 0, 2);
   tcase_add_loop_test(tcase, lengths_and_alignments, 0, 2);
+  tcase_add_loop_test(tcase, three_lanes, 0, 2);
   tcase_add_loop_test(tcase, in_pieces, 0, 2);
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-  tcase_add_test(tcase, a_lesser_processor);
+  tcase_add_loop_test(tcase, a_lesser_processor, 0, 2);
 #endif
   return kit_main("crc32c", cases, 1);
 }
