@@ -8,6 +8,35 @@
 static const char head_magic[8] = {'w', 'e', 'i', 'r', 'l', 'o', 'g', '\n'};
 static const char trailer_magic[8] = {'w', 'e', 'i', 'r', 'e', 'n', 'd', '\n'};
 
+/* Where numbers stand in memory as they stand in a file, they are copied as a
+ * whole; byte by byte, compilers do not see through two of them in a row. */
+#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+
+uint32_t weir__le32(const unsigned char *bytes) {
+  uint32_t number;
+
+  memcpy(&number, bytes, sizeof number);
+  return number;
+}
+
+void weir__put_le32(unsigned char *bytes, uint32_t number) {
+  memcpy(bytes, &number, sizeof number);
+}
+
+static uint64_t le64(const unsigned char *bytes) {
+  uint64_t number;
+
+  memcpy(&number, bytes, sizeof number);
+  return number;
+}
+
+static void put_le64(unsigned char *bytes, uint64_t number) {
+  memcpy(bytes, &number, sizeof number);
+}
+
+#else
+
 uint32_t weir__le32(const unsigned char *bytes) {
   return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
          (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
@@ -28,6 +57,8 @@ static void put_le64(unsigned char *bytes, uint64_t number) {
   weir__put_le32(bytes, (uint32_t)(number & UINT32_MAX));
   weir__put_le32(bytes + 4, (uint32_t)(number >> 32));
 }
+
+#endif
 
 static uint16_t le16(const unsigned char *bytes) {
   return (uint16_t)(bytes[0] | bytes[1] << 8);
