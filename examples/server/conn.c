@@ -322,22 +322,11 @@ void conn_finish(struct conn *conn) {
   (void)flush(conn);
 }
 
-/* The request cannot be read on: answer, and close. wrong is what there is to
- * say besides the status, or NULL. */
+/* The request cannot be read on: answer, and close. */
 static void refuse(struct conn *conn, int status, const char *wrong) {
-  const char *reason = http_reason(status);
-  struct text body = {NULL, 0, 0, false};
-
   conn->keep_alive = false;
   conn->no_body = false;
-  wrong = wrong == NULL ? reason : wrong;
-  text_put(&body, "{\"error\":");
-  text_json(&body, reason, strlen(reason));
-  text_put(&body, ",\"message\":");
-  text_json(&body, wrong, strlen(wrong));
-  text_put(&body, "}\n");
-  conn_respond(conn, status, NULL, "application/json", body.data, body.len);
-  text_free(&body);
+  conn->pool->handler->refuse(conn, status, wrong);
 }
 
 /* A request with a body begins: keep its head. */

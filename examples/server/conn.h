@@ -35,6 +35,10 @@ struct conn_handler {
   /* Look at a head before its body is read. false: it has been refused, with a
    * response after which the connection closes. */
   bool (*admit)(struct conn *conn, const struct http_request *request);
+  /* Answer what is not a request, or takes too long to become one; the
+   * connection closes after it. `wrong` says what is wrong; NULL: the status
+   * says it all. */
+  void (*refuse)(struct conn *conn, int status, const char *wrong);
   /* Answer a request: by a response, by conn_wait and a response later, or by
    * conn_stream. */
   void (*handle)(struct conn *conn, const struct http_request *request,

@@ -166,35 +166,32 @@ void demo_stop_all(struct server *server) {
   }
 }
 
-/* What the query says of a demo. */
-static bool choose(struct slice query, struct demo *demo,
-                   weir_open_options *options) {
+/* What the query says of a demo. Returns the rule that it breaks, or NULL. */
+static const char *choose(struct slice query, struct demo *demo,
+                          weir_open_options *options) {
   static const char *const scripts[] = {"answer", "fail", "stall"};
   struct text value = {NULL, 0, 0, false};
   struct slice word;
-  bool good = streams_choose(query, options);
+  int script = SCRIPT_ANSWER;
   bool bad = false;
-  int i = 0;
+  bool good = true;
 
   demo->interval = INTERVAL;
   if (query_get(query, "interval", &value, &bad)) {
     word.data = value.data;
     word.len = value.len;
-    good = good && parse_number(word, &demo->interval) && demo->interval >= 1 &&
+    good = parse_number(word, &demo->interval) && demo->interval >= 1 &&
            demo->interval <= INTERVAL_MOST;
   }
-  value.len = 0;
-  if (query_get(query, "script", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    while (i < 3 && !slice_is(word, scripts[i])) {
-      ++i;
-    }
-    good = good && i < 3;
-  }
-  demo->script = (enum script)i;
   text_free(&value);
-  return good && !bad;
+  if (bad || !good) {
+    return "interval is 1 to 10000 milliseconds";
+  }
+  if (!query_choose(query, "script", scripts, 3, &script)) {
+    return "script is answer, fail or stall";
+  }
+  demo->script = (enum script)script;
+  return streams_choose(query, options);
 }
 
 static size_t count(const struct server *server) {
@@ -245,7 +242,7 @@ static void hear(struct listener *listener, const weir_notice *notice) {
     } else {
       demo_free(demo);
       if (conn != NULL) {
-        reply_weir_error(conn, notice->error);
+        reply_weir_error(conn, notice->error, NULL);
       }
     }
     if (conn != NULL) {
@@ -264,8 +261,10 @@ void demo_closed(const struct conn *conn) {
   }
 }
 
-/* Open the stream of a demo. */
-static int open_stream(struct demo *demo, struct slice query) {
+/* Open the stream of a demo. *rule is what the request has broken if it is
+ * invalid. */
+static int open_stream(struct demo *demo, struct slice query,
+                       const char **rule) {
   weir_open_options options = demo->server->options.open;
 
   weir_open_options_set_answer(&options);
@@ -276,9 +275,11 @@ static int open_stream(struct demo *demo, struct slice query) {
   if (demo->key.failed) {
     return WEIR_ENOMEM;
   }
-  if (!choose(query, demo, &options)) {
+  *rule = choose(query, demo, &options);
+  if (*rule != NULL) {
     return WEIR_EINVAL;
   }
+  *rule = STREAMS_KEY_RULE;
   if (demo->script == SCRIPT_STALL) {
     options.idle = STALL_IDLE;
   }
@@ -291,23 +292,24 @@ void demo_start(struct conn *conn, const struct http_request *request,
                 struct slice key) {
   struct server *server = conn->pool->server;
   struct demo *demo = calloc(1, sizeof *demo);
+  const char *rule = NULL;
   weir_stream_info info;
   int rv;
 
   if (demo == NULL) {
-    reply_weir_error(conn, WEIR_ENOMEM);
+    reply_weir_error(conn, WEIR_ENOMEM, NULL);
     return;
   }
   demo->listener.hear = hear;
   demo->server = server;
   demo->due = NEVER;
   text_add(&demo->key, key.data, key.len);
-  rv = open_stream(demo, request->query);
+  rv = open_stream(demo, request->query, &rule);
   demo->next = server->demos;
   server->demos = demo;
   if (rv != WEIR_OK) {
     demo_free(demo);
-    reply_weir_error(conn, rv);
+    reply_weir_error(conn, rv, rule);
     return;
   }
   info.size = sizeof info;

@@ -82,10 +82,14 @@ static enum http_method method_of(struct slice word) {
   return HTTP_OTHER;
 }
 
-/* A bad request, and what is bad about it. */
-static int bad(struct http_request *request, const char *what) {
+/* The status of a refusal, and what is wrong. */
+static int refuse(struct http_request *request, int status, const char *what) {
   request->wrong = what;
-  return 400;
+  return status;
+}
+
+static int bad(struct http_request *request, const char *what) {
+  return refuse(request, 400, what);
 }
 
 /* Whether a target is in absolute form; if so, its authority is taken off. */
@@ -157,7 +161,9 @@ static int parse_request_line(struct slice line, struct http_request *request) {
   } else if (line.len == 8 && memcmp(line.data, "HTTP/", 5) == 0 &&
              line.data[5] != '1') {
     return 505;
-  } else if (!slice_is(line, "HTTP/1.1")) {
+  } else if (line.len != 8 || memcmp(line.data, "HTTP/1.", 7) != 0 ||
+             line.data[7] < '0' || line.data[7] > '9') {
+    /* A later minor version is answered as 1.1 (RFC 9110, section 2.5). */
     return bad(request, "the first line does not end in HTTP/1.1");
   }
   if (!is_visible(target)) {
@@ -226,7 +232,9 @@ static int set_coding(struct http_request *request, struct slice value) {
     return bad(request, "Transfer-Encoding is there twice, or in HTTP/1.0");
   }
   request->chunked = true;
-  return slice_is_name(value, "chunked") ? GO_ON : 501;
+  return slice_is_name(value, "chunked")
+             ? GO_ON
+             : refuse(request, 501, "the only transfer coding here is chunked");
 }
 
 static int set_field(struct http_request *request, struct slice name,
@@ -256,7 +264,10 @@ static int set_field(struct http_request *request, struct slice name,
     /* HTTP/1.0 knows no 100. */
     request->expects_continue =
         slice_is_name(value, "100-continue") && !request->version_1_0;
-    return slice_is_name(value, "100-continue") ? GO_ON : 417;
+    return slice_is_name(value, "100-continue")
+               ? GO_ON
+               : refuse(request, 417,
+                        "all that can be expected is 100-continue");
   }
   if (slice_is_name(name, "connection")) {
     request->asks_close = request->asks_close || has_word(value, "close");

@@ -42,7 +42,8 @@ struct http_request {
   bool keep_alive;
   bool asks_close;
   bool version_1_0;
-  const char *wrong; /* what is to say of an error besides its status */
+  const char
+      *wrong; /* what is to say of an error besides its status; or NULL */
 };
 
 /* Parse a head. Returns 0: it is not complete; -1: *head_len bytes are the

@@ -6,6 +6,7 @@
 #include "demo.h"
 #include "durable.h"
 #include "listen.h"
+#include "reply.h"
 #include "routes.h"
 #include "server.h"
 #include "streams.h"
@@ -38,8 +39,9 @@ static struct main {
   uint64_t quit_at;   /* 0: never */
 } program;
 
-static const struct conn_handler handler = {routes_admit, routes_handle,
-                                            streams_writable, routes_closed};
+static const struct conn_handler handler = {routes_admit, reply_refusal,
+                                            routes_handle, streams_writable,
+                                            routes_closed};
 
 static uint64_t clock_now(void) {
   struct timespec now;

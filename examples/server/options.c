@@ -23,46 +23,53 @@ static const struct option table[] = {
     {"cors", TEXT, AT(cors), "an origin that may read and publish, or *"},
     {"publish-token", TEXT, AT(publish_token),
      "what publishers send as `Authorization: Bearer`"},
-    {"max-body", SIZE, AT(max_body), "bytes of a request's body"},
+    {"max-body", SIZE, AT(max_body), "largest body of a request"},
     {"request-timeout", TIME, AT(request_timeout),
      "for a head, and between two pieces of a body"},
     {"keep-alive", TIME, AT(idle_timeout), "until an idle connection closes"},
     {"drain", TIME, AT(drain), "how long SIGTERM may take"},
-    {"log", TEXT, AT(log.path), "DIRECTORY; without one, all is in memory"},
-    {"sync", SYNC, 0, "always, a duration, or never: to the disk"},
-    {"keep-age", TIME, AT(log.keep_age), "of events in the log"},
-    {"keep-ended", TIME, AT(log.keep_ended), "of streams after their end"},
-    {"keep-bytes", SIZE, AT(log.keep_bytes), "of the log"},
-    {"memory-bytes", SIZE, AT(hub.max_resident), "of all streams in memory"},
-    {"history-bytes", SIZE, AT(hub.history_bytes), "of one stream"},
-    {"history-events", COUNT, AT(hub.history_events), "of one stream"},
-    {"history-age", TIME, AT(hub.history_age), "of the oldest event"},
-    {"max-streams", COUNT, AT(hub.max_streams), ""},
-    {"max-subscribers", COUNT, AT(hub.max_subscribers), ""},
+    {"log", TEXT, AT(log.path), "a directory; without one, memory is all"},
+    {"sync", SYNC, 0, "to the disk: always, a duration, or never"},
+    {"keep-age", TIME, AT(log.keep_age), "how long the log keeps an event"},
+    {"keep-ended", TIME, AT(log.keep_ended),
+     "how long it keeps a stream after its end"},
+    {"keep-bytes", SIZE, AT(log.keep_bytes), "how large it may be"},
+    {"memory-bytes", SIZE, AT(hub.max_resident), "all streams in memory"},
+    {"history-bytes", SIZE, AT(hub.history_bytes), "one stream in memory"},
+    {"history-events", COUNT, AT(hub.history_events),
+     "its events, without a log"},
+    {"history-age", TIME, AT(hub.history_age),
+     "the age of its oldest event, without a log"},
+    {"max-streams", COUNT, AT(hub.max_streams), "streams"},
+    {"max-subscribers", COUNT, AT(hub.max_subscribers), "readers"},
     {"max-stream-subscribers", COUNT, AT(hub.max_stream_subscribers),
-     "of one stream"},
+     "readers of one stream"},
     {"max-client-subscribers", COUNT, AT(hub.max_client_subscribers),
-     "of one client key"},
-    {"max-event", SIZE, AT(hub.max_event_bytes), "bytes of data"},
-    {"max-event-lines", COUNT, AT(hub.max_event_lines), "lines of data"},
+     "readers with one client key"},
+    {"max-event", SIZE, AT(hub.max_event_bytes), "data of one event"},
+    {"max-event-lines", COUNT, AT(hub.max_event_lines), "lines of its data"},
     {"max-pending", COUNT, AT(hub.max_pending),
-     "events of a stream that wait for storage"},
+     "events of a stream that wait for the log"},
     {"signal-ring", COUNT32, AT(hub.signal_ring),
      "signals kept for slow readers"},
-    {"utf8", UTF8, AT(hub.flags), "check or pass"},
-    {"linger", TIME, AT(open.linger), "a stream's time after its end"},
+    {"utf8", UTF8, AT(hub.flags), "check the text of events, or pass it"},
+    {"linger", TIME, AT(open.linger), "how long a stream stays after its end"},
     {"first-event", TIME, AT(open.first_event),
      "fail a stream without an event for so long"},
-    {"idle", TIME, AT(open.idle), "fail it that long after its last event"},
-    {"stream-lifetime", TIME, AT(open.lifetime), "end it"},
-    {"abandoned", TIME, AT(open.abandoned), "end it without readers"},
+    {"idle", TIME, AT(open.idle), "fail it so long after its last event"},
+    {"stream-lifetime", TIME, AT(open.lifetime),
+     "end it so long after its open"},
+    {"abandoned", TIME, AT(open.abandoned),
+     "end it after so long without a reader"},
     {"heartbeat", TIME32, AT(attach.heartbeat), "after the last byte"},
     {"heartbeat-jitter", TIME32, AT(attach.heartbeat_jitter),
-     "up to so much sooner; a tenth if not said"},
-    {"stall", TIME32, AT(attach.stall), "cut off who takes nothing so long"},
-    {"retry", TIME32, AT(attach.retry), "told to clients"},
-    {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much more"},
-    {"lifetime", TIME, AT(attach.lifetime), "of a connection"},
+     "up to so much sooner; a tenth of it if not given"},
+    {"stall", TIME32, AT(attach.stall),
+     "cut off a reader that takes nothing so long"},
+    {"retry", TIME32, AT(attach.retry), "when clients are told to come back"},
+    {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much later"},
+    {"lifetime", TIME, AT(attach.lifetime),
+     "ask a reader to reconnect after so long"},
     {"lifetime-jitter", TIME, AT(attach.lifetime_jitter),
      "up to so much sooner"},
 };
@@ -99,18 +106,20 @@ static bool parse_units(const char *text, const char *const *units,
   return number == 0 && *text == '\0';
 }
 
-static bool parse_size(const char *text, uint64_t *value) {
-  static const char *const units[] = {"", "K", "M", "G"};
-  static const uint64_t factors[] = {1, 1024, 1048576, 1073741824};
+static const char *const size_units[] = {"", "K", "M", "G"};
+static const uint64_t size_factors[] = {1, 1024, 1048576, 1073741824};
 
-  return parse_units(text, units, factors, COUNT_OF(units), value);
+static bool parse_size(const char *text, uint64_t *value) {
+  return parse_units(text, size_units, size_factors, COUNT_OF(size_units),
+                     value);
 }
 
-static bool parse_time(const char *text, uint64_t *value) {
-  static const char *const units[] = {"ms", "s", "m", "h", "d"};
-  static const uint64_t factors[] = {1, 1000, 60000, 3600000, 86400000};
+static const char *const time_units[] = {"ms", "s", "m", "h", "d"};
+static const uint64_t time_factors[] = {1, 1000, 60000, 3600000, 86400000};
 
-  return parse_units(text, units, factors, COUNT_OF(units), value);
+static bool parse_time(const char *text, uint64_t *value) {
+  return parse_units(text, time_units, time_factors, COUNT_OF(time_units),
+                     value);
 }
 
 static bool parse_count(const char *text, uint64_t *value) {
@@ -170,17 +179,86 @@ static bool set(struct options *options, const struct option *option,
   return good;
 }
 
+static void set_defaults(struct options *options) {
+  memset(options, 0, sizeof *options);
+  options->listen = "127.0.0.1:8080";
+  options->max_body = 16 * 1048576;
+  options->drain = 5000;
+  options->request_timeout = 10000;
+  options->idle_timeout = 60000;
+  weir_hub_options_init(&options->hub, sizeof options->hub);
+  weir_open_options_init(&options->open, sizeof options->open);
+  weir_attach_options_init(&options->attach, sizeof options->attach);
+  options->attach.heartbeat_jitter = UINT32_MAX; /* not said */
+  weir_log_file_options_init(&options->log, sizeof options->log);
+  options->open.on_first_event = WEIR_ACTION_FAIL;
+  options->open.on_idle = WEIR_ACTION_FAIL;
+  options->open.on_lifetime = WEIR_ACTION_END;
+  options->open.on_abandoned = WEIR_ACTION_END;
+}
+
+/* A number in the largest of its units that leaves nothing over. */
+static void put_units(uint64_t value, const char *const *units,
+                      const uint64_t *factors, size_t count) {
+  size_t i = count - 1;
+
+  while (i > 0 && value % factors[i] != 0) {
+    --i;
+  }
+  printf(" [%llu%s]", (unsigned long long)(value / factors[i]), units[i]);
+}
+
+/* What an option is if it is not given. */
+static void put_default(const struct options *defaults,
+                        const struct option *option) {
+  const char *at = (const char *)defaults + option->offset;
+  const bool narrow = option->kind == COUNT32 || option->kind == TIME32;
+  const char *text;
+  uint64_t value = 0;
+  uint32_t value32;
+
+  if (option->kind == TEXT) {
+    memcpy(&text, at, sizeof text);
+    if (text != NULL) {
+      printf(" [%s]", text);
+    }
+    return;
+  }
+  if (option->kind == UTF8 || option->kind == SYNC) {
+    printf(option->kind == UTF8 ? " [check]" : " [always]");
+    return;
+  }
+  memcpy(narrow ? (void *)&value32 : (void *)&value, at,
+         narrow ? sizeof value32 : sizeof value);
+  value = narrow ? value32 : value;
+  if (value == 0) {
+    printf(" [off]");
+  } else if (option->kind == SIZE) {
+    put_units(value, size_units, size_factors, COUNT_OF(size_units));
+  } else if (option->kind == COUNT || option->kind == COUNT32) {
+    printf(" [%llu]", (unsigned long long)value);
+  } else if (option->offset != AT(attach.heartbeat_jitter)) {
+    put_units(value, time_units, time_factors, COUNT_OF(time_units));
+  }
+}
+
 static void help(void) {
+  struct options defaults;
   size_t i;
 
+  set_defaults(&defaults);
   printf(
       "usage: server [--OPTION VALUE ...]\n\n"
       "A server of resumable Server-Sent Events. Durations are written\n"
-      "500ms, 12s, 10m, 24h; sizes 4096, 64K, 8M; 0 is off.\n\n");
+      "500ms, 12s, 10m, 24h; sizes 4096, 64K, 8M; 0 is off, or no limit.\n"
+      "Defaults are in brackets.\n\n");
   for (i = 0; i < COUNT_OF(table); ++i) {
-    printf("  --%-24s %s\n", table[i].name, table[i].help);
+    printf("  --%-23s %s", table[i].name, table[i].help);
+    put_default(&defaults, &table[i]);
+    printf("\n");
   }
-  printf("  --%-24s\n  --%-24s\n", "help", "version");
+  printf("  --%-23s %s\n  --%-23s %s\n", "help", "this", "version",
+         "of the library");
 }
 
 /* The option of an argument `--name` or `--name=value`. */
@@ -198,24 +276,6 @@ static const struct option *find(const char *argument, const char **value) {
     }
   }
   return NULL;
-}
-
-static void set_defaults(struct options *options) {
-  memset(options, 0, sizeof *options);
-  options->listen = "127.0.0.1:8080";
-  options->max_body = 16 * 1048576;
-  options->drain = 5000;
-  options->request_timeout = 10000;
-  options->idle_timeout = 60000;
-  weir_hub_options_init(&options->hub, sizeof options->hub);
-  weir_open_options_init(&options->open, sizeof options->open);
-  weir_attach_options_init(&options->attach, sizeof options->attach);
-  options->attach.heartbeat_jitter = UINT32_MAX; /* not said */
-  weir_log_file_options_init(&options->log, sizeof options->log);
-  options->open.on_first_event = WEIR_ACTION_FAIL;
-  options->open.on_idle = WEIR_ACTION_FAIL;
-  options->open.on_lifetime = WEIR_ACTION_END;
-  options->open.on_abandoned = WEIR_ACTION_END;
 }
 
 int options_parse(struct options *options, int argc, char **argv) {

@@ -65,17 +65,36 @@ static const struct {
     {WEIR_EUNKNOWN, 503, "storage_unknown"},
 };
 
-void reply_weir_error(struct conn *conn, int error) {
+void reply_weir_error(struct conn *conn, int error, const char *rule) {
+  const char *message = weir_strerror(error);
   size_t i;
 
+  if (error == WEIR_EINVAL && rule != NULL) {
+    message = rule;
+  }
   for (i = 0; i < sizeof errors / sizeof errors[0]; ++i) {
     if (errors[i].error == error) {
-      reply_error(conn, errors[i].status, errors[i].code, weir_strerror(error),
-                  NULL);
+      reply_error(conn, errors[i].status, errors[i].code, message, NULL);
       return;
     }
   }
-  reply_error(conn, 503, "storage_failed", weir_strerror(error), NULL);
+  reply_error(conn, 503, "storage_failed", message, NULL);
+}
+
+/* "URI Too Long" is "uri_too_long" in a body. */
+void reply_refusal(struct conn *conn, int status, const char *wrong) {
+  const char *reason = http_reason(status);
+  char code[64];
+  size_t i;
+
+  for (i = 0; reason[i] != '\0' && i + 1 < sizeof code; ++i) {
+    code[i] = reason[i] == ' ' ? '_'
+              : reason[i] >= 'A' && reason[i] <= 'Z'
+                  ? (char)(reason[i] - 'A' + 'a')
+                  : reason[i];
+  }
+  code[i] = '\0';
+  reply_error(conn, status, code, wrong == NULL ? reason : wrong, NULL);
 }
 
 void reply_content(struct conn *conn, const char *type, const char *fields,

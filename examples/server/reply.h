@@ -13,8 +13,12 @@ void reply_json(struct conn *conn, int status, const struct text *body);
 void reply_error(struct conn *conn, int status, const char *code,
                  const char *message, const char *fields);
 
-/* The same, for an error of weir's. */
-void reply_weir_error(struct conn *conn, int error);
+/* The same, for an error of weir's. `rule` is what the request has broken if
+ * the error is that it is invalid; NULL: nothing that it could be told of. */
+void reply_weir_error(struct conn *conn, int error, const char *rule);
+
+/* conn_handler.refuse */
+void reply_refusal(struct conn *conn, int status, const char *wrong);
 
 /* A page, a script, a metric: anything else. */
 void reply_content(struct conn *conn, const char *type, const char *fields,

@@ -180,7 +180,8 @@ static bool check(struct conn *conn, const struct http_request *request,
   char allow[128];
 
   if (request->method == HTTP_OTHER) {
-    reply_error(conn, 501, "not_implemented", "no such method", NULL);
+    reply_error(conn, 501, "not_implemented",
+                "this server does not know the method", NULL);
     return false;
   }
   if (resource == RESOURCE_NONE) {
@@ -188,18 +189,22 @@ static bool check(struct conn *conn, const struct http_request *request,
     return false;
   }
   if (resource == RESOURCE_MALFORMED) {
-    reply_error(conn, 400, "malformed", "a % without two hex digits", NULL);
+    reply_error(conn, 400, "malformed",
+                "the key has a % without two hex digits", NULL);
     return false;
   }
   if (!is_allowed_origin(server, request)) {
-    reply_error(conn, 403, "origin", "this origin may not", "Vary: Origin\r\n");
+    reply_error(conn, 403, "origin",
+                "pages of this origin may not use this server",
+                "Vary: Origin\r\n");
     return false;
   }
   if ((resources[resource].methods & BIT(request->method)) == 0) {
     strcpy(allow, "Allow: ");
     strcat(allow, resources[resource].allow);
     strcat(allow, "\r\n");
-    reply_error(conn, 405, "method_not_allowed", "not with this method", allow);
+    reply_error(conn, 405, "method_not_allowed",
+                "the method is none of those in Allow", allow);
     return false;
   }
   if ((BIT(request->method) & READS) == 0 && !has_token(server, request)) {

@@ -131,7 +131,7 @@ void stats_metrics(struct conn *conn) {
     text_put(&body, "\n");
   }
   if (body.failed) {
-    reply_weir_error(conn, WEIR_ENOMEM);
+    reply_weir_error(conn, WEIR_ENOMEM, NULL);
   } else {
     reply_content(conn, "text/plain; version=0.0.4; charset=utf-8", NULL,
                   body.data, body.len);

@@ -23,7 +23,18 @@
 #define COUNT_OF(array) (sizeof array / sizeof array[0])
 
 /* Lines that one request may publish. */
-#define LINES_MOST 65536
+#define LINES_MOST 262144
+#define LINES_RULE "one request publishes at most 262144 lines"
+
+/* What is said of the text that goes with an action; see streams.h. */
+static const char *const text_rules[] = {
+    NULL,
+    "type is at most 255 bytes, without CR, LF and NUL",
+    "type is at most 255 bytes, without CR, LF and NUL",
+    "reason is at most 255 bytes",
+    "code is at most 255 bytes, and the text at most 4096",
+    NULL,
+    NULL};
 
 /* Runs of bytes that are sent at once. */
 #define RUNS 4
@@ -37,6 +48,7 @@ struct job {
   struct text key;
   struct text type; /* of an event or a signal; or a reason, or a code */
   struct slice body;
+  const char *rule; /* what its next step refuses as invalid; or NULL */
   bool split;
   size_t count; /* of events */
 };
@@ -132,7 +144,7 @@ static void answer_client(struct conn *conn, weir_subscriber *subscriber,
   if (response->status == 404) {
     weir_subscriber_release(subscriber);
     conn->subscriber = NULL;
-    reply_weir_error(conn, WEIR_ENOENT);
+    reply_weir_error(conn, WEIR_ENOENT, NULL);
     return;
   }
   begin_response(conn, response);
@@ -176,32 +188,31 @@ static void hear_client(struct listener *listener, const weir_notice *notice) {
   }
 }
 
-/* What the query says of a reader. */
-static bool choose_reader(struct slice query, weir_attach_options *options,
-                          struct text *client) {
-  struct text value = {NULL, 0, 0, false};
-  struct slice word;
-  bool good = true;
+/* What the query says of a reader. Returns the rule that it breaks, or NULL. */
+static const char *choose_reader(struct slice query,
+                                 weir_attach_options *options,
+                                 struct text *client) {
+  static const char *const starts[] = {"start", "head"};
+  static const char *const heartbeats[] = {"comment", "ping"};
+  int start = 0;
+  int heartbeat = 0;
   bool bad = false;
 
-  if (query_get(query, "from", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    options->start = slice_is(word, "head") ? WEIR_FROM_HEAD : WEIR_FROM_START;
-    good = slice_is(word, "head") || slice_is(word, "start");
+  if (!query_choose(query, "from", starts, 2, &start)) {
+    return "from is start or head";
   }
-  value.len = 0;
-  if (query_get(query, "heartbeat", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    options->flags |= slice_is(word, "ping") ? WEIR_ATTACH_PING : 0u;
-    good = good && (slice_is(word, "ping") || slice_is(word, "comment"));
+  if (!query_choose(query, "heartbeat", heartbeats, 2, &heartbeat)) {
+    return "heartbeat is comment or ping";
   }
   (void)query_get(query, "client", client, &bad);
+  if (bad || client->len > WEIR_CLIENT_MAX) {
+    return "client is at most 255 bytes, percent-encoded";
+  }
+  options->start = start == 1 ? WEIR_FROM_HEAD : WEIR_FROM_START;
+  options->flags |= heartbeat == 1 ? WEIR_ATTACH_PING : 0u;
   options->client = client->data;
   options->client_len = client->len;
-  text_free(&value);
-  return good && !bad;
+  return NULL;
 }
 
 /* A name that ends in NUL; NULL without memory, or if it has one inside. */
@@ -228,7 +239,7 @@ static void wait_for_verdict(struct conn *conn, weir_subscriber *subscriber,
   if (job == NULL || job->key.failed) {
     free(job);
     weir_subscriber_release(subscriber);
-    reply_weir_error(conn, WEIR_ENOMEM);
+    reply_weir_error(conn, WEIR_ENOMEM, NULL);
     return;
   }
   conn->job = job;
@@ -244,6 +255,7 @@ void streams_read(struct conn *conn, const struct http_request *request,
   struct text client = {NULL, 0, 0, false};
   weir_response response;
   weir_request places;
+  const char *rule;
   int rv = WEIR_EINVAL;
 
   weir_request_init(&places, sizeof places);
@@ -257,20 +269,22 @@ void streams_read(struct conn *conn, const struct http_request *request,
   attach.user = conn;
   conn->listener.hear = hear_client;
   response.size = sizeof response;
-  if (choose_reader(request->query, &attach, &client)) {
+  rule = choose_reader(request->query, &attach, &client);
+  if (rule == NULL) {
     free(conn->client); /* of a request that was refused */
     conn->client = client.len != 0 && !conn->no_body ? copy(client) : NULL;
     /* A HEAD asks what would be: it displaces nobody. */
     attach.client_len = conn->no_body ? 0 : attach.client_len;
     rv = weir_http_attach(server->hub, &attach, &server->http, &subscriber,
                           &response);
+    rule = STREAMS_KEY_RULE;
   }
   text_free(&client);
   if (rv == WEIR_OK && response.status == 400) {
     rv = response.error; /* said as the errors of every request are */
   }
   if (rv != WEIR_OK) {
-    reply_weir_error(conn, rv);
+    reply_weir_error(conn, rv, rule);
   } else if (response.status == 0) {
     wait_for_verdict(conn, subscriber, key);
   } else {
@@ -314,10 +328,11 @@ static void finish(struct job *job, int status, struct text *body) {
 }
 
 static void finish_badly(struct job *job, int error) {
+  const char *rule = job->rule;
   struct conn *conn = job->conn;
 
   streams_closed(conn);
-  reply_weir_error(conn, error);
+  reply_weir_error(conn, error, rule);
 }
 
 static void answer_open(struct job *job, const weir_stream_info *info) {
@@ -384,7 +399,7 @@ static weir_event *make_events(struct job *job) {
     (void)line_end(p, end, &next);
     job->count += 1;
   }
-  if (job->count == 0 || job->count > LINES_MOST) {
+  if (job->count > LINES_MOST) {
     return NULL;
   }
   events = calloc(job->count, sizeof *events);
@@ -407,20 +422,24 @@ static weir_event *make_events(struct job *job) {
 
 static void publish(struct job *job) {
   weir_event *events = make_events(job);
+  struct conn *conn = job->conn;
   int rv;
 
-  if (events == NULL) {
-    finish_badly(job, job->count == 0           ? WEIR_EINVAL
-                      : job->count > LINES_MOST ? WEIR_ETOOBIG
-                                                : WEIR_ENOMEM);
+  if (job->count > LINES_MOST) {
+    streams_closed(conn);
+    reply_error(conn, 413, "too_many_lines", LINES_RULE, NULL);
     return;
   }
-  rv = weir_stream_publish(job->conn->stream, events, job->count, NULL);
+  if (events == NULL) {
+    finish_badly(job, WEIR_ENOMEM);
+    return;
+  }
+  rv = weir_stream_publish(conn->stream, events, job->count, NULL);
   free(events);
   if (rv != WEIR_OK) {
     finish_badly(job, rv);
   } else {
-    conn_wait(job->conn);
+    conn_wait(conn);
   }
 }
 
@@ -490,6 +509,7 @@ static void cancel(struct job *job) {
 static void act(struct job *job) {
   weir_stream_info info;
 
+  job->rule = text_rules[job->action];
   info.size = sizeof info;
   (void)weir_stream_get_info(job->conn->stream, &info);
   switch (job->action) {
@@ -583,71 +603,62 @@ static void choose_open(enum streams_action action,
   }
 }
 
-bool streams_choose(struct slice query, weir_open_options *options) {
+const char *streams_choose(struct slice query, weir_open_options *options) {
   static const char *const duplicates[] = {"join", "replace", "reject"};
-  struct text value = {NULL, 0, 0, false};
-  struct slice word;
-  bool good = true;
-  bool bad = false;
-  int i = 0;
+  static const char *const envelopes[] = {"json"};
+  static const char *const timers[] = {"answer"};
+  int duplicate = WEIR_DUPLICATE_JOIN;
+  int envelope = -1;
+  int timer = -1;
 
-  if (query_get(query, "on_duplicate", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    while (i < 3 && !slice_is(word, duplicates[i])) {
-      ++i;
-    }
-    options->on_duplicate = i;
-    good = i < 3;
+  if (!query_choose(query, "on_duplicate", duplicates, 3, &duplicate)) {
+    return "on_duplicate is join, replace or reject";
   }
-  value.len = 0;
-  if (query_get(query, "envelope", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    options->flags |= WEIR_OPEN_ENVELOPE;
-    good = good && slice_is(word, "json");
+  if (!query_choose(query, "envelope", envelopes, 1, &envelope)) {
+    return "envelope is json";
   }
-  value.len = 0;
-  if (query_get(query, "timers", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
+  if (!query_choose(query, "timers", timers, 1, &timer)) {
+    return "timers is answer";
+  }
+  options->on_duplicate = duplicate; /* in the order of WEIR_DUPLICATE_... */
+  options->flags |= envelope == 0 ? WEIR_OPEN_ENVELOPE : 0u;
+  if (timer == 0) {
     weir_open_options_set_answer(options);
-    good = good && slice_is(word, "answer");
   }
-  text_free(&value);
-  return good && !bad;
+  return NULL;
 }
 
-/* The one parameter that an action has besides its body. */
-static bool choose_text(struct job *job, struct slice query) {
+/* What the query says of what is to be done: the one parameter that an action
+ * has besides its body, and whether its lines are events. Returns the rule that
+ * it breaks, or NULL. */
+static const char *choose_action(struct job *job, struct slice query) {
   static const char *const names[] = {NULL,   "type", "type", "reason",
                                       "code", NULL,   NULL};
   static const char *const defaults[] = {"",       "message", "message", "done",
                                          "failed", "",        ""};
+  static const char *const splits[] = {"lines"};
   const char *name = names[job->action];
+  int split = -1;
   bool bad = false;
 
   if (name != NULL && !query_get(query, name, &job->type, &bad)) {
     text_put(&job->type, defaults[job->action]);
   }
-  return !bad;
-}
-
-static bool choose_split(struct job *job, struct slice query) {
-  struct text value = {NULL, 0, 0, false};
-  struct slice word;
-  bool bad = false;
-  bool good = true;
-
-  if (job->action == STREAMS_PUBLISH &&
-      query_get(query, "split", &value, &bad)) {
-    word.data = value.data;
-    word.len = value.len;
-    job->split = true;
-    good = slice_is(word, "lines");
+  if (bad) {
+    return "the query has a % without two hex digits";
   }
-  text_free(&value);
-  return good && !bad;
+  if (job->type.len > WEIR_TYPE_MAX) {
+    return text_rules[job->action];
+  }
+  if (job->action == STREAMS_PUBLISH &&
+      !query_choose(query, "split", splits, 1, &split)) {
+    return "split is lines";
+  }
+  job->split = split == 0;
+  if (job->split && job->body.len == 0) {
+    return "the body has no line";
+  }
+  return NULL;
 }
 
 void streams_act(struct conn *conn, const struct http_request *request,
@@ -657,10 +668,10 @@ void streams_act(struct conn *conn, const struct http_request *request,
   weir_open_options options = server->options.open;
   struct job *job = calloc(1, sizeof *job);
   weir_stream_info info;
-  int rv = WEIR_ENOMEM;
+  int rv;
 
   if (job == NULL) {
-    reply_weir_error(conn, WEIR_ENOMEM);
+    reply_weir_error(conn, WEIR_ENOMEM, NULL);
     return;
   }
   job->listener.hear = hear_producer;
@@ -672,13 +683,19 @@ void streams_act(struct conn *conn, const struct http_request *request,
   options.key = key.data;
   options.key_len = key.len;
   options.user = job;
-  if (!choose_text(job, request->query) || !choose_split(job, request->query) ||
-      (action == STREAMS_OPEN && !streams_choose(request->query, &options))) {
-    rv = WEIR_EINVAL;
-  } else if (!job->key.failed && !job->type.failed) {
-    choose_open(action, &options);
-    rv = weir_hub_open(server->hub, &options, &conn->stream);
+  job->rule = choose_action(job, request->query);
+  if (job->rule == NULL && action == STREAMS_OPEN) {
+    job->rule = streams_choose(request->query, &options);
   }
+  if (job->rule != NULL) {
+    finish_badly(job, WEIR_EINVAL);
+    return;
+  }
+  job->rule = STREAMS_KEY_RULE;
+  choose_open(action, &options);
+  rv = job->key.failed || job->type.failed
+           ? WEIR_ENOMEM
+           : weir_hub_open(server->hub, &options, &conn->stream);
   if (rv != WEIR_OK) {
     refuse_open(job, rv);
     return;

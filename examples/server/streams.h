@@ -6,6 +6,10 @@
 
 #include "server.h"
 
+/* What is said of a key that is none. */
+#define STREAMS_KEY_RULE \
+  "a key is 1 to 255 bytes of UTF-8, without control characters"
+
 /* GET /streams/KEY: attach a client. */
 void streams_read(struct conn *conn, const struct http_request *request,
                   struct slice key);
@@ -26,8 +30,8 @@ void streams_act(struct conn *conn, const struct http_request *request,
                  struct slice body);
 
 /* Put what an open chose into *options: the query's on_duplicate, envelope and
- * timers. false: there is something that is none of these. */
-bool streams_choose(struct slice query, weir_open_options *options);
+ * timers. Returns the rule that one of them breaks, or NULL. */
+const char *streams_choose(struct slice query, weir_open_options *options);
 
 /* {"stream","generation","epoch"} */
 void streams_describe(const weir_stream *stream, struct slice key,

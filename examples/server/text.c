@@ -154,6 +154,26 @@ bool query_get(struct slice query, const char *name, struct text *value,
   return false;
 }
 
+bool query_choose(struct slice query, const char *name,
+                  const char *const *words, int count, int *choice) {
+  struct text value = {NULL, 0, 0, false};
+  struct slice word;
+  bool bad = false;
+  bool found = query_get(query, name, &value, &bad);
+  int i = 0;
+
+  word.data = value.data;
+  word.len = value.len;
+  while (found && i < count && !slice_is(word, words[i])) {
+    ++i;
+  }
+  text_free(&value);
+  if (found && i < count) {
+    *choice = i;
+  }
+  return !bad && i < count;
+}
+
 bool parse_number(struct slice slice, uint64_t *number) {
   uint64_t value = 0;
   size_t i;

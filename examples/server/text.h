@@ -45,6 +45,11 @@ bool text_decode(struct text *text, struct slice slice, bool query);
 bool query_get(struct slice query, const char *name, struct text *value,
                bool *bad);
 
+/* Which of the words the value of a name in a query is; *choice stays as it is
+ * if the name is not there. false: it is none of them. */
+bool query_choose(struct slice query, const char *name,
+                  const char *const *words, int count, int *choice);
+
 /* A number in decimal and nothing else. */
 bool parse_number(struct slice slice, uint64_t *number);
 

@@ -699,5 +699,8 @@ class Case(unittest.TestCase):
         if status >= 400:
             self.assertEqual(response.get("content-type"), "application/json")
             said = response.json()
-            self.assertTrue(said["error"] and said["message"], response)
+            self.assertRegex(said["error"], "^[a-z0-9_]+$", response)
+            self.assertTrue(said["message"], response)
+            # Which argument, and what it may be: a person reads this.
+            self.assertNotEqual(said["message"], "invalid argument", response)
         return response

@@ -56,6 +56,35 @@ class Open(kit.Case):
         self.assertEqual(self.server.ask(
             "GET", path(self.key, "/info")).status, 404)
 
+    def test_says_what_is_wrong(self):
+        self.server.open(self.key)
+        for method, tail, query, body, word in (
+                ("PUT", "", "on_duplicate=x", b"", "on_duplicate"),
+                ("PUT", "", "envelope=x", b"", "envelope"),
+                ("PUT", "", "timers=x", b"", "timers"),
+                ("GET", "", "from=x", b"", "from"),
+                ("GET", "", "heartbeat=x", b"", "heartbeat"),
+                ("GET", "", "client=" + "x" * 256, b"", "client"),
+                ("GET", "", "client=%zz", b"", "client"),
+                ("POST", "/events", "type=%zz", b"", "%"),
+                ("POST", "/events", "type=a%0ab", b"", "type"),
+                ("POST", "/events", "type=" + "x" * 256, b"", "type"),
+                ("POST", "/events", "split=x", b"", "split"),
+                ("POST", "/events", "split=lines", b"", "line"),
+                ("POST", "/signals", "type=a%0ab", b"", "type"),
+                ("POST", "/end", "reason=" + "x" * 256, b"", "reason"),
+                ("POST", "/fail", "code=" + "x" * 256, b"", "code"),
+                ("POST", "/fail", "code=x", b"x" * 4097, "text")):
+            response = self.status(self.server.ask(
+                method, path(self.key, tail) + "?" + query, body), 400)
+            self.assertIn(word, response.json()["message"], query)
+        for key in ("x" * 256, "\n", "\x7f"):
+            for method, tail in (("PUT", ""), ("GET", ""), ("GET", "/info"),
+                                 ("POST", "/events"), ("DELETE", "")):
+                response = self.status(
+                    self.server.ask(method, path(key, tail)), 400)
+                self.assertIn("key", response.json()["message"])
+
     def test_ignores_what_it_does_not_know(self):
         self.status(self.server.open(self.key, color="blue"), 201)
 
@@ -239,7 +268,7 @@ class Publish(kit.Case):
     def test_has_the_type(self):
         for kind in ("token", "a b", "häß", "data:x", "x" * 255):
             self.status(self.server.publish(self.key, b"d", type=kind), 201)
-        self.status(self.server.publish(self.key, b"d", type="x" * 256), 413)
+        self.status(self.server.publish(self.key, b"d", type="x" * 256), 400)
         self.server.end(self.key)
         reader = self.server.reader(self.key)
         self.assertEqual([e.type for e in reader.rest()][1:-1],
@@ -348,8 +377,18 @@ class Lines(kit.Case):
 
     def test_nothing_is_no_line(self):
         self.status(self.split(b""), 400)
+        # What is refused has opened nothing.
         self.assertEqual(self.server.ask(
-            "GET", path(self.key, "/info")).status, 200)
+            "GET", path(self.key, "/info")).status, 404)
+
+    def test_lines_of_one_request(self):
+        most = 262144
+        response = self.status(self.split(b"\n" * (most + 1)), 413)
+        self.assertEqual(response.json()["error"], "too_many_lines")
+        self.assertIn(str(most), response.json()["message"])
+        self.assertEqual(self.server.info(self.key)["last"], 0)
+        self.assertEqual(self.status(self.split(b"\n" * most), 201).json()
+                         ["count"], most)
 
     def test_knows_no_other_split(self):
         self.status(self.server.publish(self.key, b"a", split="words"), 400)

@@ -208,6 +208,25 @@ class RequestLine(HttpCase):
             self.refused(b"GET / " + version + b"\r\nHost: x\r\n\r\n", 400,
                          505)
 
+    def test_a_later_minor_version_is_answered_as_1_1(self):
+        for version in (b"HTTP/1.2", b"HTTP/1.9"):
+            self.served(b"GET /healthz " + version
+                        + b"\r\nHost: x\r\n\r\n", 200)
+
+    def test_refusals_are_named_as_all_errors_are(self):
+        for data, status, error, word in (
+                (b"GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "Host"),
+                (b"GET /" + b"x" * 9000, 414, "uri_too_long", "Long"),
+                (b"POST /streams/x/events HTTP/1.1\r\nHost: x\r\n"
+                 b"Expect: more\r\n\r\n", 417, "expectation_failed",
+                 "100-continue"),
+                (b"POST /streams/x/events HTTP/1.1\r\nHost: x\r\n"
+                 b"Transfer-Encoding: gzip\r\n\r\n", 501, "not_implemented",
+                 "chunked")):
+            said = self.refused(data, status).json()
+            self.assertEqual(said["error"], error)
+            self.assertIn(word, said["message"])
+
     def test_the_preface_of_http_2(self):
         conn = self.server.connect()
         conn.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04\0\0\0\0\0")

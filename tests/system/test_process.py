@@ -2,6 +2,7 @@
 """The process: its command line, its end, its descriptors, its memory."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -48,6 +49,20 @@ class CommandLine(kit.Case):
                      "keep-alive", "help", "version"):
             self.assertIn("--%s " % name, out)
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
+
+    def test_help_says_what_the_defaults_are(self):
+        out = run("--help")[1]
+        for name, value in (("listen", "127.0.0.1:8080"), ("linger", "10m"),
+                            ("heartbeat", "12s"), ("retry-jitter", "500ms"),
+                            ("drain", "5s"), ("memory-bytes", "256M"),
+                            ("max-client-subscribers", "6"),
+                            ("signal-ring", "64"), ("idle", "off"),
+                            ("keep-age", "1d"), ("sync", "always"),
+                            ("utf8", "check")):
+            self.assertRegex(out, r"\n  --%s +\S.* \[%s\]\n"
+                             % (name, re.escape(value)))
+        for line in out.splitlines()[6:]:
+            self.assertRegex(line, "^  --[a-z0-9-]+ +[^ ].{3,}$")
 
     def test_durations(self):
         for text in ("12s", "500ms", "24h", "10m", "1d", "0", "0s", "0ms",
