@@ -58,8 +58,9 @@ install_all() {
   sudo=
   [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apt-get -q update > /dev/null || :
+  # A machine that is new upgrades itself at first: wait for that.
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-    --no-install-recommends install "$@" > /dev/null
+    -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" > /dev/null
 }
 
 setup() {
