@@ -57,6 +57,18 @@ static int check_epoch(const struct weir__history *history,
   return WEIR_OK;
 }
 
+/* The state of an answer, if it does not contradict itself. */
+static bool load_state(const weir_answer *answer, weir_state *state) {
+  memset(state, 0, sizeof *state);
+  state->size = sizeof *state;
+  state->epochs = answer->epochs;
+  state->epoch_count = answer->epoch_count;
+  state->trimmed = answer->trimmed;
+  state->last = answer->last;
+  state->ended = answer->ended;
+  return answer->epochs != NULL && weir__state_is_sound(state);
+}
+
 int weir__intake_check(struct weir__history *history, const weir_answer *answer,
                        struct weir__report *report) {
   const uint64_t ours = weir__history_epoch(history);
@@ -65,13 +77,7 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
 
   memset(report, 0, sizeof *report);
   report->news = WEIR__NEWS_STATE;
-  report->state.size = sizeof report->state;
-  report->state.epochs = answer->epochs;
-  report->state.epoch_count = answer->epoch_count;
-  report->state.trimmed = answer->trimmed;
-  report->state.last = answer->last;
-  report->state.ended = answer->ended;
-  if (answer->epochs == NULL || !weir__state_is_sound(&report->state) ||
+  if (!load_state(answer, &report->state) ||
       (ours != 0 && answer->epochs[0].epoch != history->epochs[0].epoch)) {
     return WEIR_ELOG;
   }
@@ -93,6 +99,14 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
   return rv == WEIR_OK
              ? weir__history_reserve_epochs(history, answer->epoch_count)
              : rv;
+}
+
+bool weir__intake_is_other(const struct weir__history *history,
+                           const weir_answer *answer) {
+  weir_state state;
+
+  return load_state(answer, &state) &&
+         answer->epochs[0].epoch != history->epochs[0].epoch;
 }
 
 /* Somebody else writes it now; what was not stored, never will be. */

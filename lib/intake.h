@@ -30,6 +30,10 @@ bool weir__is_sparse(const struct weir__history *history);
 int weir__intake_check(struct weir__history *history, const weir_answer *answer,
                        struct weir__report *report);
 
+/* Whether an answer is about another generation than this one. */
+bool weir__intake_is_other(const struct weir__history *history,
+                           const weir_answer *answer);
+
 /* Take it over: the epochs, what is gone, and, of a history that follows, how
  * far the generation has come. Tells weir__floors.changed. */
 void weir__intake_adopt(struct weir__history *history,

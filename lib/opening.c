@@ -122,7 +122,7 @@ static void decide_known(struct weir__registry *registry,
   } else if (producer->on_duplicate == WEIR_DUPLICATE_REJECT) {
     weir__producer_refuse(producer, WEIR_EEXISTS);
   } else if (producer->on_duplicate == WEIR_DUPLICATE_REPLACE) {
-    found_next(registry, producer, generation, "replaced_by_new_stream");
+    found_next(registry, producer, generation, WEIR__HIDDEN);
   } else {
     join(producer, generation);
   }

@@ -376,6 +376,14 @@ static void open_done(void *owner, int result, const weir_answer *answer,
   struct weir__storage *storage = owner;
   const int mode = storage->mode;
 
+  if (storage->seeking) {
+    storage->seeking = false;
+    weir__handle_release(handle);
+    storage->owner->sought(storage,
+                           result == WEIR_LOG_YES &&
+                               weir__intake_is_other(storage->history, answer));
+    return;
+  }
   if (result == WEIR_LOG_YES) {
     result = take_open(storage, answer, handle);
   }
@@ -399,6 +407,28 @@ static int start_open(struct weir__storage *storage, const void *key,
   request.meta_len = meta_len;
   return weir__log_open(core_of(storage), &request, open_done, storage,
                         &storage->asking);
+}
+
+static int start_seek(struct weir__storage *storage, const void *key,
+                      size_t key_len) {
+  weir_log_request request;
+  int rv;
+
+  memset(&request, 0, sizeof request);
+  request.size = sizeof request;
+  request.mode = WEIR_LOG_LOOKUP;
+  request.key = key;
+  request.key_len = key_len;
+  /* The answer may come at once, and has to find it seeking. */
+  storage->seek = false;
+  storage->seeking = true;
+  rv = weir__log_open(core_of(storage), &request, open_done, storage,
+                      &storage->asking);
+  if (rv != WEIR_OK) {
+    storage->seek = true;
+    storage->seeking = false;
+  }
+  return rv;
 }
 
 static void look_done(void *owner, int result, const weir_answer *answer,
@@ -440,6 +470,10 @@ static bool may_open(const struct weir__storage *storage) {
          (storage->mode != WEIR_LOG_TAKE || storage->appending == NULL);
 }
 
+static bool may_seek(const struct weir__storage *storage) {
+  return storage->seek && storage->mode == 0 && storage->asking == NULL;
+}
+
 static bool may_look(const struct weir__storage *storage) {
   return storage->look && storage->reading == NULL &&
          storage->history->handle != NULL;
@@ -452,12 +486,16 @@ static bool may_trim(const struct weir__storage *storage) {
 
 static bool may_send(const struct weir__storage *storage) {
   return storage->first != NULL && storage->appending == NULL &&
-         storage->asking == NULL && storage->mode == 0;
+         (storage->asking == NULL || storage->seeking) && storage->mode == 0;
 }
 
 bool weir__storage_wants(const struct weir__storage *storage) {
-  return may_open(storage) || may_send(storage) || may_look(storage) ||
-         may_trim(storage);
+  return may_open(storage) || may_seek(storage) || may_send(storage) ||
+         may_look(storage) || may_trim(storage);
+}
+
+void weir__storage_seek(struct weir__storage *storage) {
+  storage->seek = true;
 }
 
 uint32_t weir__storage_look(struct weir__storage *storage) {
@@ -473,6 +511,9 @@ int weir__storage_pump(struct weir__storage *storage, const void *key,
 
   if (may_open(storage)) {
     rv = start_open(storage, key, key_len, meta, meta_len);
+  }
+  if (rv == WEIR_OK && may_seek(storage)) {
+    rv = start_seek(storage, key, key_len);
   }
   if (rv == WEIR_OK && may_send(storage)) {
     rv = send_waiting(storage);

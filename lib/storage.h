@@ -26,6 +26,8 @@ struct weir__storage_owner {
   /* The look at the head has come to an end, or the trim. */
   void (*looked)(struct weir__storage *storage, int result);
   void (*trimmed)(struct weir__storage *storage, int result);
+  /* The key has been looked up again; another generation hides this one. */
+  void (*sought)(struct weir__storage *storage, bool hidden);
 };
 
 struct weir__storage {
@@ -38,6 +40,8 @@ struct weir__storage {
   int mode;        /* of the open that is wanted or under way; 0 is none */
   bool shared;     /* storage numbers the events */
   bool look;       /* a look at the head is wanted */
+  bool seek;       /* another lookup of the key is wanted */
+  bool seeking;    /* `asking` is one */
   uint64_t epoch;  /* this hub's, once it has taken or created */
   uint64_t expect; /* CREATE: the newest generation before; TAKE: which */
   uint64_t trim;   /* a trim up to here is wanted */
@@ -59,6 +63,9 @@ void weir__storage_init(struct weir__storage *storage,
 /* Have a look at the head, begun after this. Returns what `looks` will be when
  * it has come to an end. */
 uint32_t weir__storage_look(struct weir__storage *storage);
+
+/* Look the key up again: does it still lead to this generation? */
+void weir__storage_seek(struct weir__storage *storage);
 
 /* Lose interest in what is under way, and drop what waits. */
 void weir__storage_free(struct weir__storage *storage);

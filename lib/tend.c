@@ -67,7 +67,8 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
 /* There is an end to be logged as soon as this hub may write. */
 static bool owes_end(const struct weir__generation *generation) {
   return generation->broken ||
-         (generation->backing != NULL && generation->backing->will != NULL);
+         (generation->backing != NULL && generation->backing->will != NULL &&
+          !generation->ended);
 }
 
 /* Whether somebody waits for what others write, or may have written. */
@@ -118,6 +119,27 @@ void weir__tend_left(struct weir__generation *generation) {
   }
 }
 
+/* Let it end with this as soon as this hub may write it. The final is given
+ * away. */
+static int owe(struct weir__generation *generation, struct weir__final *final) {
+  struct weir__backing *backing = generation->backing;
+  int rv = WEIR_OK;
+
+  if (weir__generation_is_writable(generation) != WEIR_OK &&
+      !weir__tend_is_taking(generation)) {
+    rv = weir__tend_take(generation);
+  }
+  if (rv != WEIR_OK) {
+    weir__final_free(generation->core, final);
+    return rv;
+  }
+  weir__final_free(generation->core, backing->will);
+  backing->will = final;
+  weir__generation_touch(generation);
+  weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
+  return rv;
+}
+
 int weir__tend_cancel(struct weir__generation *generation, const void *reason,
                       size_t reason_len) {
   struct weir__core *core = generation->core;
@@ -130,18 +152,11 @@ int weir__tend_cancel(struct weir__generation *generation, const void *reason,
   if (rv != WEIR_OK) {
     return rv;
   }
-  if (writable == WEIR_OK) {
-    rv = weir__publish_end(generation, NULL, final, NULL);
-  } else if (!weir__tend_is_taking(generation)) {
-    rv = weir__tend_take(generation);
+  if (writable != WEIR_OK) {
+    return owe(generation, final);
   }
-  if (rv == WEIR_OK && writable != WEIR_OK) {
-    weir__final_free(core, generation->backing->will);
-    generation->backing->will = final;
-    weir__generation_touch(generation);
-  } else {
-    weir__final_free(core, final);
-  }
+  rv = weir__publish_end(generation, NULL, final, NULL);
+  weir__final_free(core, final);
   if (rv == WEIR_OK) {
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
   }
@@ -422,8 +437,26 @@ static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
   weir__generation_scheme(generation_of(storage), scheme);
 }
 
-const struct weir__storage_owner weir__tend_owner = {scheme,  opened, stored,
-                                                     refused, looked, trimmed};
+/* The key may lead elsewhere now. Whoever replaced this generation was to log
+ * its end, and may have died before that, or given up: it is owed by all who
+ * know, since those who read it wait for that. If it cannot be promised now, the
+ * next look at storage comes back to it. */
+static void sought(struct weir__storage *storage, bool hidden) {
+  struct weir__generation *generation = generation_of(storage);
+  struct weir__final *final;
+
+  if (hidden && !generation->ending && generation->backing->will == NULL &&
+      weir__final_new(generation->core, WEIR__HIDDEN, strlen(WEIR__HIDDEN),
+                      NULL, 0, 0, &final) == WEIR_OK) {
+    (void)owe(generation, final);
+  }
+  if (weir__storage_wants(storage)) {
+    weir__generation_touch(generation);
+  }
+}
+
+const struct weir__storage_owner weir__tend_owner = {
+    scheme, opened, stored, refused, looked, trimmed, sought};
 
 void weir__tend_changed(struct weir__history *history, bool rewound) {
   struct weir__generation *generation = of_history(history);
@@ -501,6 +534,9 @@ static void bark(struct weir__generation *generation, unsigned dog) {
 
 static void check(struct weir__generation *generation) {
   if (!owes_end(generation)) {
+    if (is_watched(generation)) {
+      weir__storage_seek(&generation->backing->storage);
+    }
     begin_looking(generation);
   } else if (!generation->settings->shared &&
              !weir__tend_is_taking(generation) &&

@@ -33,6 +33,9 @@ uint32_t weir__tend_look(struct weir__generation *generation);
 bool weir__tend_has_looked(const struct weir__generation *generation,
                            uint32_t look);
 
+/* The reason of an end: another generation of the key hides it. */
+#define WEIR__HIDDEN "replaced_by_new_stream"
+
 /* End it with a static reason, telling its producers to stop: at once, or as
  * soon as this hub may write it. WEIR_OK, or as weir_stream_end. */
 int weir__tend_cancel(struct weir__generation *generation, const void *reason,

@@ -402,7 +402,8 @@ WEIR_API int weir_hub_attach(weir_hub *hub, const weir_attach_options *options,
  * A hint that the log of this key now reaches `last`: another process has
  * published. It is only a reason to read on; one that is wrong, late, doubled
  * or for a key that nobody reads here does nothing. While someone waits, a
- * slow look (weir_hub_options.recheck) covers hints that were lost.
+ * slow look (weir_hub_options.recheck) covers hints that were lost, and ends
+ * what another generation hides if nobody else has.
  *
  * Returns WEIR_OK, WEIR_EBUSY or WEIR_EGONE.
  *

@@ -537,8 +537,10 @@ void producer_notice(struct host *host, const weir_notice *notice) {
       ended(handle, notice);
       break;
     case WEIR_NOTICE_CANCELLED:
-      /* Who is fenced has to stop too. */
+      /* Who is fenced has to stop too, and whose generation has failed
+       * elsewhere and is hidden by the next. */
       if (world.model.cancels[handle->key] == 0 &&
+          handle->generation == world.model.newest[handle->key] &&
           !(notice->error == WEIR_EFENCED &&
             handle->generation->epoch_count > 1)) {
         trace_fail(8, "%s is cancelled, and nobody asked for that",

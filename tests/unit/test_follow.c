@@ -829,6 +829,167 @@ START_TEST(events_of_shared_streams_are_checked) {
 }
 END_TEST
 
+/* --- Generations that are hidden ------------------------------------------ */
+
+static bool no_entropy;
+
+static int scarce_entropy(void *user, void *dst, size_t len) {
+  static unsigned char next;
+
+  (void)user;
+  memset(dst, ++next, len);
+  return no_entropy ? 0 : 1;
+}
+
+static uint64_t hidden_end(void) {
+  return testlog_find(storage, "k")->older->ended;
+}
+
+/* A client on the first hub reads what the second one has replaced, and could
+ * not log the end of. Time passes for the first alone. */
+static weir_subscriber *read_hidden(uint32_t flags) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_attach_options reading = kit_attach_options("k", "s");
+  weir_event event = kit_make_event("x", "1");
+  weir_stream *streams[2];
+  weir_subscriber *reader;
+
+  a->options.entropy = scarce_entropy;
+  bench_hubs(&bench);
+  options.flags = flags;
+  streams[0] = kit_open_with(b, &options);
+  ck_assert_int_eq(weir_stream_publish(streams[0], &event, 1, NULL), WEIR_OK);
+  reading.heartbeat = 0;
+  reader = kit_attach_with(a, &reading);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  storage->later = true;
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  streams[1] = kit_open_with(b, &options);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(streams[0]).status, WEIR_STREAM_FAILED);
+  ck_assert_int_eq(bench_info(streams[1]).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(hidden_end(), 0);
+  weir_stream_release(streams[0]);
+  weir_stream_release(streams[1]);
+  kit_expect_frames(reader, WEIR_EAGAIN, "");
+  return reader;
+}
+
+static void look_again(uint64_t ms) {
+  kit_pass(a, ms);
+  bench_rest(&bench);
+}
+
+static void expect_replaced(weir_subscriber *reader) {
+  ck_assert_uint_eq(hidden_end(), 2);
+  bench_expect(&bench, reader, WEIR_EDONE, "done@2 replaced_by_new_stream");
+  weir_subscriber_release(reader);
+}
+
+static void bend_no_state(weir_answer *answer, weir_epoch *epochs,
+                          weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->epoch_count = 0;
+}
+
+/* Whoever reads it learns by the slow look that it is hidden, and ends it: who
+ * was to do that may have died. An answer that is none has to be had again. */
+START_TEST(a_hidden_generation_is_ended_by_who_reads_it) {
+  weir_subscriber *reader = read_hidden(_i % 2 ? WEIR_OPEN_SHARED : 0);
+
+  look_again(11999);
+  ck_assert_uint_eq(hidden_end(), 0);
+  if (_i / 2 == 1) {
+    testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  } else if (_i / 2 == 2) {
+    testlog_plan_bend(storage, TESTLOG_OPEN, 1, bend_no_state);
+  } else if (_i / 2 == 3) {
+    no_entropy = true;
+  }
+  look_again(1);
+  if (_i >= 2 && _i != 7) {
+    ck_assert_uint_eq(hidden_end(), 0);
+    no_entropy = false;
+    look_again(12000);
+  }
+  expect_replaced(reader);
+}
+END_TEST
+
+/* Without memory for that at any point, it takes longer. */
+START_TEST(a_hidden_generation_without_memory) {
+  weir_subscriber *reader = read_hidden(0);
+
+  a->memory.fail_at = a->memory.calls + (size_t)_i + 1;
+  look_again(12000);
+  a->memory.fail_at = 0;
+  if (hidden_end() == 0) {
+    look_again(1000);
+  }
+  if (hidden_end() == 0) {
+    look_again(12000);
+  }
+  expect_replaced(reader);
+}
+END_TEST
+
+/* While that is looked into, the end comes, or is asked for by another. */
+START_TEST(a_hidden_generation_that_ends_meanwhile) {
+  weir_open_options options = kit_open_options("k", "l");
+  weir_subscriber *reader = read_hidden(0);
+  weir_stream *look;
+
+  options.flags = WEIR_OPEN_LOOK;
+  look = kit_open_with(a, &options);
+  bench_rest(&bench);
+  storage->slow = true;
+  kit_count(a, 0);
+  kit_pass(a, 12000);
+  ck_assert_uint_eq(testlog_waiting(storage), 2); /* the lookup, the look */
+  if (_i == 0) {
+    kit_pass(b, 2000);
+    testlog_deliver(storage, 2); /* the second hub takes it back */
+    kit_pass(b, 0);
+    testlog_deliver(storage, 2); /* and logs the end, after all */
+    testlog_deliver(storage, 1); /* which the look sees */
+    bench_rest(&bench);
+  } else {
+    ck_assert_int_eq(weir_stream_cancel(look, "why", 3), WEIR_OK);
+    bench_rest(&bench);
+  }
+  ck_assert_uint_eq(hidden_end(), 2);
+  bench_pass(&bench, 12000);
+  bench_expect(&bench, reader, WEIR_EDONE,
+               _i == 0 ? "failed@2 log_refused " : "done@2 why");
+  weir_stream_release(look);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* Nothing of that happens to one that is not hidden: it is looked up, and that
+ * is all. */
+START_TEST(what_is_not_hidden_goes_on) {
+  weir_subscriber *reader;
+  size_t before;
+
+  storage->later = _i != 0;
+  reader = follow();
+  before = storage->modes[WEIR_LOG_LOOKUP];
+  bench_pass(&bench, 12000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
+  testlog_write(storage, "k", "x", "3");
+  hint(a, 3);
+  kit_skip(reader);
+  bench_rest(&bench);
+  ck_assert_uint_eq(bench_hub_info(a).calls, 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
 static TCase *hints(void) {
   TCase *tcase = tcase_create("hints");
 
@@ -876,4 +1037,16 @@ static TCase *shared(void) {
   return tcase;
 }
 
-KIT_MAIN("follow", hints(), leaders(), shared())
+static TCase *hidden(void) {
+  TCase *tcase = tcase_create("hidden");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, a_hidden_generation_is_ended_by_who_reads_it, 0,
+                      8);
+  tcase_add_loop_test(tcase, a_hidden_generation_without_memory, 0, 12);
+  tcase_add_loop_test(tcase, a_hidden_generation_that_ends_meanwhile, 0, 2);
+  tcase_add_loop_test(tcase, what_is_not_hidden_goes_on, 0, 2);
+  return tcase;
+}
+
+KIT_MAIN("follow", hints(), leaders(), shared(), hidden())
