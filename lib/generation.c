@@ -409,17 +409,16 @@ static void put_failure(struct weir__out *out, const void *what) {
   weir__put_failed(out, &failure->scheme, failure->code);
 }
 
-/* All who read it share one frame. Without memory for that they are cut off,
- * which is no silence either. */
-static void make_failure(struct weir__generation *generation) {
+int weir__generation_make_failure(struct weir__generation *generation) {
   struct failure failure;
 
+  if (generation->failure != NULL) {
+    return WEIR_OK;
+  }
   weir__generation_scheme(generation, &failure.scheme);
   failure.code = weir__generation_failure_code(generation);
-  if (weir__page_frame(generation->core, put_failure, &failure,
-                       &generation->failure) != WEIR_OK) {
-    generation->failure = NULL;
-  }
+  return weir__page_frame(generation->core, put_failure, &failure,
+                          &generation->failure);
 }
 
 const char *weir__generation_failure_code(
@@ -432,9 +431,6 @@ void weir__generation_break(struct weir__generation *generation, int error) {
   generation->failed = true;
   generation->broken = true;
   generation->refusal = error;
-  if (generation->failure == NULL) {
-    make_failure(generation);
-  }
   weir__storage_drop(&generation->backing->storage);
   weir__generation_settle_receipts(
       generation, generation->backing->put - generation->backing->stored, 0,

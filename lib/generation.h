@@ -207,6 +207,10 @@ void weir__generation_trace(struct weir__generation *generation, int32_t kind,
 /* Storage has refused an event: it has failed, and the end is not logged. */
 void weir__generation_break(struct weir__generation *generation, int error);
 
+/* Have the frame that its readers share then. WEIR_OK, or as weir__page_frame.
+ */
+int weir__generation_make_failure(struct weir__generation *generation);
+
 /* It could not be logged this time either: once more, later. */
 void weir__generation_retry(struct weir__generation *generation);
 

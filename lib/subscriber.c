@@ -212,6 +212,7 @@ static int show_heartbeat(struct weir_subscriber *subscriber) {
 /* At the head: the end of everything, or the end for now. */
 static int at_head(struct weir_subscriber *subscriber) {
   struct weir__generation *generation = subscriber->generation;
+  int rv;
 
   if (is_finished(subscriber)) {
     weir__reader_free_own(subscriber);
@@ -222,8 +223,10 @@ static int at_head(struct weir_subscriber *subscriber) {
     return WEIR_ENOENT;
   }
   if (generation->broken) {
-    if (generation->failure == NULL) {
-      weir__reader_abort_for(subscriber, WEIR_ENOMEM);
+    rv = weir__generation_make_failure(generation);
+    if (rv != WEIR_OK) {
+      /* Without memory for the frame it is cut off, which is no silence. */
+      weir__reader_abort_for(subscriber, rv);
       return WEIR_EGONE;
     }
     show_shared(subscriber, generation->failure);

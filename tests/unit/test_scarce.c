@@ -310,6 +310,33 @@ START_TEST(r37_a_failure_without_memory) {
 }
 END_TEST
 
+/* What readers get of a failure is made when one comes to it: there may be
+ * memory again by then. */
+START_TEST(the_frame_of_a_failure_can_wait) {
+  weir_event event = kit_make_event("x", "1");
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_init(&bench);
+  kit_hub(a);
+  stream = bench_open(&bench, a, "k");
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh");
+  storage->later = true;
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  a->memory.fail_at = a->memory.calls + 1;
+  a->memory.fail_on = true;
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  a->memory.fail_at = 0;
+  bench_expect(&bench, reader, WEIR_EDONE, "failed log_refused ");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+  bench_end(&bench);
+}
+END_TEST
+
 /* An end that was accepted before the open was decided comes, memory or not. */
 static size_t try_end(size_t nth, bool on, int mode) {
   weir_open_options options = kit_open_options("k", "p");
@@ -499,6 +526,7 @@ static TCase *scarce(void) {
   tcase_add_loop_test(tcase, a_life_without_memory, 0, 4);
   tcase_add_loop_test(tcase, a_replay_without_memory, 0, 4);
   tcase_add_loop_test(tcase, r37_a_failure_without_memory, 0, 2);
+  tcase_add_test(tcase, the_frame_of_a_failure_can_wait);
   tcase_add_loop_test(tcase, an_early_end_without_memory, 0, 2);
   tcase_add_loop_test(tcase, an_attach_without_memory_leaves_nothing, 0, 2);
   tcase_add_loop_test(tcase, many_readers_in_little_room, 0, 2);
