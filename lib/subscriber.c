@@ -547,13 +547,16 @@ int weir_subscriber_close(struct weir_subscriber *subscriber,
 }
 
 void weir_subscriber_detach(struct weir_subscriber *subscriber) {
-  if (subscriber == NULL || subscriber->standing == WEIR__GONE) {
+  if (subscriber == NULL) {
     return;
   }
-  if (subscriber->standing != WEIR__UNDECIDED) {
-    weir__reader_free_own(subscriber);
+  if (subscriber->standing != WEIR__GONE) {
+    if (subscriber->standing != WEIR__UNDECIDED) {
+      weir__reader_free_own(subscriber);
+    }
+    weir__reader_detach(subscriber, WEIR__GONE);
   }
-  weir__reader_detach(subscriber, WEIR__GONE);
+  /* Who has been cut off need not be told of that any more. */
   weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
   weir__link_remove(&subscriber->source.link);
   subscriber->source.notices = 0;
@@ -602,7 +605,6 @@ void weir__subscriber_destroy(struct weir_subscriber *subscriber) {
 void weir_subscriber_release(struct weir_subscriber *subscriber) {
   if (subscriber != NULL) {
     weir_subscriber_detach(subscriber);
-    weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
     weir__core_doom(subscriber->core, &subscriber->source);
   }
 }

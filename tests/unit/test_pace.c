@@ -351,6 +351,26 @@ START_TEST(who_has_left_is_not_cut_off) {
 }
 END_TEST
 
+/* Nor is it told of what was to be said before it left. */
+START_TEST(who_has_left_is_not_told_of_being_cut_off) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_attach_options others = kit_attach_options("a", "t");
+  weir_subscriber *first = attach(&options);
+  weir_subscriber *second = attach(&others);
+
+  kit_publish(stream, "x", "y");
+  take(first, 1);
+  take(second, 1);
+  kit_count(&kit, 0);
+  kit.now += 30000;
+  ck_assert_ptr_eq(kit_next(&kit).subscriber, first);
+  weir_subscriber_detach(second);
+  kit_expect_notices(&kit, "");
+  weir_subscriber_release(first);
+  weir_subscriber_release(second);
+}
+END_TEST
+
 /* the client is slow, the producer is not. */
 START_TEST(race26_a_slow_client_is_not_an_idle_producer) {
   weir_open_options open = kit_open_options("b", "p");
@@ -638,6 +658,7 @@ static TCase *patience(void) {
   tcase_add_test(tcase, patience_without_end_is_possible);
   tcase_add_loop_test(tcase, who_does_not_take_the_close_is_cut_off, 0, 2);
   tcase_add_loop_test(tcase, who_has_left_is_not_cut_off, 0, 2);
+  tcase_add_test(tcase, who_has_left_is_not_told_of_being_cut_off);
   tcase_add_test(tcase, race26_a_slow_client_is_not_an_idle_producer);
   return tcase;
 }
