@@ -106,6 +106,7 @@ static void forget_handle(struct handle *handle) {
 static void check_unchanged(const struct handle *handle, const char *call,
                             int rv, const weir_stream_info *before) {
   weir_stream_info after;
+  bool moved;
 
   if (rv != WEIR_ENOMEM && rv != WEIR_ERESIDENT && rv != WEIR_EPENDING) {
     return;
@@ -115,8 +116,12 @@ static void check_unchanged(const struct handle *handle, const char *call,
   if (after.status != before->status && handle->generation->broken) {
     return;
   }
-  if (after.status != before->status ||
-      after.last + after.pending != before->last + before->pending ||
+  /* What others have published may have come in. */
+  moved =
+      handle->generation->shared
+          ? after.last < before->last || after.pending > before->pending
+          : after.last + after.pending != before->last + before->pending;
+  if (after.status != before->status || moved ||
       after.events != before->events || after.ended != before->ended ||
       after.signals != before->signals) {
     trace_fail(12, "%s on %s failed with %d, and left something", call,
@@ -483,7 +488,20 @@ static void stored(const struct handle *handle, const weir_notice *notice) {
   }
 }
 
-/* Whether another server has taken a generation over since its end was told. */
+/* How many epochs there were when it ended for this server. It may have been
+ * taken over before that is told: but not by this server. */
+static size_t epochs_at_end(const struct handle *handle) {
+  const struct generation *generation = handle->generation;
+  const void *port = host_port(handle->host);
+  size_t n = generation->epoch_count;
+
+  while (n != 0 && generation->writers[n - 1] != port) {
+    n -= 1;
+  }
+  return n != 0 ? n : generation->epoch_count;
+}
+
+/* Whether another server has taken a generation over since then. */
 static bool was_elsewhere(const struct handle *handle) {
   const struct generation *generation = handle->generation;
   size_t i = handle->ended_epochs;
@@ -505,7 +523,7 @@ static void ended(struct handle *handle, const weir_notice *notice) {
     trace_fail(7, "%s has ended twice", model_name(generation));
   }
   handle->ended = true;
-  handle->ended_epochs = generation->epoch_count;
+  handle->ended_epochs = epochs_at_end(handle);
   handle->ended_well = notice->error == WEIR_OK;
   if (!HAS(LOG) && generation->ended == 0) {
     if (!HAS(EXPIRE) && !generation->ending) {

@@ -21,7 +21,7 @@ struct port {
   size_t handles; /* that are open */
   size_t waiting; /* calls that have not been answered, or not often enough */
   size_t never;   /* calls that never will be */
-  uint64_t never_until; /* when all of them are beyond their deadlines */
+  uint64_t never_until; /* by the hub's clock: then all are overdue */
   struct port *next;
 };
 
@@ -551,7 +551,8 @@ static int enter(struct call *call) {
     call->answers = delay == 3000 ? 0 : 1;
     if (call->answers == 0) {
       call->port->never += 1;
-      call->port->never_until = world.agenda.now + call->deadline + 1000;
+      call->port->never_until =
+          host_clock(call->port->host) + call->deadline + 1000;
     }
     if (call->kind == APPEND) {
       call->generation->broken = true;
@@ -723,7 +724,7 @@ void store_expect_closed(const struct port *port) {
 }
 
 bool store_is_asked(const struct port *port) {
-  return port->waiting != 0 || world.agenda.now < port->never_until;
+  return port->waiting != 0 || host_clock(port->host) < port->never_until;
 }
 
 size_t store_owes(const struct port *port) {

@@ -205,6 +205,23 @@ static void judge(const struct watch *watch,
   }
 }
 
+/* Of a stream whose end is trimmed nothing is left, for anybody. It may have
+ * been begun while storage was asked; and of one that another server has begun
+ * since the writer of this one has not heard. */
+static bool is_nothing_left(const struct watch_request *request) {
+  const struct generation *generation = world.model.newest[request->key];
+  bool known = false;
+
+  for (; generation != NULL && (!known || HAS(NODES));
+       generation = generation->older) {
+    if (generation->ended != 0 && generation->trimmed >= generation->ended) {
+      return true;
+    }
+    known = known || generation == request->newest;
+  }
+  return false;
+}
+
 void watch_refusal(const struct host *host, const struct watch_request *request,
                    int verdict) {
   const struct generation *generation = request->newest;
@@ -219,9 +236,7 @@ void watch_refusal(const struct host *host, const struct watch_request *request,
     }
     return;
   }
-  /* Of a stream whose end is trimmed nothing is left, for anybody. */
-  if (request->cursor[0] == '\0' && generation != NULL &&
-      generation->ended != 0 && generation->trimmed >= generation->ended) {
+  if (request->cursor[0] == '\0' && is_nothing_left(request)) {
     return;
   }
   if (!watch_parse(request->cursor, strlen(request->cursor), &cursor)) {
