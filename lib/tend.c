@@ -3,8 +3,9 @@
 
 #define NEVER ((uint64_t)WEIR_NEVER)
 
-/* ms to the next bark of a watchdog that could not bite for want of memory, and
- * to the next look that has failed for that. */
+/* ms to the next bark of a watchdog that could not bite for want of memory, to
+ * the next look that has failed for that, and to the next try to forget what is
+ * still needed. */
 #define AGAIN 1000
 
 static struct weir__generation *generation_of(struct weir__storage *storage) {
@@ -546,13 +547,25 @@ static void check(struct weir__generation *generation) {
   weir__tend_advance(generation);
 }
 
+/* Whether one of those before it, which would be forgotten with it, has not come
+ * to its end with storage. */
+static bool is_owing_before(const struct weir__generation *generation) {
+  do {
+    generation = generation->previous;
+  } while (generation != NULL && !weir__generation_is_owing(generation));
+  return generation != NULL;
+}
+
 /* Nobody will miss it; but who has come, and waits for a decision that can be
- * made, comes first. */
+ * made, comes first, and so do those before it. */
 static void forget(struct weir__generation *generation) {
   if (generation->backing != NULL && generation->backing->dirty) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               generation->core->now);
     weir__tend_advance(generation);
+  } else if (is_owing_before(generation)) {
+    weir__generation_set_time(generation, WEIR__AT_FORGET,
+                              weir__later(generation->core->now, AGAIN));
   } else {
     generation->core->floors->forget(generation);
   }

@@ -758,6 +758,36 @@ START_TEST(r45_replacing_what_another_writes) {
 }
 END_TEST
 
+/* That is owed also when the new one has come and gone meanwhile. */
+START_TEST(the_end_of_one_that_is_hidden_is_owed) {
+  weir_open_options options = kit_open_options("k", "q");
+  weir_stream *second;
+  weir_stream *first;
+
+  bench_hubs(&bench);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, first, 1);
+  storage->later = true;
+  testlog_fail(storage, TESTLOG_OPEN, 3, TESTLOG_REFUSE, WEIR_ELOG);
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  options.linger = 1;
+  second = kit_open_with(b, &options);
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_end(second, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(second);
+  bench_rest(&bench);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 0);
+  bench_pass(&bench, 1);
+  ck_assert_uint_eq(bench_hub_info(b).streams, 1);
+  bench_pass(&bench, 1999);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 2);
+  bench_pass(&bench, 1000);
+  ck_assert_uint_eq(bench_hub_info(b).streams, 0);
+  weir_stream_release(first);
+}
+END_TEST
+
 START_TEST(cancelling_what_another_writes) {
   weir_stream *second;
   weir_stream *first;
@@ -930,6 +960,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, the_generation_before_is_remembered);
   tcase_add_test(tcase, the_next_generation_is_refused);
   tcase_add_loop_test(tcase, r45_replacing_what_another_writes, 0, 2);
+  tcase_add_test(tcase, the_end_of_one_that_is_hidden_is_owed);
   tcase_add_loop_test(tcase, cancelling_what_another_writes, 0, 2);
   tcase_add_test(tcase, an_open_of_what_ends_meanwhile);
   tcase_add_loop_test(tcase, a_generation_that_storage_has_no_more, 0, 3);
