@@ -144,14 +144,14 @@ static void add(struct reading *reading, const struct weir__file_record *record,
       reading->room == 0 || reading->events->count == WEIR__READ_MOST;
 }
 
-/* Whether another record is in the buffer already, so that those that were
- * found stay where they are. */
+/* Whether another record of the segment that is in the buffer is there already,
+ * so that those that were found stay where they are. */
 static bool is_buffered(const struct weir_log_file *log,
                         const struct weir__segment *segment, uint64_t at) {
   struct weir__file_record record;
   const unsigned char *head;
 
-  if (log->buffer_segment != segment->number || at < log->buffer_at ||
+  if (at < log->buffer_at ||
       at + WEIR__RECORD_SIZE > log->buffer_at + log->buffer_len) {
     return false;
   }

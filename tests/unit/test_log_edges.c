@@ -411,6 +411,56 @@ START_TEST(a_clock_that_steps_back) {
 }
 END_TEST
 
+/* A clock on the wall that goes on after it has been read so many times. */
+static size_t readings;
+
+static uint64_t go_on(void *user) {
+  const uint64_t *wall = user;
+
+  if (readings == 0) {
+    return *wall + 2000;
+  }
+  readings -= 1;
+  return *wall;
+}
+
+/* Something becomes too old while a round is begun: it goes with this one, or
+ * with the next. */
+START_TEST(time_passes_in_a_round) {
+  size_t rounds;
+  size_t late = 0;
+  size_t i;
+  int rv;
+
+  for (i = 0; i < 12; ++i) {
+    bench.options.keep_age = 1000;
+    readings = SIZE_MAX;
+    bench.options.wall = go_on;
+    bench.options.wall_user = &bench.wall;
+    fb_open(&bench);
+    fb_write(&bench, "a", 1, 60);
+    (void)fb_rounds(&bench);
+    readings = i;
+    rv = weir_log_file_begin(bench.log);
+    late += rv == WEIR_EAGAIN;
+    if (rv == WEIR_OK) {
+      weir_log_file_run(bench.log);
+      ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+    } else {
+      ck_assert_int_eq(rv, WEIR_EAGAIN);
+    }
+    readings = 0;
+    for (rounds = 0; fb_info(&bench).removed == 0; ++rounds) {
+      ck_assert_uint_lt(rounds, 3);
+      ck_assert_int_eq(fb_rounds(&bench), WEIR_OK);
+    }
+    fb_end(&bench);
+    fb_init(&bench);
+  }
+  ck_assert_uint_gt(late, 0);
+}
+END_TEST
+
 /* Nobody wants to be told. */
 START_TEST(no_report) {
   uint64_t size;
@@ -523,6 +573,7 @@ static TCase *edges(void) {
   tcase_add_test(tcase, no_entropy);
   tcase_add_test(tcase, no_epoch_is_zero);
   tcase_add_test(tcase, a_clock_that_steps_back);
+  tcase_add_test(tcase, time_passes_in_a_round);
   tcase_add_test(tcase, no_report);
   tcase_add_loop_test(tcase, two_takings_over, 0, 2);
   tcase_add_test(tcase, nothing_comes_back);

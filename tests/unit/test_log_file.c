@@ -884,8 +884,8 @@ static const struct {
     {SIM_WRITE, SIM_SHORT, 0},     {SIM_READ, SIM_ERROR, EINTR},
     {SIM_WRITE, SIM_ERROR, EINTR}, {SIM_SYNC, SIM_ERROR, EINTR},
     {SIM_SYNC, SIM_KEEP, 0},       {SIM_SYNC, SIM_DROP, 0},
-    {SIM_OPEN, SIM_ERROR, EMFILE}, {SIM_MAKE, SIM_ERROR, EMFILE},
-    {SIM_ANY, SIM_VANISH, 0},
+    {SIM_OPEN, SIM_ERROR, EMFILE}, {SIM_OPEN, SIM_ERROR, ENFILE},
+    {SIM_MAKE, SIM_ERROR, EMFILE}, {SIM_ANY, SIM_VANISH, 0},
 };
 /* What a segment was to have of a stream did not come there: when older ones
  * go, it is carried on all the same. */

@@ -345,6 +345,54 @@ START_TEST(damage) {
 }
 END_TEST
 
+/* A third epoch, of which nothing says that it began but its event; or one that
+ * says of events before it that they were, since they are lost. */
+static bool with_loss(size_t nth, bool all_after, int loss) {
+  struct weir__handle *a;
+  uint64_t size;
+  uint64_t seq;
+  uint64_t at;
+
+  begin(nth, all_after, WEIR_SYNC_ALWAYS);
+  fb_open(&bench);
+  ck_assert_int_eq(fb_create(&bench, "a", 0, 1, &a), WEIR_LOG_YES);
+  for (seq = 1; seq <= 3; ++seq) {
+    ck_assert_int_eq(fb_append(&bench, a, 1, seq, seq, 0), WEIR_LOG_YES);
+  }
+  weir__handle_release(a);
+  ck_assert_int_eq(fb_take(&bench, "a", 1, 4, &a), WEIR_LOG_YES);
+  if (loss == 0) {
+    weir__handle_release(a);
+    ck_assert_int_eq(fb_take(&bench, "a", 1, 5, &a), WEIR_LOG_YES);
+    ck_assert_int_eq(fb_append(&bench, a, 5, 4, 4, 0), WEIR_LOG_YES);
+    at = fb_find(&bench, 0, 1, 4) - weir__record_length(0);
+    fb_segment(&bench, 0, &size)[at + 20] ^= 1;
+  } else {
+    for (seq = 1; seq <= 3; ++seq) {
+      at = fb_find(&bench, 0, 1, seq);
+      fb_segment(&bench, 0, &size)[at + 20] ^= 1;
+    }
+  }
+  weir__handle_release(a);
+  fb_write(&bench, "b", 2, 1);
+  fb_kill(&bench);
+  STEP(WEIR_OK, fb_try(&bench));
+  recover();
+  expect("a", loss == 0 ? "1:3 4:3 5:4 *:4 | 1-4" : "1:3 4:3 *:3 | !1-3");
+  fb_end(&bench);
+  return has_failed;
+}
+
+START_TEST(losses) {
+  size_t nth;
+
+  for (nth = 1; with_loss(nth, _i % 2 != 0, _i / 2); ++nth) {
+    ck_assert_uint_lt(nth, 1000);
+  }
+  ck_assert_uint_gt(nth, 5);
+}
+END_TEST
+
 /* A segment without an index goes, since a sync of it has failed: what has to
  * stay of it is found by its runs. */
 static bool let_go_distrusted(size_t nth, bool all_after) {
@@ -430,6 +478,7 @@ static TCase *oom(void) {
   tcase_add_loop_test(tcase, retention, 0, 2);
   tcase_add_loop_test(tcase, retention_without_an_index, 0, 2);
   tcase_add_loop_test(tcase, damage, 0, 6);
+  tcase_add_loop_test(tcase, losses, 0, 4);
   tcase_add_loop_test(tcase, suspicion, 0, 2);
   return tcase;
 }
