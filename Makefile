@@ -5,6 +5,7 @@
 #   make setup      install what the tests need (Debian and Ubuntu)
 #   make check      all that takes under two minutes
 #   make fuzz       bytes for all that reads any: TIME=60 TARGETS="cursor hub"
+#   make soak       ten thousand readers at the server; MINUTES=5
 #   make sim        whole worlds: SEEDS="7 100-199" STEPS=20000, or MINUTES=3
 #   make bindings   the examples in other languages, those that are here
 #   make hosts      weir in other servers, those that are here; check-hosts
@@ -316,6 +317,7 @@ coverage:
 nightly: $(unit_programs)
 	WEIR_LONG=1 $(MAKE) check
 	.ci/run
+	$(MAKE) soak MINUTES=5
 	$(MAKE) sim MINUTES=60
 
 $B/tests/vectors.h: tests/vectors.py $(wildcard tests/vectors/*)
@@ -411,6 +413,23 @@ $B/fuzz/%: $B/obj/tests/fuzz/fuzz_%.o $(fuzz_objects) \
 $(filter %.o,$(FUZZ_ENGINE)) $B/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -%,$(FUZZ_ENGINE)) -o $@ $^
+
+# --- Load ------------------------------------------------------------------
+
+# The reference server under all that ten thousand readers do, without a log and
+# with one: see tests/soak/README.
+soak_objects := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/soak/*.c))
+soak_seconds = $(if $(MINUTES),$$(($(MINUTES) * 60)),60)
+
+.PHONY: soak
+soak: $B/soak $B/examples/server
+	@$B/soak $B/examples/server --seconds $(soak_seconds) $(ARGS)
+	@$B/soak $B/examples/server --seconds $(soak_seconds) --log $(ARGS)
+
+$B/soak: $(soak_objects) $(filter-out %/kit_main.o,$(kit_objects)) \
+$B/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # --- Bench -----------------------------------------------------------------
 
