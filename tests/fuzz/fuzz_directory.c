@@ -260,6 +260,7 @@ static uint64_t find(const struct target *target, unsigned n, bool *is_record) {
   struct weir__file_record record;
   uint64_t at;
 
+  *is_record = false;
   for (at = 0; at + 64 <= target->size; at += 8) {
     *is_record = weir__record_read(&crc, salt_of(target), at,
                                    target->bytes + at, &record);
