@@ -17,11 +17,15 @@
 #define READERS 4
 #define STREAMS 4
 #define FACTS 2048
+#define DATA_MOST 1200
 
-/* An event that was published: its data is its index. */
+/* ms that storage is waited for. */
+#define DEADLINE 10000
+
+/* An event that was published: its data is its index, and so many zeros. */
 struct fact {
-  uint64_t generation; /* 0: not known yet */
-  weir_cursor cursor;  /* 0-0: not known yet */
+  weir_cursor cursor; /* 0-0: not known yet */
+  int zeros;
 };
 
 struct world {
@@ -31,6 +35,8 @@ struct world {
   struct fuzz_input input;
   weir_stream *streams[STREAMS];
   struct fuzz_reader readers[READERS];
+  bool has_failed; /* the log */
+  uint64_t began;
   struct fact facts[FACTS];
   size_t fact_count;
 };
@@ -44,11 +50,16 @@ static const char *choose_key(struct world *world) {
 /* --- What may be said to a reader
  * -------------------------------------------*/
 
+static size_t write_data(char data[DATA_MOST], size_t i, int zeros) {
+  return (size_t)snprintf(data, DATA_MOST, "%zu:%0*d", i, zeros, 0);
+}
+
 /* It was published, and nothing else under this id. */
 static void check_event(void *user, const struct kit_event *event,
                         const weir_cursor *cursor) {
   struct world *world = user;
   struct fact *fact;
+  char data[DATA_MOST];
   size_t i;
 
   if (strncmp(event->type, "weir.", 5) == 0) {
@@ -57,6 +68,8 @@ static void check_event(void *user, const struct kit_event *event,
   i = (size_t)strtoul(event->data, NULL, 10);
   kit_need(i < world->fact_count);
   fact = &world->facts[i];
+  kit_need(fuzz_same(event->data, event->data_len, data,
+                     write_data(data, i, fact->zeros)));
   if (fact->cursor.seq == 0) {
     fact->cursor = *cursor;
     for (i = 0; i < world->fact_count; ++i) {
@@ -102,9 +115,11 @@ static void open_stream(struct world *world) {
 
 static void publish(struct world *world, weir_stream *stream) {
   const size_t count = 1 + fuzz_byte(&world->input) % 3;
-  const size_t filler = (size_t)fuzz_byte(&world->input) * 4;
-  char data[3][1200];
+  const int zeros = fuzz_byte(&world->input) * 4 + 1;
+  char data[3][DATA_MOST];
   weir_event events[3];
+  weir_stream_info info;
+  struct fact *fact;
   uint64_t last = 0;
   size_t i;
   int rv;
@@ -113,20 +128,29 @@ static void publish(struct world *world, weir_stream *stream) {
     return;
   }
   for (i = 0; i < count; ++i) {
-    const int n = snprintf(data[i], sizeof data[i], "%zu:%0*d",
-                           world->fact_count + i, (int)filler + 1, 0);
+    fact = &world->facts[world->fact_count + i];
+    memset(fact, 0, sizeof *fact);
+    fact->zeros = zeros;
     weir_event_init(&events[i], sizeof events[i]);
     events[i].type = "x";
     events[i].type_len = 1;
     events[i].data = data[i];
-    events[i].data_len = (size_t)n;
+    events[i].data_len = write_data(data[i], world->fact_count + i, zeros);
     events[i].tag = i + 1;
   }
-  memset(&world->facts[world->fact_count], 0, count * sizeof world->facts[0]);
   world->fact_count += count;
   rv = weir_stream_publish(stream, events, count, &last);
   kit_need(is_known(rv));
   if (rv == WEIR_OK) {
+    /* From now on their numbers are theirs; those that a log has to give the
+     * epoch for are seen later. */
+    info.size = sizeof info;
+    ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+    for (i = 0; i < count && !world->has_log; ++i) {
+      fact = &world->facts[world->fact_count - count + i];
+      fact->cursor.epoch = info.epoch;
+      fact->cursor.seq = last - count + 1 + i;
+    }
     kit_need(last >= count);
   } else {
     ck_assert_uint_eq(last, 0);
@@ -188,14 +212,47 @@ static void use_stream(struct world *world) {
   }
 }
 
+/* What becomes of a cursor, without a log. -1: of one of an earlier run, that
+ * is not known here. */
+static int judge(struct world *world, const char *key,
+                 const weir_request *request) {
+  weir_open_options look = kit_open_options(key, "");
+  weir_stream *stream = NULL;
+  weir_stream_info info;
+  weir_cursor cursor;
+  int rv = weir_cursor_parse(WEIR_CURSOR_EPOCH, request->header,
+                             request->header_len, &cursor);
+
+  look.flags = WEIR_OPEN_LOOK;
+  if (weir_hub_open(world->kit.hub, &look, &stream) != WEIR_OK) {
+    return rv == WEIR_OK ? -1 : WEIR_VERDICT_UNKNOWN;
+  }
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+  weir_stream_release(stream);
+  if (rv == WEIR_EABSENT) {
+    /* There is nothing to come, ever, when the end is gone, too. */
+    return info.ended != 0 && info.trimmed == info.ended ? WEIR_VERDICT_FINISHED
+                                                         : WEIR_VERDICT_FRESH;
+  }
+  return rv != WEIR_OK                                 ? WEIR_VERDICT_MALFORMED
+         : cursor.epoch != info.epoch                  ? -1
+         : cursor.seq > info.last                      ? WEIR_VERDICT_AHEAD
+         : info.ended != 0 && cursor.seq == info.ended ? WEIR_VERDICT_FINISHED
+         : cursor.seq < info.trimmed                   ? WEIR_VERDICT_EVICTED
+                                                       : WEIR_VERDICT_RESUMED;
+}
+
 static void attach(struct world *world) {
   const uint8_t how = fuzz_byte(&world->input);
   struct fuzz_reader *reader = &world->readers[how % READERS];
-  weir_attach_options options = kit_attach_options(choose_key(world), "");
+  const char *key = choose_key(world);
+  weir_attach_options options = kit_attach_options(key, "");
   weir_subscriber *subscriber = NULL;
   weir_request request;
   struct fuzz_bytes made_up = fuzz_copy(NULL, 0);
   int verdict = -1;
+  int want;
   int rv;
 
   fuzz_reader_end(reader);
@@ -216,9 +273,12 @@ static void attach(struct world *world) {
   options.client = "someone";
   options.client_len = (how & 4) != 0 ? 7 : 0;
   options.on_duplicate = (how >> 4) % 3;
+  want = world->has_log ? -1 : judge(world, key, &request);
   rv = weir_hub_attach(world->kit.hub, &options, &subscriber, &verdict);
   kit_need(is_known(rv));
   if (rv == WEIR_OK) {
+    ck_assert_msg(want == -1 || verdict == want, "verdict %d, not %d", verdict,
+                  want);
     kit_need((subscriber == NULL) == (verdict == WEIR_VERDICT_FINISHED ||
                                       verdict == WEIR_VERDICT_UNKNOWN));
     kit_need(world->has_log || verdict != WEIR_VERDICT_PENDING);
@@ -281,6 +341,7 @@ static void use_log(struct world *world) {
   if ((how & 1) == 0 && waiting != 0) {
     testlog_deliver(&world->log, (how >> 1) % waiting);
   } else if ((how >> 4) == 15 && world->log.plan_count < 8) {
+    world->has_failed = true;
     testlog_fail(&world->log, (how >> 1) % TESTLOG_KINDS,
                  1 + (size_t)(how >> 3 & 1), TESTLOG_REFUSE,
                  results[fuzz_byte(&world->input) & 3]);
@@ -343,7 +404,21 @@ static void call(struct world *world) {
 
 /* --- The end ---------------------------------------------------------------*/
 
-/* Without a log, who reads all that there is comes to the last event. */
+/* Storage answers all there is to answer. */
+static void settle(struct world *world) {
+  weir_notice notice;
+
+  notice.size = sizeof notice;
+  do {
+    if (world->has_log) {
+      testlog_deliver_all(&world->log);
+    }
+    while (weir_hub_next(world->kit.hub, &notice) == WEIR_OK) {
+    }
+  } while (world->has_log && testlog_waiting(&world->log) != 0);
+}
+
+/* Who reads all that there is comes to the last event. */
 static void read_all(struct world *world, const char *key) {
   weir_open_options look = kit_open_options(key, "");
   weir_attach_options options = kit_attach_options(key, "");
@@ -355,22 +430,27 @@ static void read_all(struct world *world, const char *key) {
   int rv;
 
   look.flags = WEIR_OPEN_LOOK;
-  if (weir_hub_attach(world->kit.hub, &options, &subscriber, &verdict) !=
-          WEIR_OK ||
-      subscriber == NULL ||
-      weir_hub_open(world->kit.hub, &look, &stream) != WEIR_OK) {
-    weir_subscriber_release(subscriber);
+  (void)weir_hub_open(world->kit.hub, &look, &stream);
+  settle(world);
+  info.size = sizeof info;
+  if (weir_stream_get_info(stream, &info) != WEIR_OK ||
+      info.status == WEIR_STREAM_REFUSED || info.last == info.trimmed ||
+      weir_hub_attach(world->kit.hub, &options, &subscriber, &verdict) !=
+          WEIR_OK) {
+    weir_stream_release(stream);
     return;
   }
   fuzz_reader_init(&reader);
   reader.check = check_event;
   reader.user = world;
+  kit_need(subscriber != NULL);
   fuzz_reader_begin(&reader, subscriber);
   do {
-    rv = fuzz_reader_take(&reader, 4096, true);
-  } while (rv == WEIR_OK);
-  info.size = sizeof info;
-  ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+    settle(world);
+    do {
+      rv = fuzz_reader_take(&reader, 4096, true);
+    } while (rv == WEIR_OK);
+  } while (world->has_log && testlog_waiting(&world->log) != 0);
   ck_assert_int_eq(rv, info.ended != 0 ? WEIR_EDONE : WEIR_EAGAIN);
   ck_assert_uint_eq(reader.at, info.last);
   fuzz_reader_free(&reader);
@@ -380,7 +460,9 @@ static void read_all(struct world *world, const char *key) {
 static void finish(struct world *world) {
   size_t i;
 
-  if (!world->has_log) {
+  /* Of storage that has failed, or was given up, nothing is known. */
+  settle(world);
+  if (!world->has_failed && world->kit.now - world->began < DEADLINE) {
     read_all(world, keys[0]);
     read_all(world, keys[1]);
   }
@@ -417,6 +499,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   world.input.left = size;
   how = fuzz_byte(&world.input);
   kit_init(&world.kit);
+  world.began = world.kit.now;
   world.has_log = (how & 1) != 0;
   if (world.has_log) {
     testlog_init(&world.log);
