@@ -228,6 +228,10 @@ static void happened(struct watcher *watcher, unsigned events) {
   if (n < 0 && errno == EAGAIN) {
     return;
   }
+  if (n <= 0 && publisher->doing == DONE) {
+    cut(watcher);
+    return;
+  }
   if (n <= 0 || publisher->doing == NOTHING) {
     die("the publisher of stream %td %s", publisher - publishers,
         n <= 0 ? "is cut off" : "is told what it has not asked");

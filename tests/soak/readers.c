@@ -22,10 +22,13 @@
 #define CUT_BYTES 700
 #define CUT_TIME 1000
 
-/* Of those who read slowly: one of so many, how often (ms), how much. */
-#define SLOW 50
+/* Those who sip, each at a pace of its own: one of so many, and half of those
+ * of the stream with the most bytes; how often (ms), and how many bytes at
+ * most, out of a buffer that holds few. */
+#define SLOW 49
 #define SIP_PAUSE 250
-#define SIP 400
+#define SIP_MOST 20000
+#define SIP_BUFFER 16384
 
 #define RETRY 1000 /* ms, if nothing was heard of it */
 
@@ -52,6 +55,7 @@ struct reader {
   bool is_cut;
   bool is_slow;
   bool has_arrived;
+  size_t sip;    /* bytes at a time */
   size_t budget; /* bytes until it is cut, if it is to be */
   uint64_t due;  /* to come, to sip, to be cut */
 };
@@ -66,7 +70,7 @@ static uint64_t last_turn;
 
 _Noreturn static void wrong(const struct reader *reader, const char *what,
                             const struct kit_event *event) {
-  die("reader %td of %s, which has %llu: %s%s%s%s%s%s%s", reader - readers,
+  die("reader %td of %s, which has %llu: %s%s%s%s%s%s%.300s", reader - readers,
       reader->generation->key, (unsigned long long)reader->at, what,
       event != NULL ? ": " : "", event != NULL ? event->type : "",
       event != NULL ? " " : "", event != NULL ? event->id : "",
@@ -224,7 +228,7 @@ static void come(struct reader *reader) {
   coming += 1;
   soak.returns += *id != '\0';
   watch(&reader->watcher, reader->is_slow ? 0 : EPOLLIN,
-        reader->is_slow ? 4096 : 0);
+        reader->is_slow ? SIP_BUFFER : 0);
   if (!say(&reader->watcher, request, (size_t)n)) {
     soak.resets += 1;
     go_and_return(reader);
@@ -362,7 +366,7 @@ static void turn(struct reader *reader) {
     }
   } else if (reader->is_slow) {
     reader->due = soak.now + (soak.is_ending ? 0 : SIP_PAUSE);
-    receive(reader, soak.is_ending ? sizeof soak.buffer : SIP);
+    receive(reader, soak.is_ending ? sizeof soak.buffer : reader->sip);
   } else if (reader->is_cut) {
     soak.cuts += 1;
     go_and_return(reader);
@@ -380,7 +384,8 @@ void readers_begin(size_t count) {
   for (i = 0; i < count; ++i) {
     readers[i].watcher.happened = happened;
     readers[i].watcher.fd = -1;
-    readers[i].is_slow = i % SLOW == 0;
+    readers[i].is_slow = i % SLOW == 0 || i % (2 * STREAMS) == 0;
+    readers[i].sip = 1 + below(SIP_MOST);
     kit_client_init(&readers[i].client, "");
   }
 }

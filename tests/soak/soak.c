@@ -297,6 +297,7 @@ static void turn(void) {
   struct epoll_event events[EVENTS_AT_ONCE];
   const int n = epoll_wait(soak.epoll, events, EVENTS_AT_ONCE, TURN);
   struct watcher *watcher;
+  size_t of_log;
   int i;
 
   soak.now = clock_ms();
@@ -310,7 +311,10 @@ static void turn(void) {
   readers_turn();
   pests_turn();
   if (soak.now - soak.moved > PATIENCE) {
-    die("nothing has come for a minute");
+    die("nothing has come for a minute; %zu readers are connected, the server "
+        "has "
+        "%zu descriptors",
+        readers_connected(), descriptors(&of_log));
   }
 }
 
