@@ -58,7 +58,7 @@ typedef struct weir_http_options {
   size_t field_count;
   int32_t unknown_status; /**< 404, 204, or 200 (retry and end); default 404 */
   uint32_t flags;         /**< WEIR_HTTP_... */
-  /** Overrules the default "weir." in the type of a refusal's frame, unless
+  /** Overrides the default "weir." in the type of a refusal's frame, unless
    * NULL. */
   const void *prefix;
   size_t prefix_len;
@@ -95,8 +95,8 @@ typedef struct weir_response {
  *
  * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head
  * or has upper case with WEIR_HTTP_LOWER, unknown_status is none of the three,
- * the key is too long to be one, verdict is none, error is positive, or retry
- * is beyond WEIR_RETRY_MAX).
+ * the key is too long to be one, there is no such verdict, error is positive,
+ * or retry is beyond WEIR_RETRY_MAX).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

@@ -110,7 +110,7 @@ typedef struct weir_hub_options {
   void *clock_user;
   /** Fill dst with len random bytes and return 1; all else has failed
    * (WEIR_EENTROPY). NULL is the system's source. Epochs come from here, so do
-   * not weaken it but in tests. */
+   * not weaken it except in tests. */
   int (*entropy)(void *user, void *dst, size_t len);
   void *entropy_user;
   /** Storage. Copied; NULL: the pages in memory are all there is. */
@@ -119,8 +119,8 @@ typedef struct weir_hub_options {
   /** weir_hub_run hands notices to this. */
   void (*notify)(void *user, const weir_notice *notice);
   void *notify_user;
-  /** Called once when weir_hub_get_timeout has become less than it was said to
-   * be, for another reason than time: there is something to do, or a deadline
+  /** Called once when weir_hub_get_timeout has become less than it last said,
+   * and not because time has passed: there is something to do, or a deadline
    * has come nearer. It may only schedule (write to a pipe, uv_async_send). */
   void (*wake)(void *user);
   void *wake_user;
@@ -130,7 +130,7 @@ typedef struct weir_hub_options {
 
   /** The prefix of the types that weir writes itself; default "weir.". At most
    * WEIR_PREFIX_MAX bytes; none with a length of 0. weir_open_options can
-   * overrule it. */
+   * override it. */
   const void *prefix;
   size_t prefix_len;
   int32_t cursor_format; /**< WEIR_CURSOR_EPOCH or WEIR_CURSOR_DECIMAL */
@@ -245,16 +245,16 @@ enum {
 #define WEIR_OPEN_UNENDED 0x2u
 /** weir_open_options.flags: storage numbers the events of this stream. */
 #define WEIR_OPEN_SHARED 0x4u
-/** weir_open_options.flags: events travel inside JSON of weir's. */
+/** weir_open_options.flags: events are wrapped in JSON that names them. */
 #define WEIR_OPEN_ENVELOPE 0x8u
-/** weir_open_options.flags: only to look at it, and to be told of it: join,
- * live or ended, and never begin a generation or take one over from another
- * writer. */
+/** weir_open_options.flags: only look, and hear of what happens: join what is
+ * there, live or ended, and never begin a generation or take one over from
+ * another writer. */
 #define WEIR_OPEN_LOOK 0x10u
 
 /** How a stream is opened. What does not concern this call alone (envelope,
  * prefix, members, timers, shared) holds for the generation, is kept with it in
- * the log, and is the choice of whoever began it. */
+ * the log, and is chosen by whoever began it. */
 typedef struct weir_open_options {
   size_t size; /**< of this struct */
   /** UTF-8 text of 1 to WEIR_KEY_MAX bytes without control characters; of the
@@ -264,10 +264,10 @@ typedef struct weir_open_options {
   void *user;
   int32_t on_duplicate; /**< WEIR_DUPLICATE_JOIN ... */
   uint32_t flags;       /**< WEIR_OPEN_... */
-  /** Overrules the hub's prefix unless NULL. */
+  /** Overrides the hub's prefix unless NULL. */
   const void *prefix;
   size_t prefix_len;
-  /** Members to add to every frame of JSON that weir writes for this stream,
+  /** Members to add to every JSON object that weir writes for this stream,
    * such as `"app":"x"`; at most WEIR_MEMBERS_MAX bytes. */
   const void *members;
   size_t members_len;
@@ -281,10 +281,10 @@ typedef struct weir_open_options {
   int32_t on_idle;
   int32_t on_lifetime;
   int32_t on_abandoned;
-  /** A word of the application's on the generation, kept with it in storage:
-   * for instance which part of it produces the events, so that after a restart
-   * it can tell those that somebody will go on with from those that nobody
-   * will. See weir_stream_info.label and weir_meta_get_label. */
+  /** A number of the application's own, kept with the generation in storage:
+   * for instance which part of the program produces the events, so that after a
+   * restart it can tell the streams that somebody goes on with from those that
+   * nobody will. See weir_stream_info.label and weir_meta_get_label. */
   uint64_t label;
   uint64_t reserved[7];
 } weir_open_options;
@@ -294,8 +294,8 @@ typedef struct weir_open_options {
  * Reentrancy: calls nothing. Threads: any. Allocates: no. */
 WEIR_API void weir_open_options_init(weir_open_options *options, size_t size);
 
-/** Set the watchdogs of an answer that types itself out: fail it 35 s after
- * the open without an event, and 55 s after its last one.
+/** Set the watchdogs of an answer that types itself out: fail it after 35 s
+ * without a first event, and 55 s after its last one.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no. */
 WEIR_API void weir_open_options_set_answer(weir_open_options *options);
@@ -360,13 +360,13 @@ typedef struct weir_attach_options {
   uint32_t heartbeat_jitter; /**< up to this much sooner; 1,200 */
   uint32_t stall;            /**< without progress in writing; 30,000 */
   uint32_t retry;            /**< told to the client, also in its last frame or
-                                  a refusal; 1,000 */
+                                  in a refusal; 1,000 */
   uint32_t retry_jitter;     /**< up to this much more; 500 */
-  uint32_t retry_replaced;   /**< told to the loser of a duplicate, who is this
-                                  one with REJECT; 60,000, and up to 6,000 more
-                                  for who is replaced */
-  uint64_t lifetime;         /**< of the connection; off. Some clients that do
-                                  not use EventSource take it for the end */
+  uint32_t retry_replaced;   /**< told to the loser of a duplicate, which is
+                                  this one with REJECT; 60,000, and up to 6,000
+                                  more for one that is replaced */
+  uint64_t lifetime;         /**< of the connection; off. Some clients that are
+                                  not an EventSource take it for the end */
   uint64_t lifetime_jitter;  /**< up to this much sooner, 2^32-1 at most; 0 */
   uint64_t reserved[8];
 } weir_attach_options;
@@ -414,7 +414,7 @@ WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
                            uint64_t last);
 
 /**
- * Take nobody in any more, no open and no attach, and tell the clients to go
+ * Take no one in any more, no open and no attach, and tell the clients to go
  * (frame `closing`, reason `draining`, its `retry:`) at times drawn from the
  * next `over` milliseconds (2^32-2 at most). retry is as in
  * weir_subscriber_close, and is told to those who come, too. There is no way

@@ -4,9 +4,9 @@
 
 /**
  * @file
- * The file log: storage for whoever has no database. One directory holds all
- * streams of one hub, in segments that are only ever appended to; their format
- * is documented in weir_log_file(5). One process at a time has it open.
+ * The file log: storage for people who have no database. One directory holds
+ * all streams of one hub, in segments that are only ever appended to; their
+ * format is documented in weir_log_file(5). One process at a time has it open.
  *
  * What blocks is kept out of the event loop: weir_log_file_begin says that
  * there is work for the disk, weir_log_file_run does it on any thread, and
