@@ -415,7 +415,7 @@ func answer(response *C.weir_response, t *texts) *Response {
 			return C.weir_http_write_body(response, dst, room, length)
 		}),
 	}
-	space, length := t.put(make([]byte, C.WEIR_STREAM_ID_MAX))
+	space, length := t.put(make([]byte, C.WEIR_STREAM_ID_MAX+1)) // and a NUL
 	var field C.weir_field
 	for C.weir_http_get_field(response, C.size_t(len(a.Fields)), space, length, &field) == 0 {
 		a.Fields = append(a.Fields, Field{

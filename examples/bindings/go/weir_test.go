@@ -204,6 +204,18 @@ func TestPublish(t *testing.T) {
 	equal(t, all[1], frame{"", "typing", "{}"})
 }
 
+func TestTheLongestKey(t *testing.T) {
+	h := newHub(t)
+	key := strings.Repeat("\u6f22", 85)
+	open(t, h, key)
+	fields := make(map[string]string)
+	for _, field := range attach(t, h, key, Client{}).Fields {
+		fields[field.Name] = field.Value
+	}
+	equal(t, fields["X-Stream-Id"], strings.Repeat("%E6%BC%A2", 85))
+	equal(t, fields["Connection"], "close")
+}
+
 func TestDropAndResume(t *testing.T) {
 	h := newHub(t)
 	stream := open(t, h, "a/1")

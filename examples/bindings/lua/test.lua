@@ -158,6 +158,17 @@ test("publish", function(hub)
   equal(read[2].id, "")
 end)
 
+test("the longest key", function(hub)
+  local key = ("\230\188\162"):rep(85)
+  hub:open(key)
+  local fields = {}
+  for _, field in ipairs(attach(hub, key).fields) do
+    fields[field[1]] = field[2]
+  end
+  equal(fields["X-Stream-Id"], ("%E6%BC%A2"):rep(85))
+  equal(fields["Connection"], "close")
+end)
+
 test("drop and resume", function(hub)
   local stream = hub:open("a/1")
   for _, word in ipairs({"one", "two", "three"}) do

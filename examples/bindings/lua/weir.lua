@@ -389,10 +389,9 @@ end
 -- `subscriber` follow, unless it is nil.
 local function answer(response, subscriber)
   local fields = {}
-  local field, space = ffi.new("weir_field"),
-                       ffi.new("char[?]", weir.STREAM_ID_MAX)
-  while lib.weir_http_get_field(response, #fields, space, weir.STREAM_ID_MAX,
-                                field) == 0 do
+  local room = weir.STREAM_ID_MAX + 1 -- and a NUL
+  local field, space = ffi.new("weir_field"), ffi.new("char[?]", room)
+  while lib.weir_http_get_field(response, #fields, space, room, field) == 0 do
     fields[#fields + 1] = {ffi.string(field.name, field.name_len),
                            ffi.string(field.value, field.value_len)}
   end

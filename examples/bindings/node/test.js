@@ -109,6 +109,15 @@ scenario('publish', (hub) => {
   assert.deepEqual(signal, { id: '', type: 'typing', data: '{}' });
 });
 
+scenario('the longest key', (hub) => {
+  const key = '\u6f22'.repeat(85);
+  hub.open(key);
+  const [response] = attach(hub, key);
+  const fields = Object.fromEntries(response.fields);
+  assert.equal(fields['X-Stream-Id'], '%E6%BC%A2'.repeat(85));
+  assert.equal(fields.Connection, 'close');
+});
+
 scenario('drop and resume', (hub) => {
   const stream = hub.open('a/1');
   for (const word of ['one', 'two', 'three']) {

@@ -324,7 +324,8 @@ class Response {
     this.body = response.stream
         ? Buffer.alloc(0) : whole(lib.weir_http_write_body, response);
     this.fields = [];
-    const field = {}, room = Buffer.alloc(constants.STREAM_ID_MAX);
+    const field = {};
+    const room = Buffer.alloc(constants.STREAM_ID_MAX + 1); // and a NUL
     while (lib.weir_http_get_field(response, this.fields.length, room,
                                    room.length, field) === 0) {
       this.fields.push([text(field.name, field.name_len),

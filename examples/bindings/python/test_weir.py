@@ -99,6 +99,14 @@ class Scenario(unittest.TestCase):
         self.assertEqual(event[1:], ("message", text))
         self.assertEqual(signal, ("", "typing", "{}"))
 
+    def test_the_longest_key(self):
+        key = "\u6f22" * 85
+        self.hub.open(key)
+        response, _ = self.attach(key)
+        self.assertEqual(dict(response.fields)["X-Stream-Id"],
+                         "%E6%BC%A2" * 85)
+        self.assertIn(("Connection", "close"), response.fields)
+
     def test_drop_and_resume(self):
         stream = self.hub.open("a/1")
         for word in ("one", "two", "three"):

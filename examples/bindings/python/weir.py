@@ -337,7 +337,8 @@ class Response:
         if not response.stream:
             self.body = _whole(LIB.weir_http_write_body, response)
         self.fields = []
-        field, room = weir_field(), ctypes.create_string_buffer(STREAM_ID_MAX)
+        field = weir_field()
+        room = ctypes.create_string_buffer(STREAM_ID_MAX + 1)  # and a NUL
         while LIB.weir_http_get_field(byref(response), len(self.fields), room,
                                   len(room), byref(field)) == 0:
             self.fields.append(

@@ -116,6 +116,17 @@ fn publish() {
 }
 
 #[test]
+fn the_longest_key() {
+    let hub = hub();
+    let key = "\u{6f22}".repeat(85);
+    let _stream = hub.open(&key).unwrap();
+    let fields = hub.attach(&key, &nobody()).unwrap().fields;
+    let id = ("X-Stream-Id".into(), "%E6%BC%A2".repeat(85));
+    assert!(fields.contains(&id));
+    assert!(fields.contains(&("Connection".into(), "close".into())));
+}
+
+#[test]
 fn drop_and_resume() {
     let hub = hub();
     let stream = hub.open("a/1").unwrap();

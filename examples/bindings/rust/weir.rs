@@ -584,7 +584,7 @@ fn whole(write: Write, response: &weir_response) -> Result<Vec<u8>> {
 
 fn fields(response: &weir_response) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    let mut space = [0u8; STREAM_ID_MAX as usize];
+    let mut space = [0u8; STREAM_ID_MAX as usize + 1]; // and a NUL
     let mut field = weir_field {
         name: null(),
         name_len: 0,
