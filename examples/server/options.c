@@ -68,6 +68,8 @@ static const struct option table[] = {
      "cut off a reader that takes nothing so long"},
     {"retry", TIME32, AT(attach.retry), "when clients are told to come back"},
     {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much later"},
+    {"retry-replaced", TIME32, AT(attach.retry_replaced),
+     "told to a reader that another replaces"},
     {"lifetime", TIME, AT(attach.lifetime),
      "ask a reader to reconnect after so long"},
     {"lifetime-jitter", TIME, AT(attach.lifetime_jitter),

@@ -33,6 +33,17 @@ class Closing:
             "\n\n" % (reader.decoder.retry, key)))
 
 
+class ReplacedRetry(kit.Case, Closing):
+    options = ("--retry-replaced", "2s")
+
+    def test_when_the_loser_may_come_back_is_an_option(self):
+        self.server.open(self.key)
+        old = self.server.reader(self.key, client="me")
+        old.ready
+        self.server.reader(self.key, client="me").ready
+        self.closing(old.rest()[1], "replaced", 2000, 8000, old.decoder)
+
+
 class Replacement(kit.Case, Closing):
     def test_the_newest_wins_and_the_loser_is_told(self):
         made = self.server.open(self.key).json()

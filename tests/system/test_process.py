@@ -54,6 +54,7 @@ class CommandLine(kit.Case):
         out = run("--help")[1]
         for name, value in (("listen", "127.0.0.1:8080"), ("linger", "10m"),
                             ("heartbeat", "12s"), ("retry-jitter", "500ms"),
+                            ("retry-replaced", "1m"),
                             ("drain", "5s"), ("memory-bytes", "256M"),
                             ("max-client-subscribers", "6"),
                             ("signal-ring", "64"), ("idle", "off"),

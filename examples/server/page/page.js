@@ -311,7 +311,7 @@ class App {
     this.transport = transport;
     spot('wire-hint').textContent =
       transport === 'fetch'
-        ? 'The very lines that came, comments and all.'
+        ? 'The lines as they came, comments included.'
         : 'What the browser shows of it. Comments and retry stay hidden.';
     if (this.client) {
       this.remember();
