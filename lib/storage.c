@@ -489,6 +489,10 @@ static bool may_send(const struct weir__storage *storage) {
          (storage->asking == NULL || storage->seeking) && storage->mode == 0;
 }
 
+bool weir__storage_is_busy(const struct weir__storage *storage) {
+  return storage->asking != NULL || storage->appending != NULL;
+}
+
 bool weir__storage_wants(const struct weir__storage *storage) {
   return may_open(storage) || may_seek(storage) || may_send(storage) ||
          may_look(storage) || may_trim(storage);

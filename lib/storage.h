@@ -88,6 +88,9 @@ void weir__storage_drop(struct weir__storage *storage);
 int weir__storage_pump(struct weir__storage *storage, const void *key,
                        size_t key_len, const void *meta, size_t meta_len);
 
+/* Whether it is being opened or written to. */
+bool weir__storage_is_busy(const struct weir__storage *storage);
+
 /* Whether the pump has something to do. */
 bool weir__storage_wants(const struct weir__storage *storage);
 

@@ -557,13 +557,16 @@ static bool is_owing_before(const struct weir__generation *generation) {
 }
 
 /* Nobody will miss it; but who has come, and waits for a decision that can be
- * made, comes first, and so do those before it. */
+ * made, comes first, and so do those before it, and what is under way: who has
+ * taken it over has to make use of that. */
 static void forget(struct weir__generation *generation) {
   if (generation->backing != NULL && generation->backing->dirty) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               generation->core->now);
     weir__tend_advance(generation);
-  } else if (is_owing_before(generation)) {
+  } else if (is_owing_before(generation) ||
+             (generation->backing != NULL &&
+              weir__storage_is_busy(&generation->backing->storage))) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               weir__later(generation->core->now, AGAIN));
   } else {

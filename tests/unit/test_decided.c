@@ -788,6 +788,30 @@ START_TEST(the_end_of_one_that_is_hidden_is_owed) {
 }
 END_TEST
 
+/* What has been taken over to log its end is not forgotten before that. */
+START_TEST(what_is_under_way_is_brought_to_its_end) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_event event = kit_make_event("x", "1");
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  options.linger = 1500;
+  stream = kit_open_with(a, &options);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_ELOG);
+  weir_stream_release(stream);
+  storage->later = true;
+  storage->slow = true;
+  kit_pass(a, 1000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  kit_pass(a, 500);
+  bench_rest(&bench);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
+  bench_pass(&bench, 1000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+}
+END_TEST
+
 START_TEST(cancelling_what_another_writes) {
   weir_stream *second;
   weir_stream *first;
@@ -961,6 +985,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, the_next_generation_is_refused);
   tcase_add_loop_test(tcase, r45_replacing_what_another_writes, 0, 2);
   tcase_add_test(tcase, the_end_of_one_that_is_hidden_is_owed);
+  tcase_add_test(tcase, what_is_under_way_is_brought_to_its_end);
   tcase_add_loop_test(tcase, cancelling_what_another_writes, 0, 2);
   tcase_add_test(tcase, an_open_of_what_ends_meanwhile);
   tcase_add_loop_test(tcase, a_generation_that_storage_has_no_more, 0, 3);
