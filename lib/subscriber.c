@@ -219,7 +219,8 @@ static int at_head(struct weir_subscriber *subscriber) {
     weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_EDONE;
   }
-  if (generation->gone) {
+  /* Of what has been forgotten here nobody hears any more. */
+  if (generation->gone || (!generation->registered && !generation->broken)) {
     return WEIR_ENOENT;
   }
   if (generation->broken) {

@@ -496,6 +496,39 @@ START_TEST(a_failed_writer_is_succeeded) {
 }
 END_TEST
 
+/* A slow reader of one that has failed, and been forgotten, gets what another
+ * writer has put into it since, as far as that is known; then it has to come
+ * back, since nobody here hears of more. */
+START_TEST(a_failed_writer_is_forgotten_and_succeeded) {
+  weir_open_options options = kit_open_options("k", "p");
+  struct kit_bytes bytes = {NULL, 0, 0};
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *stream;
+
+  a->options.history_bytes = 1;
+  bench_hubs(&bench);
+  options.linger = 1;
+  stream = kit_open_with(a, &options);
+  bench_publish(&bench, stream, 999);
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(publish_owned(stream, "x"), WEIR_ELOG);
+  weir_stream_release(stream);
+  kit_pass(a, 1);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  second = bench_open(&bench, b, "k");
+  bench_publish(&bench, second, 1);
+  ck_assert_int_eq(kit_pull(reader, &bytes), WEIR_EDONE);
+  ck_assert_ptr_nonnull(strstr(bytes.data, "\ndata: 1000\n"));
+  ck_assert_ptr_nonnull(strstr(bytes.data, "\"reason\":\"unavailable\""));
+  kit_bytes_free(&bytes);
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* Back and forth: numbers go on, under a new epoch each time, and a cursor of
  * any of them is good. */
 START_TEST(f01_writers_take_turns) {
@@ -1017,6 +1050,7 @@ static TCase *leaders(void) {
   tcase_add_test(tcase, a_writer_that_hears_itself);
   tcase_add_loop_test(tcase, race16_a_writer_finds_out_by_reading, 0, 2);
   tcase_add_test(tcase, a_failed_writer_is_succeeded);
+  tcase_add_test(tcase, a_failed_writer_is_forgotten_and_succeeded);
   tcase_add_loop_test(tcase, f01_writers_take_turns, 0, 2);
   return tcase;
 }
