@@ -336,8 +336,11 @@ void weir__generation_ended(struct weir__generation *generation) {
     weir__generation_say(generation, WEIR__SAY_ENDED, WEIR_OK);
   }
   weir__generation_schedule(generation);
-  generation->core->info.ends += 1;
-  weir__generation_trace(generation, WEIR_TRACE_END, WEIR_OK);
+  /* What had ended before this hub knew it has been counted by another. */
+  if (generation->phase == WEIR__KNOWN) {
+    generation->core->info.ends += 1;
+    weir__generation_trace(generation, WEIR_TRACE_END, WEIR_OK);
+  }
 }
 
 void weir__generation_commit(struct weir__generation *generation, uint64_t seq,

@@ -295,11 +295,11 @@ static void opened(struct weir__storage *storage, int mode, int result,
   }
   if (result == WEIR_LOG_YES) {
     generation->fault = WEIR_OK;
-    generation->phase = WEIR__KNOWN;
     generation->fenced = false;
     if (storage->history->ended != 0 && !generation->ended) {
       weir__generation_ended(generation);
     }
+    generation->phase = WEIR__KNOWN;
     if (mode != WEIR_LOG_LOOKUP && !generation->ending &&
         weir__generation_is_writable(generation) == WEIR_OK) {
       weir__generation_open(generation);

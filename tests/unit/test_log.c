@@ -416,6 +416,30 @@ START_TEST(idle_handles_are_closed) {
 }
 END_TEST
 
+/* Who finds a stream that had ended has not seen it end. */
+START_TEST(an_end_is_counted_where_it_happens) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_subscriber *reader;
+  weir_stream *stream;
+  int i;
+
+  options.linger = 1000;
+  bench_hubs(&bench);
+  stream = kit_open_with(&bench.a, &options);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(stream);
+  kit_pass(&bench.a, 1000);
+  ck_assert_uint_eq(storage->handles, 0);
+  for (i = 0; i < 2; ++i) {
+    reader = bench_attach(&bench, i == 0 ? &bench.a : &bench.b, "k", NULL);
+    bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; done@1 ok");
+    weir_subscriber_release(reader);
+  }
+  ck_assert_uint_eq(bench_hub_info(&bench.a).ends, 1);
+  ck_assert_uint_eq(bench_hub_info(&bench.b).ends, 0);
+}
+END_TEST
+
 /* A handle that a call still uses is closed when the call is answered. */
 START_TEST(handle_outlives_its_calls) {
   weir_stream *stream;
@@ -817,6 +841,7 @@ static TCase *handles(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, handles_are_closed_once, 0, 2);
   tcase_add_test(tcase, idle_handles_are_closed);
+  tcase_add_test(tcase, an_end_is_counted_where_it_happens);
   tcase_add_test(tcase, handle_outlives_its_calls);
   tcase_add_loop_test(tcase, frames_outlive_the_stream, 0, 2);
   tcase_add_test(tcase, nothing_but_answers_inside);
