@@ -45,7 +45,7 @@ static const char answer[] =
     "start. Close every tab, and it is still being typed. Come back when it "
     "is over, and you are told that it is over, so that nobody waits for "
     "ever.\n\n"
-    "    That is all a weir does.\n";
+    "That is all a weir does.\n";
 
 /* Where half of the text is: there things go wrong, if they are to. */
 #define MIDDLE (sizeof answer / 2)
