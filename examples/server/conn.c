@@ -501,7 +501,7 @@ static void readable(struct conn *conn) {
     return;
   }
   if (!may_go_on(conn) || before >= sizeof pool->buffer) {
-    /* First things first: there is an answer to be waited for, or sent. */
+    /* First things first: an answer is still awaited, or being sent. */
     watch(conn, conn->watched & LOOP_WRITE);
     return;
   }

@@ -3,7 +3,7 @@
 #define SERVER_CONN_H
 
 /* Connections: bytes in, requests out; responses in, bytes out. What a request
- * means is for those above, who have given this floor their functions. */
+ * means is for the files above, which give this one their functions. */
 
 #include <weir/weir.h>
 
@@ -15,7 +15,7 @@ struct conn;
 struct job;
 struct server;
 
-/* Whoever has a handle of weir's: its user pointer points to one of these. */
+/* The user pointer of every handle of weir's points to one of these. */
 struct listener {
   void (*hear)(struct listener *listener, const weir_notice *notice);
 };
@@ -27,7 +27,6 @@ struct exchange {
   struct http_body decoder;
   struct text body;
   uint64_t started; /* ms */
-  int action;       /* of whoever has to wait for something */
 };
 
 /* What the floors above do for connections. */
@@ -83,7 +82,7 @@ struct conn {
   struct job *job;     /* what a request that waits is about */
   char *client;        /* the client key of a reader, for scissors */
   struct text in;      /* what has come of a request that is not complete */
-  struct text out;     /* what is to be sent, but for a stream's bytes */
+  struct text out;     /* to be sent before any bytes of a stream */
   size_t sent;         /* of it */
   uint64_t due;
   int fd;
@@ -119,7 +118,7 @@ struct conn_pool {
 void conn_pool_init(struct conn_pool *pool, struct server *server,
                     const struct conn_handler *handler, struct loop *loop);
 
-/* How long a timeout is. 0 is off, the default but for CONN_IN_LINGER. */
+/* How long a timeout is. 0 is off, the default except for CONN_IN_LINGER. */
 void conn_pool_set_timeout(struct conn_pool *pool, enum conn_timeout timeout,
                            uint64_t ms);
 
@@ -133,7 +132,7 @@ void conn_happened(struct conn *conn, int events);
 int conn_pool_timeout(const struct conn_pool *pool);
 void conn_pool_expire(struct conn_pool *pool);
 
-/* No keep-alive any more; close those who wait for a request. */
+/* No more keep-alive; close the connections that wait for a request. */
 void conn_pool_close(struct conn_pool *pool);
 
 /* Close everything. */

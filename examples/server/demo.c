@@ -226,8 +226,7 @@ static void begin(struct demo *demo, struct conn *conn) {
   }
 }
 
-/* The stream has been opened, or is at its end; nobody types into what is at
- * its end. */
+/* The stream has been opened, or has ended; nobody types into one that has. */
 static void hear(struct listener *listener, const weir_notice *notice) {
   struct demo *demo = (struct demo *)(void *)listener;
   struct conn *conn = demo->conn;

@@ -115,7 +115,7 @@ static bool find_interrupted(const struct durable *durable,
   return true;
 }
 
-/* Whoever reads it is told, and so does not wait for ever. */
+/* Its readers are told, so that they do not wait for ever. */
 static void fail_interrupted(struct server *server,
                              const struct interrupted *interrupted) {
   static const char message[] = "The server was restarted.";

@@ -7,7 +7,7 @@
 
 #include "server.h"
 
-/* The labels of streams (weir_open_options.label): who produces them. */
+/* The labels of streams (weir_open_options.label) say who produces them. */
 enum {
   LABEL_NONE = 0, /* somebody over HTTP, who may come back */
   LABEL_DEMO = 1  /* a demo of this process, which goes with it */

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Connections taken in one turn, so that those who are there have theirs. */
+/* Connections taken in one turn, so that those already open get theirs. */
 #define ACCEPTS_AT_ONCE 256
 
 /* ms to wait for descriptors before more connections are taken. */
@@ -189,8 +189,8 @@ static void set_cors(struct server *server) {
   }
 }
 
-/* Try what the command line says on a hub that nobody sees, lest every client
- * be told that it asks for the impossible. */
+/* Try what the command line says on a hub that nobody sees. Otherwise every
+ * client would be told that it asks for the impossible. */
 static int try_options(const struct server *server) {
   weir_open_options open = server->options.open;
   weir_attach_options attach = server->options.attach;

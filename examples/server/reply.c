@@ -42,7 +42,7 @@ void reply_error(struct conn *conn, int status, const char *code,
   text_free(&body);
 }
 
-/* What an error of weir's is over HTTP, and its name there. */
+/* The errors of weir as HTTP has them: a status and a name. */
 static const struct {
   int error;
   int status;

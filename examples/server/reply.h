@@ -13,8 +13,8 @@ void reply_json(struct conn *conn, int status, const struct text *body);
 void reply_error(struct conn *conn, int status, const char *code,
                  const char *message, const char *fields);
 
-/* The same, for an error of weir's. `rule` is what the request has broken if
- * the error is that it is invalid; NULL: nothing that it could be told of. */
+/* The same, for an error of weir's. `rule` says what is allowed, for an
+ * argument that is not; NULL: no argument of the request's can be wrong. */
 void reply_weir_error(struct conn *conn, int error, const char *rule);
 
 /* conn_handler.refuse */

@@ -2,7 +2,7 @@
 #ifndef SERVER_ROUTES_H
 #define SERVER_ROUTES_H
 
-/* Which request means what, and who may ask it. */
+/* What each request means, and who may make it. */
 
 #include "server.h"
 

@@ -95,8 +95,8 @@ void streams_writable(struct conn *conn) {
   }
 }
 
-/* The connection goes, or the request is answered: so do its handles. The
- * producer is not touched by a client that leaves. */
+/* The connection closes, or the request has been answered: let its handles go.
+ * A client that leaves does not touch the producer. */
 void streams_closed(struct conn *conn) {
   weir_subscriber_release(conn->subscriber);
   conn->subscriber = NULL;
@@ -188,7 +188,7 @@ static void hear_client(struct listener *listener, const weir_notice *notice) {
   }
 }
 
-/* What the query says of a reader. Returns the rule that it breaks, or NULL. */
+/* Read the query of a reader. Returns the rule that it breaks, or NULL. */
 static const char *choose_reader(struct slice query,
                                  weir_attach_options *options,
                                  struct text *client) {
@@ -273,7 +273,7 @@ void streams_read(struct conn *conn, const struct http_request *request,
   if (rule == NULL) {
     free(conn->client); /* of a request that was refused */
     conn->client = client.len != 0 && !conn->no_body ? copy(client) : NULL;
-    /* A HEAD asks what would be: it displaces nobody. */
+    /* A HEAD asks what a GET would get: it displaces nobody. */
     attach.client_len = conn->no_body ? 0 : attach.client_len;
     rv = weir_http_attach(server->hub, &attach, &server->http, &subscriber,
                           &response);
@@ -628,9 +628,9 @@ const char *streams_choose(struct slice query, weir_open_options *options) {
   return NULL;
 }
 
-/* What the query says of what is to be done: the one parameter that an action
- * has besides its body, and whether its lines are events. Returns the rule that
- * it breaks, or NULL. */
+/* Read the query of an action: the one parameter that it has besides its body,
+ * and whether the body's lines are events. Returns the rule that it breaks, or
+ * NULL. */
 static const char *choose_action(struct job *job, struct slice query) {
   static const char *const names[] = {NULL,   "type", "type", "reason",
                                       "code", NULL,   NULL};

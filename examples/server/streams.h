@@ -6,7 +6,7 @@
 
 #include "server.h"
 
-/* What is said of a key that is none. */
+/* What is said of a key that cannot be one. */
 #define STREAMS_KEY_RULE \
   "a key is 1 to 255 bytes of UTF-8, without control characters"
 
@@ -14,8 +14,7 @@
 void streams_read(struct conn *conn, const struct http_request *request,
                   struct slice key);
 
-/* What else can be done with a stream. All but the first leave it to whoever
- * opened it. */
+/* What else can be done with a stream. */
 enum streams_action {
   STREAMS_OPEN,    /* PUT    /streams/KEY */
   STREAMS_PUBLISH, /* POST   /streams/KEY/events */
