@@ -71,7 +71,9 @@ static void returned(const void *piece, size_t len, void *arg) {
   }
 }
 
-static void lend(struct reader *reader, struct evbuffer *chunk,
+/* false: no memory. What is not lent is shown again, so nothing behind it may be
+ * lent before. */
+static bool lend(struct reader *reader, struct evbuffer *chunk,
                  const weir_bytes *run) {
   const unsigned char *p = run->base;
   size_t left = run->len;
@@ -80,10 +82,11 @@ static void lend(struct reader *reader, struct evbuffer *chunk,
   for (; left != 0; left -= n, p += n) {
     n = left < PIECE ? left : PIECE;
     if (evbuffer_add_reference(chunk, p, n, returned, reader) != 0) {
-      return; /* no memory: the rest is shown again */
+      return false;
     }
     reader->lent += n;
   }
+  return true;
 }
 
 static void on_drained(struct evhttp_connection *connection, void *arg);
@@ -137,8 +140,7 @@ static void push(struct reader *reader) {
   }
   chunk = rv == WEIR_OK ? evbuffer_new() : NULL;
   if (chunk != NULL) {
-    for (i = 0; i < count; ++i) {
-      lend(reader, chunk, &runs[i]);
+    for (i = 0; i < count && lend(reader, chunk, &runs[i]); ++i) {
     }
   }
   if (reader->lent == 0) {
