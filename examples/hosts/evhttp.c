@@ -71,8 +71,8 @@ static void returned(const void *piece, size_t len, void *arg) {
   }
 }
 
-/* false: no memory. What is not lent is shown again, so nothing behind it may be
- * lent before. */
+/* false: no memory. What is not lent is shown again, so nothing behind it may
+ * be lent before. */
 static bool lend(struct reader *reader, struct evbuffer *chunk,
                  const weir_bytes *run) {
   const unsigned char *p = run->base;

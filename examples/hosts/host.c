@@ -139,31 +139,23 @@ void host_attach(struct host *host, const struct host_request *request,
 
 /* --- Producers ------------------------------------------------------------*/
 
-/* Without a log, or with one that answers at once, what is published is stored
- * when the call returns. Else the notice `stored` says so, and would answer. */
+/* Publish, or end, with a word of the query: the type, or the reason. Without a
+ * log, or with one that answers at once, the event is stored when the call
+ * returns. Otherwise the notice `stored` would say so, and answer the request.
+ */
 static int act(const struct host_request *request, weir_stream *stream,
-               struct slice body, uint64_t *seq) {
-  struct text word = {NULL, 0, 0, false};
+               struct text word, struct slice body, uint64_t *seq) {
   weir_event event;
-  bool bad = false;
-  int rv = WEIR_OK;
 
-  if (request->wish == HOST_PUBLISH) {
-    (void)query_get(request->query, "type", &word, &bad);
-    weir_event_init(&event, sizeof event);
-    event.type = word.data;
-    event.type_len = word.len;
-    event.data = body.data;
-    event.data_len = body.len;
-    rv = weir_stream_publish(stream, &event, 1, seq);
-  } else if (request->wish == HOST_END) {
-    if (!query_get(request->query, "reason", &word, &bad)) {
-      text_put(&word, "done");
-    }
-    rv = weir_stream_end(stream, word.data, word.len, 0, seq);
+  if (request->wish == HOST_END) {
+    return weir_stream_end(stream, word.data, word.len, 0, seq);
   }
-  text_free(&word);
-  return bad ? WEIR_EINVAL : rv;
+  weir_event_init(&event, sizeof event);
+  event.type = word.data;
+  event.type_len = word.len;
+  event.data = body.data;
+  event.data_len = body.len;
+  return weir_stream_publish(stream, &event, 1, seq);
 }
 
 static int status_of(int error) {
@@ -215,27 +207,38 @@ static void describe(const struct host_request *request,
  * end the stream. */
 static int produce(struct host *host, const struct host_request *request,
                    struct slice body, struct text *json) {
+  const bool publishes = request->wish == HOST_PUBLISH;
+  const bool ends = request->wish == HOST_END;
   weir_open_options open = host->options.open;
+  struct text word = {NULL, 0, 0, false};
   weir_stream *stream = NULL;
   weir_stream_info info;
   uint64_t seq = 0;
+  bool bad = false;
   int rv;
 
   open.key = request->key;
   open.key_len = request->key_len;
-  if (request->wish == HOST_PUBLISH) {
+  if (publishes) {
+    (void)query_get(request->query, "type", &word, &bad);
     open.flags |= WEIR_OPEN_UNENDED;
-  } else if (request->wish == HOST_END) {
+  } else if (ends) {
+    if (!query_get(request->query, "reason", &word, &bad)) {
+      text_put(&word, "done");
+    }
     open.flags |= WEIR_OPEN_EXISTING;
   } else if (query_is(request, "on_duplicate", "replace")) {
     open.on_duplicate = WEIR_DUPLICATE_REPLACE;
   } else if (query_is(request, "on_duplicate", "reject")) {
     open.on_duplicate = WEIR_DUPLICATE_REJECT;
   }
-  rv = weir_hub_open(host->hub, &open, &stream);
-  if (rv == WEIR_OK) {
-    rv = act(request, stream, body, &seq);
+  rv = bad           ? WEIR_EINVAL
+       : word.failed ? WEIR_ENOMEM
+                     : weir_hub_open(host->hub, &open, &stream);
+  if (rv == WEIR_OK && (publishes || ends)) {
+    rv = act(request, stream, word, body, &seq);
   }
+  text_free(&word);
   info.size = sizeof info;
   if (rv == WEIR_OK) {
     rv = weir_stream_get_info(stream, &info);
@@ -248,10 +251,7 @@ static int produce(struct host *host, const struct host_request *request,
     return status_of(rv);
   }
   describe(request, &info, seq, json);
-  return request->wish == HOST_PUBLISH ||
-                 (request->wish == HOST_OPEN && info.joined == 0)
-             ? 201
-             : 200;
+  return publishes || (!ends && info.joined == 0) ? 201 : 200;
 }
 
 static void count(struct host *host, struct text *json) {

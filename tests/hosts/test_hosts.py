@@ -326,6 +326,17 @@ class Host:
         self.assertEqual(json.loads(reader.wait("weir.ready").data)["stream"],
                          key)
 
+    def test_what_is_refused_does_nothing(self):
+        self.publish(b"1")
+        for tail in ("/events?type=%zz", "/end?reason=%zz",
+                     "/events?type=open", "/end?reason=" + "x" * 256):
+            self.ask("POST", path(self.key) + tail, b"2", 400)
+        reader = self.read()
+        self.publish(b"3")
+        reader.until(lambda r: len(r.of("message")) == 2)
+        self.assertEqual([e.data for e in reader.of("message")], ["1", "3"])
+        self.assertEqual(reader.of("weir.done"), [])
+
     def test_a_stream_is_replaced(self):
         self.publish(b"old")
         old = self.read()
