@@ -127,10 +127,12 @@ void host_attach(struct host *host, const struct host_request *request,
       query_is(request, "from", "head") ? WEIR_FROM_HEAD : WEIR_FROM_START;
   *subscriber = NULL;
   response->size = sizeof *response;
-  rv = weir_http_attach(host->hub, &attach, &host->http, subscriber, response);
+  rv = bad || client.failed ? WEIR_EINVAL
+                            : weir_http_attach(host->hub, &attach, &host->http,
+                                               subscriber, response);
   if (rv != WEIR_OK) {
-    /* A mistake of this program's. With a log that answers later there would be
-     * one more case: a status of 0, until the notice `decided` comes. */
+    /* With a log that answers later there would be one more case: a status of
+     * 0, until the notice `decided` comes. */
     (void)weir_http_respond(&host->http, rv, WEIR_VERDICT_PENDING, NULL, 0, 0,
                             response);
   }

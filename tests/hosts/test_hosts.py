@@ -331,7 +331,9 @@ class Host:
         for tail in ("/events?type=%zz", "/end?reason=%zz",
                      "/events?type=open", "/end?reason=" + "x" * 256):
             self.ask("POST", path(self.key) + tail, b"2", 400)
-        reader = self.read()
+        reader = self.read(client="me")
+        reader.wait("message")
+        self.ask("GET", path(self.key) + "?client=me%zz", status=400)
         self.publish(b"3")
         reader.until(lambda r: len(r.of("message")) == 2)
         self.assertEqual([e.data for e in reader.of("message")], ["1", "3"])
