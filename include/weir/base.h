@@ -125,8 +125,8 @@ enum {
 #define WEIR_EHOST (-10000)
 
 /**
- * Say an error number in English: a static string, never NULL, also for a
- * number that is none.
+ * Say an error number in English: a static string, never NULL, even for a
+ * number that is no error.
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

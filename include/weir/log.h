@@ -73,7 +73,7 @@ typedef struct weir_log_request {
 
 /**
  * Find in a meta what the open chose as its label (weir_open_options.label):
- * for whoever goes through a log before there is a hub.
+ * for programs that go through a log before there is a hub.
  *
  * Returns WEIR_OK, WEIR_EINVAL (NULL) or WEIR_ELOG (it is not what weir
  * writes).

@@ -145,8 +145,8 @@ WEIR_API int weir_subscriber_get_info(const weir_subscriber *subscriber,
 WEIR_API void *weir_subscriber_get_user(const weir_subscriber *subscriber);
 
 /**
- * Let the handle go, and detach it if it is not. Bytes that were shown are no
- * longer there.
+ * Let the handle go, and detach it first if need be. Bytes that were shown are
+ * no longer there.
  *
  * Reentrancy, threads, memory: as weir_subscriber_detach.
  */
