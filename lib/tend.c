@@ -440,8 +440,8 @@ static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
 
 /* The key may lead elsewhere now. Whoever replaced this generation was to log
  * its end, and may have died before that, or given up: it is owed by all who
- * know, since those who read it wait for that. If it cannot be promised now, the
- * next look at storage comes back to it. */
+ * know, since those who read it wait for that. If it cannot be promised now,
+ * the next look at storage comes back to it. */
 static void sought(struct weir__storage *storage, bool hidden) {
   struct weir__generation *generation = generation_of(storage);
   struct weir__final *final;
@@ -547,8 +547,8 @@ static void check(struct weir__generation *generation) {
   weir__tend_advance(generation);
 }
 
-/* Whether one of those before it, which would be forgotten with it, has not come
- * to its end with storage. */
+/* Whether one of those before it, which would be forgotten with it, has not
+ * come to its end with storage. */
 static bool is_owing_before(const struct weir__generation *generation) {
   do {
     generation = generation->previous;

@@ -117,10 +117,9 @@ static void check_unchanged(const struct handle *handle, const char *call,
     return;
   }
   /* What others have published may have come in. */
-  moved =
-      handle->generation->shared
-          ? after.last < before->last || after.pending > before->pending
-          : after.last + after.pending != before->last + before->pending;
+  moved = handle->generation->shared
+              ? after.last < before->last || after.pending > before->pending
+              : after.last + after.pending != before->last + before->pending;
   if (after.status != before->status || moved ||
       after.events != before->events || after.ended != before->ended ||
       after.signals != before->signals) {
