@@ -44,6 +44,7 @@ struct generation {
   bool gone;      /* the process has died, or retention has taken it */
   bool shared;
   bool envelope;
+  bool told;   /* storage has told a server that it is there */
   bool ending; /* somebody has asked for that, or may have */
   bool broken; /* storage has refused or not answered: it may fail unlogged */
   char *meta;

@@ -579,6 +579,16 @@ void producer_notice(struct host *host, const weir_notice *notice) {
   }
 }
 
+bool producer_holds(const struct generation *generation) {
+  const struct handle *handle = all;
+
+  while (handle != NULL &&
+         (handle->stream == NULL || handle->generation != generation)) {
+    handle = handle->next;
+  }
+  return handle != NULL;
+}
+
 /* --- Beginning and end ----------------------------------------------------*/
 
 void producer_host_died(struct host *host) {

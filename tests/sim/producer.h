@@ -30,4 +30,7 @@ void producer_check_all(void);
 
 void producer_free_all(void);
 
+/* Does anybody hold a handle of it, who is told of what happens to it? */
+bool producer_holds(const struct generation *generation);
+
 #endif /* SIM_PRODUCER_H */

@@ -565,6 +565,8 @@ static void accept_conn(void *who, uint64_t what) {
   conn->request.cursor = conn->ask.cursor;
   conn->request.from = conn->ask.from;
   conn->request.newest = world.model.newest[conn->ask.key];
+  conn->request.acked =
+      conn->request.newest == NULL ? 0 : conn->request.newest->acked;
   conn->request.said = world.model.said;
   world.tally.connections += 1;
   trace_say("c%u comes to host %u for k%c with \"%.40s\" %s", conn->number,

@@ -478,6 +478,10 @@ static void give_answer(struct call *call) {
     trace_fail(9, "%s %s: answer number %u is taken with %d", kinds[call->kind],
                model_name(generation), call->given, rv);
   }
+  if (rv == WEIR_OK && call->kind == OPEN && answer.result == WEIR_LOG_YES &&
+      call->spoil == SOUND) {
+    generation->told = true;
+  }
   if (rv == WEIR_OK && call->kind == APPEND && answer.result == WEIR_LOG_YES &&
       call->spoil == SOUND && call->last > generation->acked) {
     generation->acked =

@@ -7,6 +7,7 @@
 
 #include "content.h"
 #include "host.h"
+#include "producer.h"
 #include "world.h"
 
 #define ULL(n) ((unsigned long long)(n))
@@ -146,8 +147,20 @@ static void judge_fresh(const struct watch *watch, int32_t from) {
   }
 }
 
+/* What the client can have had when it came. */
+static uint64_t acked_then(const struct watch *watch,
+                           const struct watch_request *request) {
+  const struct generation *generation = watch->generation;
+  const unsigned newest = request->newest == NULL ? 0 : request->newest->count;
+
+  return generation->count == newest  ? request->acked
+         : generation->count < newest ? generation->acked
+                                      : 0;
+}
+
 /* A cursor of an epoch that the generation has had. */
-static void judge_known(const struct watch *watch, const char *text,
+static void judge_known(const struct watch *watch,
+                        const struct watch_request *request, const char *text,
                         const weir_cursor *cursor) {
   const struct generation *generation = watch->generation;
   const uint64_t last = last_of(generation, cursor->epoch);
@@ -181,7 +194,7 @@ static void judge_known(const struct watch *watch, const char *text,
         watch->at > generation->trimmed) {
       misjudged(watch, text, "what follows it is still there");
     }
-  } else if (cursor->seq <= generation->acked && !HAS(NODES) &&
+  } else if (cursor->seq <= acked_then(watch, request) && !HAS(NODES) &&
              model_epoch_of(generation, cursor->seq) == cursor->epoch) {
     /* Another number of that epoch was never given to anybody: whoever makes it
      * up may name an epoch that this server has not been told of. */
@@ -199,15 +212,16 @@ static void judge(const struct watch *watch,
   } else if (!watch_parse(text, strlen(text), &cursor)) {
     judge_start(watch, text, WEIR_VERDICT_MALFORMED);
   } else if (knows(watch->generation, cursor.epoch)) {
-    judge_known(watch, text, &cursor);
+    judge_known(watch, request, text, &cursor);
   } else {
     judge_start(watch, text, WEIR_VERDICT_FOREIGN);
   }
 }
 
 /* Of a stream whose end is trimmed nothing is left, for anybody. It may have
- * been begun while storage was asked; and of one that another server has begun
- * since the writer of this one has not heard. */
+ * been begun while storage was asked; of one that another server has begun since
+ * the writer of this one has not heard, and of one whose beginning was never
+ * answered nobody has. */
 static bool is_nothing_left(const struct watch_request *request) {
   const struct generation *generation = world.model.newest[request->key];
   bool known = false;
@@ -217,7 +231,7 @@ static bool is_nothing_left(const struct watch_request *request) {
     if (generation->ended != 0 && generation->trimmed >= generation->ended) {
       return true;
     }
-    known = known || generation == request->newest;
+    known = known || (generation == request->newest && generation->told);
   }
   return false;
 }
@@ -229,9 +243,12 @@ void watch_refusal(const struct host *host, const struct watch_request *request,
 
   (void)host;
   if (verdict == WEIR_VERDICT_UNKNOWN) {
-    /* Another server may have begun it while this one's storage was asked. */
+    /* Another server may have begun it while this one's storage was asked; and
+     * without storage it may have ended by itself, unseen, and been forgotten.
+     */
     if (generation != NULL && !generation->gone && !HAS(NODES) &&
-        (HAS(LOG) || generation->ended == 0)) {
+        (HAS(LOG) || (generation->ended == 0 &&
+                      (!HAS(EXPIRE) || producer_holds(generation))))) {
       trace_fail(2, "%s is said to be unknown", model_name(generation));
     }
     return;
@@ -344,6 +361,18 @@ static void take_ready(struct watch *watch, const struct wire_frame *frame) {
   watch->stage = WATCH_READING;
 }
 
+/* Without storage, an end that weir has made may drive out what is before it,
+ * and then a gap is the first to tell of it. */
+static void learn_of_end(const struct watch *watch,
+                         const struct wire_frame *frame) {
+  struct generation *generation = watch->generation;
+
+  if (!HAS(LOG) && HAS(EXPIRE) && generation->ended == 0 &&
+      number_of(watch, frame, "last") == generation->last + 1) {
+    (void)host_learn_end(generation);
+  }
+}
+
 static void take_gap(struct watch *watch, const struct wire_frame *frame) {
   uint64_t seq;
 
@@ -353,6 +382,7 @@ static void take_gap(struct watch *watch, const struct wire_frame *frame) {
     watch->stage = WATCH_WARNED;
   } else if (watch->stage == WATCH_READING) {
     seq = position_of(watch, frame);
+    learn_of_end(watch, frame);
     if (seq <= watch->at || !model_is_gone(watch->generation, watch->at, seq)) {
       complain(watch, 2, frame, "what is said to be lost is there");
     }

@@ -33,6 +33,7 @@ struct watch_request {
   const char *cursor; /* "" is none */
   int32_t from;
   struct generation *newest;
+  uint64_t acked; /* of the newest, then */
   uint32_t said; /* how much */
 };
 
