@@ -281,6 +281,10 @@ bool publishers_are_done(void) {
   return i == STREAMS;
 }
 
+unsigned publishers_generations(void) {
+  return generation_count;
+}
+
 void publishers_end(void) {
   struct generation *next;
   size_t i;

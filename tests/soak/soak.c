@@ -373,9 +373,12 @@ static void end_run(size_t before) {
            counter(stats, "streams") != 0 || counter(stats, "pending") != 0 ||
            counter(stats, "resident_bytes") != 0 || count != before ||
            of_log > log_files());
-  if (counter(stats, "attaches_total") != counter(stats, "detaches_total") ||
+  if (counter(stats, "opens_total") != publishers_generations() ||
+      counter(stats, "ends_total") != publishers_generations() ||
+      counter(stats, "attaches_total") != counter(stats, "detaches_total") ||
       counter(stats, "gaps_total") < soak.gaps) {
-    die("what was counted does not agree: %s", stats);
+    die("of %u streams and %llu gaps is counted: %s", publishers_generations(),
+        (unsigned long long)soak.gaps, stats);
   }
 }
 

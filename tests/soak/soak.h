@@ -99,6 +99,9 @@ void publishers_turn(void);
 
 /* Whether each has ended its stream and been told so. */
 bool publishers_are_done(void);
+
+/* Streams that there have been. */
+unsigned publishers_generations(void);
 void publishers_end(void);
 
 /* --- readers.c -------------------------------------------------------------*/
