@@ -15,7 +15,7 @@
 
 /* What the server is told, and what follows from it for what it may say. */
 #define HISTORY_EVENTS 24   /* kept of a stream, without a log */
-#define KEEP_BYTES 4194304u /* of the log */
+#define KEEP_BYTES 1048576u /* of the log */
 #define LINGER 10000        /* ms that an ended stream is there */
 
 /* ms to wait for what should be there long before. */
