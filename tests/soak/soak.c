@@ -144,18 +144,30 @@ static void start_server(const char *program) {
   char events[32];
   char bytes[32];
   char linger[32];
-  const char *arguments[] = {program,       "--listen",
-                             "127.0.0.1:0", "--history-events",
-                             events,        "--linger",
-                             linger,        "--keep-ended",
-                             linger,        "--keep-bytes",
-                             bytes,         "--stall",
-                             "3s",          "--heartbeat",
-                             "2s",          "--retry",
-                             "500ms",       "--retry-jitter",
-                             "500ms",       "--request-timeout",
-                             "3s",          soak.has_log ? "--log" : NULL,
-                             directory,     NULL};
+  const char *arguments[] = {program,
+                             "--listen",
+                             "127.0.0.1:0",
+                             "--history-events",
+                             events,
+                             "--linger",
+                             linger,
+                             "--keep-ended",
+                             linger,
+                             "--keep-bytes",
+                             bytes,
+                             "--stall",
+                             "3s",
+                             "--heartbeat",
+                             soak.has_log ? "0" : "2s",
+                             "--retry",
+                             "500ms",
+                             "--retry-jitter",
+                             "500ms",
+                             "--request-timeout",
+                             "3s",
+                             soak.has_log ? "--log" : NULL,
+                             directory,
+                             NULL};
   char line[128];
   int out[2];
   ssize_t n = 0;
