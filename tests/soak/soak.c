@@ -383,6 +383,7 @@ static void end_run(size_t before) {
   } while (counter(stats, "connections") != 1 ||
            counter(stats, "subscribers") != 0 ||
            counter(stats, "streams") != 0 || counter(stats, "pending") != 0 ||
+           counter(stats, "log_calls") != 0 ||
            counter(stats, "resident_bytes") != 0 || count != before ||
            of_log > log_files());
   if (counter(stats, "opens_total") != publishers_generations() ||
