@@ -144,8 +144,8 @@ static void drop_receipts(struct weir__backing *backing,
   backing->last = NULL;
 }
 
-void weir__generation_forget(struct weir__generation *generation) {
-  struct weir__generation *previous = generation->previous;
+/* Nothing fires for it any more. */
+static void retire(struct weir__generation *generation) {
   unsigned i;
 
   generation->registered = false;
@@ -153,18 +153,13 @@ void weir__generation_forget(struct weir__generation *generation) {
     generation->at[i] = NEVER;
   }
   weir__timer_stop(&generation->core->wheel, &generation->timer);
-  if (previous != NULL) {
-    generation->previous = NULL;
-    weir__generation_forget(previous);
-    weir__generation_release(previous);
-  }
 }
 
 void weir__generation_destroy(struct weir__generation *generation) {
   struct weir__core *core = generation->core;
   struct weir__backing *backing = generation->backing;
 
-  weir__generation_forget(generation);
+  retire(generation);
   weir__link_remove(&generation->all);
   weir__replay_abandon(&generation->history);
   if (backing != NULL) {
@@ -197,6 +192,20 @@ void weir__generation_release(struct weir__generation *generation) {
     weir__generation_touch(generation);
   } else {
     weir__generation_destroy(generation);
+  }
+}
+
+void weir__generation_forget(struct weir__generation *generation) {
+  struct weir__generation *previous = generation->previous;
+
+  generation->previous = NULL;
+  retire(generation);
+  while (previous != NULL) {
+    generation = previous;
+    previous = generation->previous;
+    generation->previous = NULL;
+    retire(generation);
+    weir__generation_release(generation);
   }
 }
 
