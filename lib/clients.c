@@ -4,10 +4,10 @@
 /* ms for which a key that was replaced is remembered. */
 #define REMEMBER 600000
 
-void weir__clients_init(struct weir__clients *clients, struct weir__core *core,
-                        const void *secret) {
+void weir__clients_init(struct weir__clients *clients,
+                        struct weir__core *core) {
   clients->core = core;
-  weir__map_init(&clients->map, &core->allocator, secret);
+  weir__map_init(&clients->map, &core->allocator, &core->secret);
   weir__link_init(&clients->remembered);
   weir__timer_init(&clients->timer, WEIR__TIMER_HUB);
 }

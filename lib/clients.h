@@ -26,8 +26,7 @@ struct weir__clients {
   struct weir__timer timer;
 };
 
-void weir__clients_init(struct weir__clients *clients, struct weir__core *core,
-                        const void *secret);
+void weir__clients_init(struct weir__clients *clients, struct weir__core *core);
 void weir__clients_free(struct weir__clients *clients);
 
 /* Whether a client may come in. WEIR_OK: *client is what to give to

@@ -8,7 +8,6 @@ int weir__core_new(const weir_hub_options *options, size_t size,
                    struct weir__core **core) {
   const weir_allocator *allocator = options->allocator;
   struct weir__core *made = weir__alloc(allocator, size);
-  uint64_t secret[3];
 
   if (made == NULL) {
     return WEIR_ENOMEM;
@@ -28,12 +27,13 @@ int weir__core_new(const weir_hub_options *options, size_t size,
   made->options.log = NULL;
   made->floors = floors;
   made->refs = 1;
-  if (made->options.entropy(made->options.entropy_user, secret,
-                            sizeof secret) != 1) {
+  if (made->options.entropy(made->options.entropy_user, &made->chance,
+                            sizeof made->chance) != 1 ||
+      weir__secret_draw(&made->secret, made->options.entropy,
+                        made->options.entropy_user) != WEIR_OK) {
     weir__free(allocator, made, size);
     return WEIR_EENTROPY;
   }
-  made->chance = secret[2];
   made->now = made->options.clock(made->options.clock_user);
   weir__wheel_init(&made->wheel, made->now);
   weir__link_init(&made->mark);
@@ -42,7 +42,7 @@ int weir__core_new(const weir_hub_options *options, size_t size,
   weir__link_init(&made->holding);
   weir__link_init(&made->pages);
   weir__link_init(&made->generations);
-  weir__map_init(&made->calls, &made->allocator, secret);
+  weir__map_init(&made->calls, &made->allocator, &made->secret);
   weir__link_init(&made->doomed);
   made->info.size = sizeof made->info;
   *core = made;

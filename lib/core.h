@@ -95,6 +95,7 @@ struct weir__core {
   uint64_t now;
   uint64_t promised; /* the host sleeps until then at most; 0: it is awake */
   uint64_t chance;   /* state of weir__core_draw */
+  struct weir__secret secret;      /* of all maps */
   struct weir__settings *settings; /* those chosen last, to be shared */
   struct weir__wheel wheel;
   unsigned taken;            /* notices, by weir_hub_next */

@@ -45,7 +45,6 @@ uint64_t weir__segment_number(const char *name, bool *made) {
 
 struct weir__segment *weir__segment_new(struct weir_log_file *log,
                                         uint64_t number) {
-  static const unsigned char secret[16] = {0};
   struct weir__segment *segment = weir__file_alloc(log, sizeof *segment);
 
   if (segment == NULL) {
@@ -58,8 +57,7 @@ struct weir__segment *weir__segment_new(struct weir_log_file *log,
   segment->tail = WEIR__HEAD_SIZE;
   segment->written = WEIR__HEAD_SIZE;
   segment->synced = WEIR__HEAD_SIZE;
-  /* Generations are random, and nobody else's choice. */
-  weir__map_init(&segment->runs, &log->allocator, secret);
+  weir__map_init(&segment->runs, &log->allocator, &log->secret);
   return segment;
 }
 

@@ -59,12 +59,9 @@ uint64_t weir__file_wall(const struct weir_log_file *log) {
 }
 
 int weir__file_random(const struct weir_log_file *log, void *dst, size_t len) {
-  const int drawn =
-      log->options.entropy != NULL
-          ? log->options.entropy(log->options.entropy_user, dst, len)
-          : weir__platform_entropy(NULL, dst, len);
-
-  return drawn == 1 ? WEIR_OK : WEIR_EENTROPY;
+  return log->options.entropy(log->options.entropy_user, dst, len) == 1
+             ? WEIR_OK
+             : WEIR_EENTROPY;
 }
 
 void weir__file_report(const struct weir_log_file *log, const char *format,

@@ -106,6 +106,7 @@ struct weir_log_file {
   struct weir__io_system system;
   const struct weir__io *io;
   struct weir__crc32c crc;
+  struct weir__secret secret; /* of all maps */
   struct weir__map by_key;
   struct weir__map by_generation;
   struct weir__link segments;   /* oldest first; the last one is active */

@@ -171,7 +171,6 @@ int weir_hub_new(const weir_hub_options *callers, weir_hub **hub) {
   weir_hub_options options;
   weir_allocator allocator;
   struct weir__core *core;
-  uint64_t secret[4];
   weir_log log;
   int rv;
 
@@ -196,12 +195,7 @@ int weir_hub_new(const weir_hub_options *callers, weir_hub **hub) {
     return rv;
   }
   core->log = log;
-  if (core->options.entropy(core->options.entropy_user, secret,
-                            sizeof secret) != 1) {
-    weir__core_release(core);
-    return WEIR_EENTROPY;
-  }
-  weir__registry_init(&hub_of(core)->registry, core, secret);
+  weir__registry_init(&hub_of(core)->registry, core);
   *hub = hub_of(core);
   return WEIR_OK;
 }

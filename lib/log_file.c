@@ -7,6 +7,7 @@
 #include "file_recover.h"
 #include "file_round.h"
 #include "log_file.h"
+#include "platform.h"
 
 #define DAY UINT64_C(86400000)
 
@@ -487,7 +488,6 @@ int weir__log_file_open(const weir_log_file_options *callers,
   weir_log_file_options options;
   weir_allocator allocator;
   struct weir_log_file *log;
-  uint64_t secret[5];
   int rv;
 
   weir_log_file_options_init(&options, sizeof options);
@@ -511,10 +511,16 @@ int weir__log_file_open(const weir_log_file_options *callers,
   weir__link_init(&log->segments);
   weir__link_init(&log->ended);
   weir__link_init(&log->ops);
-  rv = weir__file_random(log, secret, sizeof secret);
-  weir__map_init(&log->by_key, &log->allocator, secret);
-  weir__map_init(&log->by_generation, &log->allocator, secret + 2);
-  log->chance = secret[4];
+  if (options.entropy == NULL) {
+    log->options.entropy = weir__platform_entropy;
+  }
+  weir__map_init(&log->by_key, &log->allocator, &log->secret);
+  weir__map_init(&log->by_generation, &log->allocator, &log->secret);
+  rv = weir__file_random(log, &log->chance, sizeof log->chance);
+  if (rv == WEIR_OK) {
+    rv = weir__secret_draw(&log->secret, log->options.entropy,
+                           log->options.entropy_user);
+  }
   if (rv == WEIR_OK) {
     rv = enter(log, options.path);
   }

@@ -25,9 +25,8 @@ struct weir__bucket {
 #define NODES_MOST 3
 #define NODES_LEAST 1
 
-static uint64_t rotate(uint64_t word, unsigned by) {
-  return word << by | word >> (64 - by);
-}
+/* Asked for at once; what getentropy gives is 256. */
+#define DRAW 208
 
 /* Eight bytes, the first of them lowest: a form that compilers know. */
 static inline uint64_t load_le(const unsigned char *p) {
@@ -42,9 +41,6 @@ static inline uint64_t load_rest(const unsigned char *p, size_t left,
                                  size_t len) {
   unsigned char rest[8] = {0};
 
-  if (left == 0) {
-    return 0;
-  }
   if (len >= 8) {
     return load_le(p + left - 8) >> 8 * (8 - left);
   }
@@ -52,54 +48,35 @@ static inline uint64_t load_rest(const unsigned char *p, size_t left,
   return load_le(rest);
 }
 
-struct sip {
-  uint64_t a;
-  uint64_t b;
-  uint64_t c;
-  uint64_t d;
-};
-
-/* By value, so that it all stays in registers. */
-static inline struct sip sip_round(struct sip v) {
-  v.a += v.b;
-  v.b = rotate(v.b, 13) ^ v.a;
-  v.a = rotate(v.a, 32);
-  v.c += v.d;
-  v.d = rotate(v.d, 16) ^ v.c;
-  v.a += v.d;
-  v.d = rotate(v.d, 21) ^ v.a;
-  v.c += v.b;
-  v.b = rotate(v.b, 17) ^ v.c;
-  v.c = rotate(v.c, 32);
-  return v;
+/* What eight bytes of a key add to its hash. */
+static inline uint64_t mix(const uint64_t *secret, uint64_t word) {
+  return (secret[0] + (uint32_t)word) * (secret[1] + (word >> 32));
 }
 
-static inline struct sip sip_word(struct sip v, uint64_t word) {
-  v.d ^= word;
-  v = sip_round(v);
-  v.a ^= word;
-  return v;
+/* A permutation of all words: alike keys, which the sum puts at even distances,
+ * do not fall in step with the buckets. */
+static inline uint32_t scatter(uint32_t word) {
+  word = (word ^ word >> 16) * UINT32_C(0x45d9f3b);
+  return word ^ word >> 16;
 }
 
-/* SipHash-1-3, cut to 32 bits. */
-static uint32_t hash_of(const struct weir__map *map, const void *key,
-                        size_t len) {
+/* A key is its length, and words of 32 bits with zeros behind its end. Of two
+ * keys one of these differs, and what it is multiplied with is nowhere else. */
+static inline uint32_t hash_of(const struct weir__map *map, const void *key,
+                               size_t len) {
   const unsigned char *p = key;
-  struct sip v = {UINT64_C(0x736f6d6570736575) ^ map->secret[0],
-                  UINT64_C(0x646f72616e646f6d) ^ map->secret[1],
-                  UINT64_C(0x6c7967656e657261) ^ map->secret[0],
-                  UINT64_C(0x7465646279746573) ^ map->secret[1]};
-  uint64_t word;
+  const uint64_t *secret = map->secret->words;
+  uint64_t sum = secret[0] + secret[1] * len;
   size_t left = len;
 
   for (; left >= 8; left -= 8, p += 8) {
-    v = sip_word(v, load_le(p));
+    secret += 2;
+    sum += mix(secret, load_le(p));
   }
-  v = sip_word(v, load_rest(p, left, len) | (uint64_t)len << 56);
-  v.c ^= 0xff;
-  v = sip_round(sip_round(sip_round(v)));
-  word = v.a ^ v.b ^ v.c ^ v.d;
-  return (uint32_t)(word ^ word >> 32);
+  if (left != 0) {
+    sum += mix(secret + 2, load_rest(p, left, len));
+  }
+  return scatter((uint32_t)(sum >> 32));
 }
 
 static uint8_t tag_of(uint32_t hash) {
@@ -126,17 +103,33 @@ static struct weir__bucket *bucket_at(const struct weir__map *map, size_t i) {
 /* Buckets below `buckets - level` have been split: their nodes are told apart
  * by one bit more. */
 static size_t index_of(const struct weir__map *map, uint32_t hash) {
-  size_t level = map->level;
-  size_t i = hash & (level * 2 - 1);
+  const size_t i = hash & (map->level * 2 - 1);
 
-  return i < map->buckets ? i : i - level;
+  /* No branch, since nobody could foresee it. */
+  return i - (map->level & ((size_t)0 - (size_t)(i >= map->buckets)));
+}
+
+int weir__secret_draw(struct weir__secret *secret,
+                      int (*entropy)(void *user, void *dst, size_t len),
+                      void *user) {
+  unsigned char *dst = (unsigned char *)secret->words;
+  size_t left = sizeof secret->words;
+  size_t n;
+
+  for (; left != 0; left -= n, dst += n) {
+    n = left < DRAW ? left : DRAW;
+    if (entropy(user, dst, n) != 1) {
+      return WEIR_EENTROPY;
+    }
+  }
+  return WEIR_OK;
 }
 
 void weir__map_init(struct weir__map *map, const weir_allocator *allocator,
-                    const void *secret) {
+                    const struct weir__secret *secret) {
   memset(map, 0, sizeof *map);
   map->allocator = allocator;
-  memcpy(map->secret, secret, sizeof map->secret);
+  map->secret = secret;
 }
 
 static size_t segments_for(size_t buckets) {

@@ -3,9 +3,27 @@
 #define WEIR__MAP_H
 
 /* A hash table from keys of bytes to the objects that hold them. The hash is
- * SipHash-1-3 under a secret key (Aumasson and Bernstein, 2012), so that nobody
- * outside can choose keys that collide. The table grows by one bucket at a time
- * (linear hashing: Litwin, 1980), so that no insertion waits for the rest. */
+ * chosen by random bits that nobody outside knows, so that nobody can choose
+ * keys that collide. The table grows by one bucket at a time (linear hashing:
+ * Litwin, 1980), so that no insertion waits for the rest.
+ *
+ * The hash is Multilinear-HM (Lemire and Kaser, "Strongly universal string
+ * hashing is fast", 2014; the trick of the pairs is Motzkin's): with r random
+ * words of 64 bits and s the key's words of 32 bits, the upper half of
+ *
+ *   r[0] + r[1] * length + sum of (r[2i+2] + s[2i]) * (r[2i+3] + s[2i+1])
+ *
+ * mod 2^64. It is strongly universal: over all r, the hashes of two different
+ * keys are any two numbers of 32 bits with the same probability, 2^-64, so that
+ * any n bits of them, as those that choose a bucket, agree with 2^-n and no
+ * more. (Let the keys differ in length, or else in a word, by d, whose 32 lower
+ * bits are not all 0. Let all r be known but r[0] and the one that is
+ * multiplied with d: that product is still anything in the upper half, and the
+ * hashes differ by it; and with r[0] the first is anything, too. What permutes
+ * all numbers, as map.c does in the end, changes nothing about that.) That
+ * holds for keys that are chosen without knowing hashes. None is told; a hub
+ * that is drained shows its readers out in their order, but then it lets nobody
+ * in. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,11 +40,19 @@ struct weir__node {
   uint32_t hash;
 };
 
+/* The longest key, in bytes. */
+#define WEIR__MAP_KEY_MOST 512
+
+/* Random bits, to be shared by maps. */
+struct weir__secret {
+  uint64_t words[2 + WEIR__MAP_KEY_MOST / 4];
+};
+
 struct weir__bucket;
 
 struct weir__map {
   const weir_allocator *allocator;
-  uint64_t secret[2];
+  const struct weir__secret *secret;
   size_t count;
   size_t buckets; /* in use */
   size_t level;   /* a power of 2: level <= buckets < 2 * level */
@@ -34,9 +60,16 @@ struct weir__map {
   size_t segment_cap;
 };
 
-/* secret: 16 random bytes. Nothing is allocated until the first insertion. */
+/* Draw them from a source as that of weir_hub_options, some 200 bytes at a
+ * time. WEIR_OK or WEIR_EENTROPY. */
+int weir__secret_draw(struct weir__secret *secret,
+                      int (*entropy)(void *user, void *dst, size_t len),
+                      void *user);
+
+/* The secret stays the caller's, and as it is while the map is used. Nothing is
+ * allocated until the first insertion. */
 void weir__map_init(struct weir__map *map, const weir_allocator *allocator,
-                    const void *secret);
+                    const struct weir__secret *secret);
 
 /* Free the table. What was in it is the caller's. */
 void weir__map_free(struct weir__map *map);
@@ -44,7 +77,8 @@ void weir__map_free(struct weir__map *map);
 struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
                                   size_t key_len);
 
-/* Insert a node whose key is not in the map and whose key and key_len are set.
+/* Insert a node whose key is not in the map and whose key and key_len (at most
+ * WEIR__MAP_KEY_MOST) are set.
  * WEIR_OK or WEIR_ENOMEM. */
 int weir__map_insert(struct weir__map *map, struct weir__node *node);
 

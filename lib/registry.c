@@ -7,10 +7,10 @@
 #define DRAIN_BUCKETS 64
 
 void weir__registry_init(struct weir__registry *registry,
-                         struct weir__core *core, const uint64_t secret[4]) {
+                         struct weir__core *core) {
   registry->core = core;
-  weir__map_init(&registry->streams, &core->allocator, secret);
-  weir__clients_init(&registry->clients, core, secret + 2);
+  weir__map_init(&registry->streams, &core->allocator, &core->secret);
+  weir__clients_init(&registry->clients, core);
   registry->undrained = 0;
   registry->drain_over = 0;
 }

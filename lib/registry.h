@@ -16,9 +16,8 @@ struct weir__registry {
   uint64_t drain_over;
 };
 
-/* secret: 32 random bytes. */
 void weir__registry_init(struct weir__registry *registry,
-                         struct weir__core *core, const uint64_t secret[4]);
+                         struct weir__core *core);
 
 /* Let everything go; handles that are held stay as empty shells. */
 void weir__registry_free(struct weir__registry *registry);

@@ -154,11 +154,14 @@ static void add(struct work *work, size_t i, uint64_t *seed) {
 
 static void begin(struct work *work) {
   static const weir_allocator allocator = {0};
-  const uint64_t secret[2] = {0x243f6a8885a308d3, 0x13198a2e03707344};
+  static struct weir__secret secret;
   uint64_t seed = 1;
   size_t i;
 
-  weir__map_init(&work->map, &allocator, secret);
+  for (i = 0; i < sizeof secret.words / sizeof secret.words[0]; ++i) {
+    secret.words[i] = draw(&seed);
+  }
+  weir__map_init(&work->map, &allocator, &secret);
 #ifdef HAVE_glib
   work->table = g_hash_table_new(g_str_hash, g_str_equal);
 #endif

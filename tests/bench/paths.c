@@ -104,10 +104,14 @@ static void go_restart(size_t i) {
 
 static void begin_keys(void) {
   static const weir_allocator allocator = {0};
-  const uint64_t secret[2] = {1, 2};
+  static struct weir__secret secret;
+  uint64_t seed = 1;
   size_t i;
 
-  weir__map_init(&all.map, &allocator, secret);
+  for (i = 0; i < sizeof secret.words / sizeof secret.words[0]; ++i) {
+    secret.words[i] = draw(&seed);
+  }
+  weir__map_init(&all.map, &allocator, &secret);
   for (i = 0; i < 1000; ++i) {
     (void)snprintf(all.keys[i], sizeof all.keys[i], "%036zu", i);
     all.nodes[i].key = all.keys[i];
