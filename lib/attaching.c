@@ -43,10 +43,8 @@ static void resolve(const struct weir__generation *generation,
   memset(resolution, 0, sizeof *resolution);
   resolution->size = sizeof *resolution;
   weir__history_state(&generation->history, &state);
-  if (previous != NULL && previous->history.epoch_count != 0) {
+  if (previous != NULL) {
     weir__history_state(&previous->history, &before);
-  } else {
-    previous = NULL;
   }
   (void)weir_cursor_resolve(&state, previous != NULL ? &before : NULL,
                             claim->parsed, &claim->cursor, claim->start,
@@ -315,7 +313,7 @@ static int receive(struct weir__registry *registry,
                    struct weir__generation *generation,
                    struct weir__claim *claim,
                    struct weir_subscriber *subscriber, int *verdict) {
-  if (generation->phase == WEIR__ASKED && generation->backing != NULL) {
+  if (generation->phase == WEIR__ASKED) {
     weir__tend_advance(generation);
   }
   return is_judgeable(generation, claim)

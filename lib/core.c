@@ -109,7 +109,7 @@ void weir__core_ready_all(struct weir__core *core, struct weir__link *ring) {
 }
 
 void weir__core_work(struct weir__core *core, struct weir__work *work) {
-  if (weir__link_alone(&work->link) && !core->gone) {
+  if (weir__link_alone(&work->link)) {
     weir__link_append(&core->work, &work->link);
     weir__core_wake(core);
   }

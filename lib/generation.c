@@ -187,7 +187,7 @@ void weir__generation_release(struct weir__generation *generation) {
   if (generation->refs != 0) {
     return;
   }
-  if (core->inside != 0 && generation->backing != NULL && !core->gone) {
+  if (core->inside != 0 && generation->backing != NULL) {
     /* An answer stands on it. */
     weir__generation_touch(generation);
   } else {
@@ -363,16 +363,16 @@ void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
   }
 }
 
-/* With a log, what nobody uses is kept by the log alone. */
+/* With a log, what nobody uses is kept by the log alone. Of one that lives. */
 static bool is_idle(const struct weir__generation *generation) {
-  return generation->backing != NULL && generation->phase == WEIR__KNOWN &&
+  return generation->phase == WEIR__KNOWN &&
          weir__link_alone(&generation->producers) &&
          weir__link_alone(&generation->subscribers) &&
          weir__link_alone(&generation->backing->undecided) &&
          generation->at[WEIR__AT_EVENT] == NEVER &&
          generation->at[WEIR__AT_LIFETIME] == NEVER &&
-         generation->at[WEIR__AT_ABANDONED] == NEVER && !generation->broken &&
-         !generation->ended && generation->backing->will == NULL &&
+         generation->at[WEIR__AT_ABANDONED] == NEVER &&
+         generation->backing->will == NULL &&
          weir__generation_pending(generation) == 0;
 }
 
@@ -503,9 +503,6 @@ void weir__generation_fence(struct weir__generation *generation) {
 int weir__generation_is_writable(const struct weir__generation *generation) {
   if (generation->ending) {
     return WEIR_EENDED;
-  }
-  if (generation->phase != WEIR__KNOWN) {
-    return WEIR_EAGAIN;
   }
   if (generation->backing == NULL || generation->settings->shared ||
       !generation->history.follow) {

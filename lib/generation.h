@@ -165,8 +165,8 @@ void weir__generation_scheme(const struct weir__generation *generation,
 /* Its name, the first epoch; 0 while it is not known. */
 uint64_t weir__generation_name(const struct weir__generation *generation);
 
-/* Whether events can be put in by this hub: WEIR_OK, WEIR_EENDED, WEIR_EFENCED
- * or WEIR_EAGAIN (not yet, or not without taking it over). */
+/* Whether events can be put in by this hub, of one that is known: WEIR_OK,
+ * WEIR_EENDED, WEIR_EFENCED or WEIR_EAGAIN (not without taking it over). */
 int weir__generation_is_writable(const struct weir__generation *generation);
 
 /* Events that wait for storage. */

@@ -385,7 +385,7 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
       break;
     }
     /* A page that is cut is written to again: not if it may have been shown. */
-    if (page->after >= seq || page->lost || shown) {
+    if (page->after >= seq || shown) {
       if (history->moved != NULL && history->moved->last > page->after) {
         forget_moved(history);
       }

@@ -212,7 +212,11 @@ void weir_hub_free(weir_hub *hub) {
     return;
   }
   weir__registry_free(&hub->registry);
-  weir__core_start_work(core);
+  /* Storage may answer a call when a handle is closed, which lets go of
+   * another. */
+  while (!weir__link_alone(&core->work)) {
+    weir__core_start_work(core);
+  }
   weir__core_destroy_doomed(core);
   core->gone = true;
   weir__settings_release(core, core->settings);

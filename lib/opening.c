@@ -145,7 +145,7 @@ static void decide_open(struct weir__registry *registry,
       producer->on_duplicate == WEIR_DUPLICATE_REJECT) {
     weir__producer_refuse(producer, WEIR_EEXISTS);
   }
-  if (generation->phase != WEIR__KNOWN || !producer->pending) {
+  if (generation->phase != WEIR__KNOWN) {
     return;
   }
   if (producer->founder) {

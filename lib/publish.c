@@ -416,9 +416,6 @@ int weir__publish_signal(struct weir__generation *generation,
   struct weir__page *page;
   int rv;
 
-  if (generation->phase != WEIR__KNOWN) {
-    return WEIR_EAGAIN;
-  }
   if (generation->ending) {
     return WEIR_EENDED;
   }

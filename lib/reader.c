@@ -105,11 +105,9 @@ static size_t claim_size(const struct weir__claim *claim) {
 static void free_claim(struct weir_subscriber *subscriber) {
   struct weir__claim *claim = subscriber->todo.claim;
 
-  if (claim != NULL) {
-    weir__core_free(subscriber->core, claim, claim_size(claim));
-    subscriber->todo.claim = NULL;
-    subscriber->core->info.pending -= 1;
-  }
+  weir__core_free(subscriber->core, claim, claim_size(claim));
+  subscriber->todo.claim = NULL;
+  subscriber->core->info.pending -= 1;
 }
 
 void weir__reader_wait(struct weir_subscriber *subscriber,
@@ -357,13 +355,9 @@ int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
 
 void weir__reader_leave(struct weir_subscriber *subscriber,
                         const char *reason) {
-  int rv;
-
-  if (subscriber->standing != WEIR__READING) {
-    return;
-  }
-  rv =
+  const int rv =
       weir__reader_close(subscriber, reason, strlen(reason), subscriber->retry);
+
   if (rv != WEIR_OK) {
     /* Without memory for a word, the connection is cut; the client comes
      * back. */
@@ -377,7 +371,7 @@ void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over) {
                   weir__core_draw(subscriber->core,
                                   (uint32_t)weir__min(over, UINT32_MAX - 1)));
 
-  if (subscriber->standing == WEIR__READING && when < subscriber->leave_at) {
+  if (when < subscriber->leave_at) {
     subscriber->leave_at = when;
     weir__reader_schedule(subscriber);
   }
@@ -406,11 +400,8 @@ void weir__reader_cut(struct weir_subscriber *subscriber) {
     what.user = subscriber->user;
     weir__core_trace(subscriber->core, &what);
   }
-  if (subscriber->standing != WEIR__UNDECIDED) {
-    weir__reader_free_own(subscriber);
-  }
+  weir__reader_free_own(subscriber);
   weir__reader_detach(subscriber, WEIR__GONE);
-  subscriber->todo.own = NULL;
   subscriber->stall_at = NEVER;
 }
 

@@ -124,10 +124,10 @@ void weir__reader_decided(struct weir_subscriber *subscriber);
 int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
                        size_t reason_len, uint32_t retry);
 
-/* Show it out, in band, for a reason of weir's; without memory cut it off. */
+/* The same for a reason of weir's; without memory cut it off. */
 void weir__reader_leave(struct weir_subscriber *subscriber, const char *reason);
 
-/* Spread over the next so many ms, show it out. */
+/* Spread over the next so many ms, show it out. It is reading. */
 void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over);
 
 /* Where it stands: the last event of which every byte was consumed, or the

@@ -475,18 +475,15 @@ static bool may_seek(const struct weir__storage *storage) {
 }
 
 static bool may_look(const struct weir__storage *storage) {
-  return storage->look && storage->reading == NULL &&
-         storage->history->handle != NULL;
+  return storage->look && storage->reading == NULL;
 }
 
 static bool may_trim(const struct weir__storage *storage) {
-  return storage->trim != 0 && storage->trimming == NULL &&
-         storage->history->handle != NULL;
+  return storage->trim != 0 && storage->trimming == NULL;
 }
 
 static bool may_send(const struct weir__storage *storage) {
-  return storage->first != NULL && storage->appending == NULL &&
-         (storage->asking == NULL || storage->seeking) && storage->mode == 0;
+  return storage->first != NULL && storage->appending == NULL;
 }
 
 bool weir__storage_is_busy(const struct weir__storage *storage) {

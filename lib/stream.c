@@ -167,7 +167,6 @@ static const struct {
 bool weir__producer_take(struct weir_stream *producer, weir_notice *notice,
                          bool *more) {
   struct weir__source *source = &producer->source;
-  const struct weir__generation *generation = producer->generation;
   size_t i = 0;
 
   notice->user = producer->user;
@@ -188,7 +187,7 @@ bool weir__producer_take(struct weir_stream *producer, weir_notice *notice,
                         : WEIR_OK;
     if (notice->kind == WEIR_NOTICE_ENDED) {
       notice->error = producer->end_error;
-      notice->seq = generation == NULL ? 0 : generation->history.ended;
+      notice->seq = producer->generation->history.ended;
     }
   }
   *more = producer->stored != NULL || source->notices != 0;

@@ -10,12 +10,6 @@
 /* ms to the next try of what there was no memory for. */
 #define AGAIN 1000
 
-static bool is_finished(const struct weir_subscriber *subscriber) {
-  const struct weir__history *history = &subscriber->generation->history;
-
-  return history->ended != 0 && subscriber->seq >= history->ended;
-}
-
 bool weir__subscriber_take(struct weir_subscriber *subscriber,
                            weir_notice *notice, bool *more) {
   struct weir__source *source = &subscriber->source;
@@ -43,9 +37,8 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
   }
   subscriber->drained = false;
   notice->kind = subscriber->standing == WEIR__LEAVING ||
-                         (subscriber->generation != NULL &&
-                          (subscriber->generation->ended ||
-                           subscriber->generation->broken))
+                         subscriber->generation->ended ||
+                         subscriber->generation->broken
                      ? WEIR_NOTICE_CLOSING
                      : WEIR_NOTICE_READABLE;
   weir__reader_set_patience(subscriber);
@@ -94,9 +87,7 @@ static struct weir__page *next_signal(struct weir_subscriber *subscriber) {
     generation->dropped += missed;
     subscriber->core->info.dropped += missed;
   }
-  return subscriber->signal == signals->next
-             ? NULL
-             : weir__signals_at(signals, subscriber->signal);
+  return weir__signals_at(signals, subscriber->signal);
 }
 
 struct loss {
@@ -214,7 +205,7 @@ static int at_head(struct weir_subscriber *subscriber) {
   struct weir__generation *generation = subscriber->generation;
   int rv;
 
-  if (is_finished(subscriber)) {
+  if (generation->history.ended != 0) {
     weir__reader_free_own(subscriber);
     weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_EDONE;

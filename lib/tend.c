@@ -38,8 +38,7 @@ void weir__tend_begin(struct weir__generation *generation,
 }
 
 bool weir__tend_is_taking(const struct weir__generation *generation) {
-  return generation->backing != NULL &&
-         generation->backing->storage.mode == WEIR_LOG_TAKE;
+  return generation->backing->storage.mode == WEIR_LOG_TAKE;
 }
 
 int weir__tend_take(struct weir__generation *generation) {
@@ -212,13 +211,6 @@ void weir__tend_advance(struct weir__generation *generation) {
     core->floors->settle(generation);
     return;
   }
-  if (core->inside != 0) {
-    weir__generation_touch(generation);
-    return;
-  }
-  if (core->gone) {
-    return;
-  }
   weir__generation_hold(generation);
   do {
     backing->dirty = false;
@@ -232,7 +224,7 @@ void weir__tend_advance(struct weir__generation *generation) {
       rv = weir__storage_pump(&backing->storage, generation->key,
                               generation->node.key_len, meta, meta_len);
     }
-  } while (rv == WEIR_OK && backing->dirty && !core->gone);
+  } while (rv == WEIR_OK && backing->dirty);
   if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
     weir__generation_again(generation);
   }
@@ -347,8 +339,7 @@ static void stored(struct weir__storage *storage, uint64_t count,
     weir__generation_commit(generation, last, storage->flying_end ? last : 0);
   }
   weir__generation_settle_receipts(generation, count, first, WEIR_OK);
-  if (storage->history->follow && !storage->shared &&
-      (generation->fenced || generation->ended)) {
+  if (storage->history->follow && !storage->shared) {
     settle_rest(generation, generation->ended ? WEIR_EENDED : WEIR_EFENCED);
   }
   if (weir__storage_wants(storage) || owes_end(generation)) {
@@ -474,8 +465,7 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
     return;
   }
   if (history->ended != 0) {
-    if (!generation->ended && history->follow &&
-        !generation->settings->shared) {
+    if (!generation->ended && !generation->settings->shared) {
       /* Another writer has ended it, before what waits here. */
       weir__storage_drop(&generation->backing->storage);
       if (generation->backing->storage.flying == 0) {
@@ -605,7 +595,6 @@ static void expire(struct weir__generation *generation, unsigned what) {
 void weir__tend_expired(struct weir__timer *timer) {
   struct weir__generation *generation =
       weir__owner(timer, struct weir__generation, timer);
-  const uint64_t now = generation->core->wheel.now;
   unsigned first = 0;
   unsigned i;
 
@@ -617,12 +606,8 @@ void weir__tend_expired(struct weir__timer *timer) {
     }
   }
   weir__generation_hold(generation);
-  if (generation->at[first] <= now) {
-    generation->at[first] = NEVER;
-    weir__generation_schedule(generation);
-    expire(generation, first);
-  } else {
-    weir__generation_schedule(generation);
-  }
+  generation->at[first] = NEVER;
+  weir__generation_schedule(generation);
+  expire(generation, first);
   weir__generation_release(generation);
 }

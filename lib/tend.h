@@ -17,7 +17,7 @@ void weir__tend_begin(struct weir__generation *generation,
 /* Ask storage to make this hub its writer. WEIR_OK or WEIR_EENTROPY. */
 int weir__tend_take(struct weir__generation *generation);
 
-/* Whether that is under way. */
+/* Whether that is under way, of one with a log. */
 bool weir__tend_is_taking(const struct weir__generation *generation);
 
 /* Do what there is to be done with storage, and decide what can be decided, as
