@@ -671,6 +671,76 @@ START_TEST(a_source_that_does_nothing_gives_no_random_bits) {
 }
 END_TEST
 
+/* A connection that would have been closed sooner is. */
+START_TEST(a_drain_puts_nothing_off) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  weir_stream *stream = kit_open(&kit, "a");
+  weir_subscriber *subscriber;
+
+  options.lifetime = 1;
+  subscriber = kit_attach_with(&kit, &options);
+  ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, UINT32_MAX, 0), WEIR_OK);
+  kit_pass(&kit, 0);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "");
+  kit_pass(&kit, 1);
+  kit_expect_frames(subscriber, WEIR_EDONE, "closing draining");
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* So many streams that one turn does not see to all of them; and nobody has to
+ * wait for time to pass. */
+START_TEST(a_drain_of_many_takes_several_turns) {
+  enum { MANY = 300 };
+  static weir_subscriber *subscribers[MANY];
+  static weir_stream *streams[MANY];
+  char key[16];
+  size_t closed;
+  size_t turns;
+  size_t i;
+
+  for (i = 0; i < MANY; ++i) {
+    snprintf(key, sizeof key, "%zu", i);
+    streams[i] = kit_open(&kit, key);
+    subscribers[i] = kit_attach(&kit, key, NULL, NULL);
+    ck_assert_int_eq(kit_skip(subscribers[i]), WEIR_EAGAIN);
+  }
+  (void)kit_count(&kit, 0);
+  ck_assert_int_eq(weir_hub_drain(kit.hub, 0, 0), WEIR_OK);
+  kit_pass(&kit, 0);
+  closed = 0;
+  for (turns = 1; closed < MANY; ++turns) {
+    ck_assert_int_eq(weir_hub_get_timeout(kit.hub), 0);
+    kit_pass(&kit, 0);
+    for (closed = 0, i = 0; i < MANY; ++i) {
+      closed += kit_skip(subscribers[i]) == WEIR_EDONE;
+    }
+    ck_assert(turns > 1 || closed < MANY);
+    ck_assert_uint_lt(turns, 100);
+  }
+  for (i = 0; i < MANY; ++i) {
+    weir_subscriber_release(subscribers[i]);
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
+START_TEST(a_hint_without_a_log_is_none) {
+  weir_stream *stream = kit_open(&kit, "a");
+  weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
+
+  ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
+  ck_assert_int_eq(weir_hub_hint(kit.hub, "a", 1, 7), WEIR_OK);
+  kit_pass(&kit, 0);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "");
+  ck_assert_uint_eq(info_of(stream).last, 0);
+  weir_subscriber_release(subscriber);
+  weir_stream_release(stream);
+}
+END_TEST
+
 static TCase *without_log(void) {
   TCase *tcase = tcase_create("without a log");
 
@@ -689,6 +759,9 @@ static TCase *without_log(void) {
   tcase_add_test(tcase, a_comment_is_text);
   tcase_add_test(tcase, the_timers_of_an_answer_know_the_callers_size);
   tcase_add_test(tcase, a_source_that_does_nothing_gives_no_random_bits);
+  tcase_add_test(tcase, a_drain_puts_nothing_off);
+  tcase_add_test(tcase, a_drain_of_many_takes_several_turns);
+  tcase_add_test(tcase, a_hint_without_a_log_is_none);
   return tcase;
 }
 

@@ -393,6 +393,7 @@ START_TEST(r38_a_cancel_before_the_open_is_decided) {
   storage->later = true;
   bench_hub(&bench);
   stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  ck_assert_int_eq(weir_stream_cancel(stream, "\xff", 1), WEIR_EUTF8);
   ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_OK);
   bench_rest(&bench);
   kit_expect_notices(a, "p opened 0; p cancelled; p ended 1");
@@ -434,6 +435,12 @@ START_TEST(released_before_the_open_is_decided) {
   if ((_i & 2) != 0) {
     testlog_deliver(storage, 0);
     kit_pass(a, 0);
+  }
+  if ((_i & 8) != 0) {
+    weir_stream_release(stream);
+    weir_hub_free(a->hub);
+    a->hub = NULL;
+    return;
   }
   if ((_i & 4) != 0) {
     weir_hub_free(a->hub);
@@ -958,7 +965,7 @@ static TCase *opens(void) {
   tcase_add_loop_test(tcase, an_end_before_the_open_is_decided, 0, 2);
   tcase_add_test(tcase, r38_a_cancel_before_the_open_is_decided);
   tcase_add_loop_test(tcase, an_end_of_what_is_refused, 0, 2);
-  tcase_add_loop_test(tcase, released_before_the_open_is_decided, 0, 8);
+  tcase_add_loop_test(tcase, released_before_the_open_is_decided, 0, 12);
   return tcase;
 }
 

@@ -249,8 +249,16 @@ START_TEST(a_watchdog_bites_in_the_end) {
   int i;
 
   begin();
-  options.first_event = 1000;
-  options.on_first_event = _i == 0 ? WEIR_ACTION_END : WEIR_ACTION_FAIL;
+  if (_i < 2) {
+    options.first_event = 1000;
+    options.on_first_event = _i == 0 ? WEIR_ACTION_END : WEIR_ACTION_FAIL;
+  } else if (_i == 2) {
+    options.lifetime = 1000;
+    options.on_lifetime = WEIR_ACTION_END;
+  } else {
+    options.abandoned = 1000;
+    options.on_abandoned = WEIR_ACTION_END;
+  }
   stream = kit_open_with(kit, &options);
   for (i = 0; i < 5; ++i) {
     countdown = 1;
@@ -264,8 +272,10 @@ START_TEST(a_watchdog_bites_in_the_end) {
   ck_assert_uint_eq(kit_count(kit, WEIR_NOTICE_ENDED), 1);
   subscriber = kit_attach(kit, "a", NULL, NULL);
   kit_expect_frames(subscriber, WEIR_EDONE,
-                    _i == 0 ? "ready@0 fresh; done@1 first_event_timeout"
-                            : "ready@0 fresh; failed@1 first_event_timeout ");
+                    _i == 0   ? "ready@0 fresh; done@1 first_event_timeout"
+                    : _i == 1 ? "ready@0 fresh; failed@1 first_event_timeout "
+                    : _i == 2 ? "ready@0 fresh; done@1 lifetime_timeout"
+                              : "ready@0 fresh; done@1 abandoned");
   finish();
 }
 END_TEST
@@ -395,7 +405,7 @@ static TCase *oom(void) {
   tcase_add_loop_test(tcase, a_hub_is_made_or_not, 0, 2);
   tcase_add_loop_test(tcase, every_call_is_done_or_not, 0, 2);
   tcase_add_loop_test(tcase, a_close_is_said_or_not, 0, 2);
-  tcase_add_loop_test(tcase, a_watchdog_bites_in_the_end, 0, 2);
+  tcase_add_loop_test(tcase, a_watchdog_bites_in_the_end, 0, 4);
   tcase_add_loop_test(tcase, a_close_without_words_is_an_abort, 0, 2);
   tcase_add_loop_test(tcase, a_life_goes_on_without_memory, 0, 6);
   return tcase;

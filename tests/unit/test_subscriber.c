@@ -814,6 +814,45 @@ START_TEST(a_caught_up_subscriber_costs_256_bytes) {
 }
 END_TEST
 
+/* Who has been shown the end, and not asked again yet, needs no other. */
+START_TEST(a_close_behind_the_end_says_nothing) {
+  weir_attach_options options = kit_attach_options("a", "s");
+  struct kit_bytes bytes = {NULL, 0, 0};
+  weir_subscriber *subscriber;
+  weir_bytes runs[3];
+  size_t count;
+
+  kit_publish(stream, "x", "0");
+  options.start = WEIR_FROM_HEAD;
+  subscriber = kit_attach_with(&kit, &options);
+  kit_signal(stream, "s", "");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  /* As many runs as there can be at a time. */
+  ck_assert_int_eq(weir_subscriber_peek(subscriber, runs, 3, &count), WEIR_OK);
+  ck_assert_uint_eq(count, 3);
+  ck_assert_uint_eq(info_of(subscriber).attached, 1);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
+  ck_assert_uint_eq(info_of(subscriber).attached, 0);
+  ck_assert_int_eq(kit_pull(subscriber, &bytes), WEIR_EDONE);
+  kit_expect_text(bytes.data, bytes.len, "ready@1 fresh; s; done@2 ok");
+  kit_bytes_free(&bytes);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
+/* Signals are for those who stay. */
+START_TEST(a_close_drops_the_signals_to_one) {
+  weir_subscriber *subscriber = attach_at_head();
+  const weir_event own = kit_make_event("own", "");
+
+  ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
+  ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_OK);
+  kit_expect_frames(subscriber, WEIR_EDONE, "closing expired");
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 static TCase *bytes_case(void) {
   TCase *tcase = tcase_create("bytes");
 
@@ -869,6 +908,8 @@ static TCase *ends(void) {
   tcase_add_test(tcase, who_has_left_is_told_nothing);
   tcase_add_test(tcase, r69_every_connection_has_one_ready);
   tcase_add_test(tcase, a_caught_up_subscriber_costs_256_bytes);
+  tcase_add_test(tcase, a_close_behind_the_end_says_nothing);
+  tcase_add_test(tcase, a_close_drops_the_signals_to_one);
   return tcase;
 }
 
