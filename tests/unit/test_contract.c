@@ -741,6 +741,43 @@ START_TEST(a_hint_without_a_log_is_none) {
 }
 END_TEST
 
+static weir_stream *doomed;
+
+static void release_doomed(void *user, const weir_trace *trace) {
+  (void)user;
+  (void)trace;
+  weir_stream_release(doomed);
+  doomed = NULL;
+}
+
+/* The last that stands for a generation. */
+START_TEST(a_handle_is_released_in_a_trace) {
+  weir_open_options options = kit_open_options("a", NULL);
+  weir_stream *streams[3];
+  size_t live;
+  int i;
+
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  weir_hub_free(kit.hub);
+  doomed = NULL;
+  kit.options.trace = release_doomed;
+  kit_hub(&kit);
+  for (i = 0; i < 3; ++i) {
+    streams[i] = kit_open_with(&kit, &options);
+  }
+  (void)kit_count(&kit, 0);
+  live = kit.memory.live;
+  doomed = streams[0];
+  ck_assert_int_eq(weir_stream_end(streams[2], "ok", 2, 0, NULL), WEIR_OK);
+  ck_assert_ptr_null(doomed);
+  kit_pass(&kit, 0);
+  ck_assert_uint_lt(kit.memory.live, live);
+  ck_assert_int_eq(info_of(streams[2]).status, WEIR_STREAM_ENDED);
+  weir_stream_release(streams[1]);
+  weir_stream_release(streams[2]);
+}
+END_TEST
+
 static TCase *without_log(void) {
   TCase *tcase = tcase_create("without a log");
 
@@ -762,6 +799,7 @@ static TCase *without_log(void) {
   tcase_add_test(tcase, a_drain_puts_nothing_off);
   tcase_add_test(tcase, a_drain_of_many_takes_several_turns);
   tcase_add_test(tcase, a_hint_without_a_log_is_none);
+  tcase_add_test(tcase, a_handle_is_released_in_a_trace);
   return tcase;
 }
 

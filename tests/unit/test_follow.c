@@ -708,6 +708,7 @@ END_TEST
 START_TEST(r36_one_end_of_a_shared_stream) {
   weir_subscriber *readers[2];
   weir_stream *streams[2];
+  uint64_t seq = 99;
   int i;
 
   storage->later = _i != 0;
@@ -718,7 +719,8 @@ START_TEST(r36_one_end_of_a_shared_stream) {
   readers[1] = bench_attach(&bench, b, "k", NULL);
   bench_rest(&bench);
   ck_assert_int_eq(publish(streams[0], 0, "1"), WEIR_OK);
-  ck_assert_int_eq(weir_stream_end(streams[0], "ok", 2, 0, NULL), WEIR_OK);
+  ck_assert_int_eq(weir_stream_end(streams[0], "ok", 2, 0, &seq), WEIR_OK);
+  ck_assert_uint_eq(seq, 0); /* storage says which */
   bench_rest(&bench);
   kit_count(a, 0);
   kit_count(b, 0);
@@ -858,6 +860,48 @@ START_TEST(events_of_shared_streams_are_checked) {
   ck_assert_int_eq(weir_stream_publish(stream, events, 2, NULL), WEIR_OK);
   ck_assert_uint_eq(testlog_find(storage, "k")->count, 2);
   free(lines);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* As many as it has events. */
+START_TEST(a_batch_of_a_shared_stream_has_its_numbers) {
+  weir_event events[2];
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_shared(a, "p");
+  events[0] = kit_make_event("x", "1");
+  events[1] = kit_make_event("x", "2");
+  testlog_plan_bend(storage, TESTLOG_APPEND, 1, bend_first);
+  ck_assert_int_eq(weir_stream_publish(stream, events, 2, NULL), WEIR_EUNKNOWN);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Between the append and its answer, which says so. */
+START_TEST(race16_a_shared_stream_is_taken_over_meanwhile) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  uint64_t epoch;
+
+  storage->later = true;
+  storage->current = true;
+  bench_hub(&bench);
+  stream = open_shared(a, "p");
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh");
+  ck_assert_int_eq(publish(stream, 1, "1"), WEIR_OK);
+  epoch = testlog_take(storage, "k");
+  testlog_write(storage, "k", "y", "2");
+  testlog_deliver(storage, 0);
+  ck_assert_uint_eq(bench_info(stream).epoch, epoch);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@1 1; y@2 2");
+  ck_assert_int_eq(publish(stream, 3, "3"), WEIR_OK);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3");
+  kit_expect_notices(a, "p stored 1=1; p stored 3=3");
+  weir_subscriber_release(reader);
   weir_stream_release(stream);
 }
 END_TEST
@@ -1068,6 +1112,8 @@ static TCase *shared(void) {
   tcase_add_test(tcase, a_shared_stream_is_taken_over);
   tcase_add_loop_test(tcase, appends_of_shared_streams_are_confirmed, 0, 3);
   tcase_add_test(tcase, events_of_shared_streams_are_checked);
+  tcase_add_test(tcase, a_batch_of_a_shared_stream_has_its_numbers);
+  tcase_add_test(tcase, race16_a_shared_stream_is_taken_over_meanwhile);
   return tcase;
 }
 

@@ -633,6 +633,80 @@ START_TEST(release_inside) {
 }
 END_TEST
 
+/* It is the last that stands for a generation: that goes when the function has
+ * returned, or with the hub. */
+START_TEST(the_last_handle_is_released_inside) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *streams[3];
+  int i;
+
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  bench_hub(&bench);
+  for (i = 0; i < 3; ++i) {
+    streams[i] = kit_open_with(&bench.a, &options);
+  }
+  kit_pass(&bench.a, 0);
+  ck_assert_uint_eq(storage->handles, 3);
+  inner_reader = NULL;
+  inner_stream = streams[0];
+  storage->inside = release_everything;
+  kit_publish(streams[2], "x", "1");
+  storage->inside = NULL;
+  ck_assert_ptr_null(inner_stream);
+  ck_assert_uint_eq(storage->handles, 3);
+  ck_assert_int_eq(weir_hub_get_timeout(bench.a.hub), 0);
+  if (_i == 0) {
+    kit_pass(&bench.a, 0);
+    ck_assert_uint_eq(storage->handles, 2);
+    ck_assert_uint_eq(bench_info(streams[2]).last, 1);
+  } else {
+    weir_hub_free(bench.a.hub);
+    bench.a.hub = NULL;
+    ck_assert_uint_eq(storage->handles, 0);
+  }
+  weir_stream_release(streams[1]);
+  weir_stream_release(streams[2]);
+}
+END_TEST
+
+static void answer_one(void *user, int kind) {
+  (void)user;
+  if (kind == TESTLOG_KINDS && testlog_waiting(storage) != 0) {
+    testlog_deliver(storage, 0);
+  }
+}
+
+/* A hub is freed: whenever one of its handles is closed storage answers a call
+ * on another, which lets go of that. All of them are closed. */
+START_TEST(a_close_brings_answers) {
+  static const char *const keys[] = {"a", "b", "c"};
+  weir_stream *streams[3];
+  int i;
+
+  bench_hub(&bench);
+  for (i = 0; i < 3; ++i) {
+    streams[i] = bench_open(&bench, &bench.a, keys[i]);
+  }
+  storage->later = true;
+  for (i = 0; i < 3; ++i) {
+    if (i != _i) {
+      kit_publish(streams[i], "x", "1");
+    }
+    weir_stream_release(streams[i]);
+  }
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  storage->inside = answer_one;
+  weir_hub_free(bench.a.hub);
+  bench.a.hub = NULL;
+  while (testlog_waiting(storage) != 0) {
+    testlog_deliver(storage, 0);
+  }
+  storage->inside = NULL;
+  ck_assert_uint_eq(storage->handles, 0);
+  ck_assert_uint_eq(bench.a.memory.live, 0);
+}
+END_TEST
+
 /* --- Numbers ------------------------------------------------------------- */
 
 START_TEST(calls_are_counted) {
@@ -848,6 +922,8 @@ static TCase *handles(void) {
   tcase_add_loop_test(tcase, release_inside, 0, 2);
   tcase_add_test(tcase, calls_are_counted);
   tcase_add_loop_test(tcase, log_that_is_no_table, 0, 7);
+  tcase_add_loop_test(tcase, the_last_handle_is_released_inside, 0, 2);
+  tcase_add_loop_test(tcase, a_close_brings_answers, 0, 3);
   return tcase;
 }
 

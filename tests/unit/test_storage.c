@@ -744,6 +744,151 @@ START_TEST(opens_are_confirmed_by_their_state) {
 }
 END_TEST
 
+/* It knows the epochs up to the one before ours. */
+static void bend_older(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)records;
+  answer->epoch_count -= 1;
+  answer->last = epochs[answer->epoch_count - 1].last;
+}
+
+START_TEST(an_answer_of_an_older_epoch_confirms_nothing) {
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  weir_stream_release(stream);
+  stream = open_named();
+  testlog_plan_bend(storage, TESTLOG_APPEND, 1, bend_older);
+  ck_assert_int_eq(publish(stream, 0, "2"), WEIR_EUNKNOWN);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  ck_assert_uint_eq(bench_info(stream).last, 1);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Another has taken it over since. */
+static void bend_overtaken(weir_answer *answer, weir_epoch *epochs,
+                           weir_record *records) {
+  (void)records;
+  epochs[answer->epoch_count].epoch = 4711;
+  epochs[answer->epoch_count].last = answer->last;
+  answer->epoch_count += 1;
+}
+
+/* What has just been begun cannot have been taken over yet; who has taken over,
+ * and is not the writer any more, may not write. */
+START_TEST(an_open_that_another_has_overtaken) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *stream = NULL;
+
+  bench_hubs(&bench);
+  if (_i == 1) {
+    stream = bench_open(&bench, b, "k");
+    bench_publish(&bench, stream, 1);
+    weir_stream_release(stream);
+    stream = NULL;
+  }
+  testlog_plan_bend(storage, TESTLOG_OPEN, 2, bend_overtaken);
+  ck_assert_int_eq(weir_hub_open(a->hub, &options, &stream),
+                   _i == 0 ? WEIR_ELOG : WEIR_EFENCED);
+  ck_assert_ptr_null(stream);
+  kit_pass(a, 0);
+  if (_i == 1) {
+    expect_all(a, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  }
+}
+END_TEST
+
+/* A function may say no by itself. */
+START_TEST(a_refusal_without_an_answer) {
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_RETURN,
+               _i == 0 ? WEIR_EFENCED : WEIR_EENDED);
+  ck_assert_int_eq(publish(stream, 0, "2"),
+                   _i == 0 ? WEIR_EFENCED : WEIR_EENDED);
+  ck_assert_uint_eq(bench_info(stream).last, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  expect_all(a, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* There is no memory for the frame that says so. Where another takes over after
+ * that nothing is left of it. */
+START_TEST(a_failure_without_memory_cuts_readers_off) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 1);
+  reader = kit_attach_with(a, &options);
+  kit_expect_frames(reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(publish(stream, 0, "2"), WEIR_OK);
+  a->memory.fail_at = a->memory.calls + 1;
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  if (_i == 0) {
+    kit_expect_frames(reader, WEIR_EGONE, "");
+    kit_expect_notices(a, "p ended -16; s abort -1");
+  } else {
+    second = bench_open(&bench, b, "k");
+    bench_publish(&bench, second, 1);
+    bench_pass(&bench, 1000); /* it wants to log its end */
+    storage->later = false;
+    testlog_take(storage, "k");
+    bench_pass(&bench, 1000);
+    weir_stream_release(second);
+  }
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* An append fails of which another writer's end says already that it came to
+ * nothing: the stream has ended, and has not failed. */
+START_TEST(a_refusal_after_anothers_end) {
+  weir_stream *second;
+  weir_stream *stream;
+
+  storage->later = true;
+  storage->current = true;
+  bench_hubs(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(publish(stream, 7, "2"), WEIR_OK);
+  second = kit_open(b, "k");
+  while (bench_info(second).status == WEIR_STREAM_OPENING) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    kit_pass(b, 0);
+  }
+  ck_assert_int_eq(end(second, 0), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(weir_stream_trim(stream, 1), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(bench_info(stream).failed, 0);
+  kit_expect_notices(a, "p stored 7 -16; p ended 2");
+  bench_pass(&bench, 20000);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 2);
+  weir_stream_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Who writes ---------------------------------------------------------- */
 
 /* Whoever takes a generation over goes on at the next number under a new epoch;
@@ -857,6 +1002,104 @@ START_TEST(race16_stored_and_then_taken_over) {
 }
 END_TEST
 
+/* The same where the other has ended it: also if the answer comes at once. */
+static void bend_ended_by_another(weir_answer *answer, weir_epoch *epochs,
+                                  weir_record *records) {
+  (void)records;
+  answer->last += 1;
+  epochs[answer->epoch_count].epoch = 4711;
+  epochs[answer->epoch_count].last = answer->last;
+  answer->epoch_count += 1;
+  answer->ended = answer->last;
+}
+
+START_TEST(race16_stored_and_then_ended) {
+  weir_stream *stream;
+
+  storage->later = _i != 0;
+  bench_hub(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 1);
+  testlog_plan_bend(storage, TESTLOG_APPEND, 1, bend_ended_by_another);
+  ck_assert_int_eq(publish(stream, 2, "2"), WEIR_OK);
+  if (storage->later) {
+    ck_assert_int_eq(publish(stream, 3, "3"), WEIR_OK); /* waits */
+    testlog_deliver(storage, 0);
+  }
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(bench_info(stream).ended, 3);
+  ck_assert_uint_eq(bench_info(stream).pending, 0);
+  kit_expect_notices(a, storage->later
+                            ? "p stored 2=2; p stored 3 -11; p ended 3"
+                            : "p stored 2=2; p ended 3");
+  ck_assert_int_eq(publish(stream, 4, "4"), WEIR_EENDED);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* There is no memory for what the answer to an append says beyond that: it is
+ * stored, and the rest is asked for. */
+START_TEST(an_answer_without_memory) {
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *stream;
+
+  storage->later = true;
+  storage->current = true;
+  bench_hubs(&bench);
+  stream = open_named();
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(publish(stream, 2, "2"), WEIR_OK);
+  second = kit_open(b, "k");
+  while (bench_info(second).status == WEIR_STREAM_OPENING) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    kit_pass(b, 0);
+  }
+  kit_publish(second, "y", "3");
+  testlog_deliver(storage, 1);
+  a->memory.fail_at = a->memory.calls + 1;
+  testlog_deliver(storage, 0);
+  ck_assert_uint_ge(a->memory.calls, a->memory.fail_at);
+  kit_count(b, 0);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  kit_expect_notices(a, "readable; p stored 2=2; p cancelled");
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "ready@0 fresh; x@1 1; x@2 2; y@3 3");
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* There is none for the call that would take what waits to storage: it goes
+ * later, with what has come behind it. */
+START_TEST(events_wait_for_memory) {
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hub(&bench);
+  stream = open_named();
+  ck_assert_int_eq(publish(stream, 1, "1"), WEIR_OK);
+  ck_assert_int_eq(publish(stream, 2, "2"), WEIR_OK);
+  testlog_deliver(storage, 0);
+  a->memory.fail_at = a->memory.calls + 1;
+  kit_pass(a, 0);
+  ck_assert_uint_ge(a->memory.calls, a->memory.fail_at);
+  ck_assert_uint_eq(testlog_waiting(storage), 0);
+  ck_assert_int_eq(publish(stream, 3, "3"), WEIR_OK);
+  ck_assert_uint_eq(testlog_waiting(storage), 0);
+  ck_assert_uint_eq(bench_info(stream).pending, 2);
+  bench_pass(&bench, 1000);
+  ck_assert_uint_eq(storage->calls[TESTLOG_APPEND], 2);
+  ck_assert_uint_eq(storage->batch, 2);
+  kit_expect_notices(a, "p stored 1=1; p stored 2=2; p stored 3=3");
+  expect_all(a, WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2; x@3 3");
+  weir_stream_release(stream);
+}
+END_TEST
+
 static TCase *storing(void) {
   TCase *tcase = tcase_create("storing");
 
@@ -890,6 +1133,11 @@ static TCase *refusals(void) {
                       WRONG_STATES);
   tcase_add_test(tcase, an_end_is_confirmed_by_its_state);
   tcase_add_loop_test(tcase, opens_are_confirmed_by_their_state, 0, 24);
+  tcase_add_test(tcase, an_answer_of_an_older_epoch_confirms_nothing);
+  tcase_add_loop_test(tcase, an_open_that_another_has_overtaken, 0, 2);
+  tcase_add_loop_test(tcase, a_refusal_without_an_answer, 0, 2);
+  tcase_add_loop_test(tcase, a_failure_without_memory_cuts_readers_off, 0, 2);
+  tcase_add_test(tcase, a_refusal_after_anothers_end);
   return tcase;
 }
 
@@ -900,6 +1148,9 @@ static TCase *writers(void) {
   tcase_add_loop_test(tcase, f22_the_older_writer_stops, 0, 4);
   tcase_add_test(tcase, f22_the_older_writer_is_told);
   tcase_add_loop_test(tcase, race16_stored_and_then_taken_over, 0, 4);
+  tcase_add_loop_test(tcase, race16_stored_and_then_ended, 0, 2);
+  tcase_add_test(tcase, an_answer_without_memory);
+  tcase_add_test(tcase, events_wait_for_memory);
   return tcase;
 }
 
