@@ -423,12 +423,21 @@ void weir__reader_abort(struct weir__source *source) {
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {
   struct weir__link *link = generation->subscribers.next;
   struct weir_subscriber *subscriber;
+  struct weir__link beyond;
 
+  /* Any of them may be let go of while another is told. */
+  weir__link_init(&beyond);
   while (link != &generation->subscribers) {
     subscriber = weir__owner(link, struct weir_subscriber, sibling);
     link = link->next;
-    if (subscriber->standing == WEIR__READING && subscriber->seq > last) {
-      weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
+    if (subscriber->seq > last) {
+      weir__link_remove(&subscriber->sibling);
+      weir__link_append(&beyond, &subscriber->sibling);
     }
+  }
+  while (!weir__link_alone(&beyond)) {
+    weir__reader_leave(
+        weir__owner(beyond.next, struct weir_subscriber, sibling),
+        WEIR__UNAVAILABLE);
   }
 }

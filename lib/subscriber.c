@@ -246,9 +246,7 @@ static struct weir__page *in_time(const struct weir_subscriber *subscriber,
                                   struct weir__page *page) {
   const uint64_t ended = subscriber->generation->history.ended;
 
-  return page != NULL && ended != 0 && page->last >= ended && !page->greeting
-             ? NULL
-             : page;
+  return page != NULL && ended != 0 && page->last >= ended ? NULL : page;
 }
 
 /* Show one thing more, of what comes next. WEIR_OK: there may be more. */

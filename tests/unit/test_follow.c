@@ -166,6 +166,190 @@ START_TEST(hints_for_nobody) {
 }
 END_TEST
 
+/* Where storage keeps them. */
+START_TEST(r04_a_look_brings_frames) {
+  struct kit_bytes bytes[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+  weir_subscriber *readers[2];
+  weir_stream *stream;
+  int i;
+
+  storage->later = _i != 0;
+  storage->encoded = true;
+  readers[0] = follow();
+  stream = bench_open(&bench, b, "k");
+  readers[1] = bench_attach(&bench, b, "k", NULL);
+  bench_expect(&bench, readers[1], WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
+  hint(a, 3); /* that another writes it */
+  bench_rest(&bench);
+  kit_publish(stream, "x", "a\nb");
+  kit_publish(stream, "", "");
+  bench_rest(&bench);
+  hint(a, 4);
+  bench_rest(&bench);
+  for (i = 0; i < 2; ++i) {
+    ck_assert_int_eq(kit_pull(readers[i], &bytes[i]), WEIR_EAGAIN);
+  }
+  kit_expect_text(bytes[0].data, bytes[0].len, "x@3 a|b; message@4");
+  ck_assert_uint_eq(bytes[0].len, bytes[1].len);
+  ck_assert_mem_eq(bytes[0].data, bytes[1].data, bytes[0].len);
+  for (i = 0; i < 2; ++i) {
+    kit_bytes_free(&bytes[i]);
+    weir_subscriber_release(readers[i]);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Others write on where something has been lost. */
+static void write_with_a_loss(void) {
+  char data[2] = "3";
+
+  for (; *data <= '6'; ++*data) {
+    testlog_write(storage, "k", "x", data);
+  }
+  testlog_lose(storage, "k", 2, 4);
+}
+
+START_TEST(r10_a_loss_at_the_head_is_a_gap) {
+  weir_subscriber *reader;
+
+  storage->later = _i != 0;
+  reader = follow();
+  write_with_a_loss();
+  hint(a, 6);
+  bench_expect(&bench, reader, WEIR_EAGAIN,
+               "gap@4 evicted 2 5-6; x@5 5; x@6 6");
+  testlog_write(storage, "k", "x", "7");
+  hint(a, 7);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@7 7");
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* Each allocation fails in turn: who is at the head is sent away, and told of
+ * the loss when he is back. */
+START_TEST(r10_a_loss_at_the_head_without_memory) {
+  weir_subscriber *reader;
+  uint64_t epoch;
+  size_t nth;
+  bool failed = true;
+  int verdict;
+
+  for (nth = 1; failed; ++nth) {
+    reader = follow();
+    epoch = testlog_find(storage, "k")->epochs[0].epoch;
+    write_with_a_loss();
+    a->memory.fail_at = a->memory.calls + nth;
+    a->memory.fail_on = _i != 0;
+    hint(a, 6);
+    failed = a->memory.calls >= a->memory.fail_at;
+    a->memory.fail_at = 0;
+    if (failed) {
+      bench_pass(&bench, 1000);
+      (void)kit_skip(reader);
+      weir_subscriber_release(reader);
+      reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+      ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
+    }
+    bench_expect(&bench, reader, WEIR_EAGAIN,
+                 failed ? "ready@2 resumed; gap@4 evicted 2 5-6; x@5 5; x@6 6"
+                        : "gap@4 evicted 2 5-6; x@5 5; x@6 6");
+    weir_subscriber_release(reader);
+    bench_end(&bench);
+    bench_init(&bench);
+  }
+  ck_assert_uint_gt(nth, 4);
+}
+END_TEST
+
+/* A look and a block, of which either comes first: what one has brought is not
+ * brought again by the other, and nothing goes back. */
+START_TEST(answers_come_in_any_order) {
+  weir_subscriber *reader;
+  weir_subscriber *other;
+
+  a->options.history_bytes = 1;
+  reader = follow();
+  hint(a, 3); /* there is nothing, and what was read is let go */
+  storage->later = true;
+  storage->current = _i == 0;
+  other = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  kit_count(a, 0);
+  if (_i == 0) {
+    testlog_write(storage, "k", "x", "3");
+    hint(a, 3);
+    kit_expect_frames(other, WEIR_EAGAIN, "ready@0 fresh");
+    ck_assert_uint_eq(testlog_waiting(storage), 2);
+  } else {
+    kit_expect_frames(other, WEIR_EAGAIN, "ready@0 fresh");
+    testlog_write(storage, "k", "x", "3");
+    hint(a, 3);
+    ck_assert_uint_eq(testlog_waiting(storage), 2);
+  }
+  testlog_deliver(storage, 1);
+  testlog_deliver(storage, 0);
+  bench_expect(&bench, other, WEIR_EAGAIN, "x@1 1; x@2 2; x@3 3");
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3");
+  weir_subscriber_release(other);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* Retention has taken all of it: who has something to read still, is told
+ * behind that. */
+START_TEST(a_generation_that_is_gone_is_read_to_its_end) {
+  weir_subscriber *reader = follow();
+  weir_subscriber *slow = bench_attach(&bench, a, "k", NULL);
+
+  testlog_write(storage, "k", "x", "3");
+  hint(a, 3);
+  testlog_forget(storage, "k");
+  hint(a, 4);
+  bench_expect(&bench, reader, WEIR_EDONE, "x@3 3; closing unavailable");
+  bench_expect(&bench, slow, WEIR_EDONE,
+               "ready@0 fresh; x@1 1; x@2 2; x@3 3; closing unavailable");
+  weir_subscriber_release(slow);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
+/* Of what is being looked up, and of what has ended. */
+START_TEST(hints_for_what_cannot_be_looked_at) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader;
+  weir_subscriber *slow;
+  weir_stream *stream;
+  size_t before;
+  int verdict;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
+                   WEIR_OK);
+  before = reads();
+  hint(a, 9);
+  ck_assert_uint_eq(reads(), before);
+  bench_rest(&bench);
+  slow = bench_attach(&bench, a, "k", NULL);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  hint(a, 2);
+  bench_rest(&bench);
+  before = reads();
+  hint(a, 9); /* nothing follows the end */
+  bench_rest(&bench);
+  ck_assert_uint_eq(reads(), before);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  bench_expect(&bench, slow, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(slow);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A hint may come before what it is about can be read (NOTIFY before the
  * commit is visible), and after that none. The slow look finds it. */
 START_TEST(r26_hints_are_lost) {
@@ -570,6 +754,38 @@ START_TEST(f01_writers_take_turns) {
   bench_expect(&bench, reader, WEIR_EAGAIN,
                "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
   weir_subscriber_release(reader);
+}
+END_TEST
+
+/* A signal that was stamped with a number which another writer has then given
+ * to the end. */
+START_TEST(inv07_a_signal_from_beyond_the_end_is_none) {
+  const weir_event own = kit_make_event("own", "");
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  storage->slow = true;
+  ck_assert_int_eq(publish_owned(stream, "ghost"), WEIR_OK);
+  kit_signal(stream, "s", "");
+  ck_assert_int_eq(weir_subscriber_signal(reader, &own), WEIR_OK);
+  second = kit_open(b, "k");
+  while (bench_info(second).status == WEIR_STREAM_OPENING) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    kit_pass(b, 0);
+  }
+  ck_assert_int_eq(weir_stream_end(second, "ok", 2, 0, NULL), WEIR_OK);
+  testlog_deliver(storage, 1);
+  bench_expect(&bench, reader, WEIR_EDONE, "done@2 ok");
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+  weir_stream_release(stream);
 }
 END_TEST
 
@@ -1083,6 +1299,12 @@ static TCase *hints(void) {
   tcase_add_loop_test(tcase, f22_a_cursor_of_the_next_writer, 0, 2);
   tcase_add_loop_test(tcase, a_cursor_waits_for_one_look, 0, 2);
   tcase_add_test(tcase, a_cursor_that_cannot_be_looked_into);
+  tcase_add_loop_test(tcase, r04_a_look_brings_frames, 0, 2);
+  tcase_add_loop_test(tcase, r10_a_loss_at_the_head_is_a_gap, 0, 2);
+  tcase_add_loop_test(tcase, r10_a_loss_at_the_head_without_memory, 0, 2);
+  tcase_add_loop_test(tcase, answers_come_in_any_order, 0, 2);
+  tcase_add_test(tcase, a_generation_that_is_gone_is_read_to_its_end);
+  tcase_add_test(tcase, hints_for_what_cannot_be_looked_at);
   return tcase;
 }
 
@@ -1096,6 +1318,7 @@ static TCase *leaders(void) {
   tcase_add_test(tcase, a_failed_writer_is_succeeded);
   tcase_add_test(tcase, a_failed_writer_is_forgotten_and_succeeded);
   tcase_add_loop_test(tcase, f01_writers_take_turns, 0, 2);
+  tcase_add_test(tcase, inv07_a_signal_from_beyond_the_end_is_none);
   return tcase;
 }
 
