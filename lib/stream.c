@@ -59,8 +59,9 @@ static void decided(struct weir_stream *producer) {
   }
 }
 
-/* Put the end that was asked for before the open was decided. False: there is
- * no memory for that now. */
+/* Put the end that was asked for before the open was decided; a handle that
+ * only looks may have cancelled what another writes. False: there is no memory
+ * for that now. */
 static bool put_final(struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
   int rv = weir__generation_is_writable(generation);
@@ -70,8 +71,11 @@ static bool put_final(struct weir_stream *producer) {
     producer->pending = false;
     rv = weir__publish_end(generation, producer, producer->final, NULL);
     producer->pending = true;
+  } else if (rv != WEIR_EENDED) {
+    rv = weir__tend_owe(generation, producer->final);
+    producer->final = rv == WEIR_OK ? NULL : producer->final;
   }
-  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
+  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT || rv == WEIR_EENTROPY) {
     weir__generation_again(generation);
     return false;
   }

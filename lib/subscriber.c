@@ -20,8 +20,10 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
     source->notices &= (uint16_t)~WEIR__SAY_DECIDED;
     notice->kind = WEIR_NOTICE_DECIDED;
     notice->verdict = subscriber->verdict;
-    notice->error = source->error;
-    notice->retry = source->error != WEIR_OK ? subscriber->retry : 0;
+    /* Why it is to be cut off, if it is, comes by itself. */
+    notice->error =
+        weir__reader_is_doomed(subscriber) ? WEIR_OK : source->error;
+    notice->retry = notice->error != WEIR_OK ? subscriber->retry : 0;
     /* What there is to send, the host will find by itself; unless it has been
      * told already that there is nothing. */
     *more = source->notices != 0 || subscriber->drained;

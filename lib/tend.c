@@ -119,9 +119,8 @@ void weir__tend_left(struct weir__generation *generation) {
   }
 }
 
-/* Let it end with this as soon as this hub may write it. The final is given
- * away. */
-static int owe(struct weir__generation *generation, struct weir__final *final) {
+int weir__tend_owe(struct weir__generation *generation,
+                   struct weir__final *final) {
   struct weir__backing *backing = generation->backing;
   int rv = WEIR_OK;
 
@@ -129,14 +128,12 @@ static int owe(struct weir__generation *generation, struct weir__final *final) {
       !weir__tend_is_taking(generation)) {
     rv = weir__tend_take(generation);
   }
-  if (rv != WEIR_OK) {
-    weir__final_free(generation->core, final);
-    return rv;
+  if (rv == WEIR_OK) {
+    weir__final_free(generation->core, backing->will);
+    backing->will = final;
+    weir__generation_touch(generation);
+    weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
   }
-  weir__final_free(generation->core, backing->will);
-  backing->will = final;
-  weir__generation_touch(generation);
-  weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
   return rv;
 }
 
@@ -153,7 +150,11 @@ int weir__tend_cancel(struct weir__generation *generation, const void *reason,
     return rv;
   }
   if (writable != WEIR_OK) {
-    return owe(generation, final);
+    rv = weir__tend_owe(generation, final);
+    if (rv != WEIR_OK) {
+      weir__final_free(core, final);
+    }
+    return rv;
   }
   rv = weir__publish_end(generation, NULL, final, NULL);
   weir__final_free(core, final);
@@ -439,8 +440,9 @@ static void sought(struct weir__storage *storage, bool hidden) {
 
   if (hidden && !generation->ending && generation->backing->will == NULL &&
       weir__final_new(generation->core, WEIR__HIDDEN, strlen(WEIR__HIDDEN),
-                      NULL, 0, 0, &final) == WEIR_OK) {
-    (void)owe(generation, final);
+                      NULL, 0, 0, &final) == WEIR_OK &&
+      weir__tend_owe(generation, final) != WEIR_OK) {
+    weir__final_free(generation->core, final);
   }
   if (weir__storage_wants(storage)) {
     weir__generation_touch(generation);

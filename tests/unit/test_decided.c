@@ -948,6 +948,394 @@ START_TEST(handles_of_old_generations_end_with_the_hub) {
 }
 END_TEST
 
+/* --- Random bits ---------------------------------------------------------- */
+
+static int (*drawn)(void *user, void *dst, size_t len);
+static bool dry;
+
+static int draw(void *user, void *dst, size_t len) {
+  return dry ? 0 : drawn(user, dst, len);
+}
+
+static void hubs_that_draw(void) {
+  drawn = a->options.entropy;
+  dry = false;
+  a->options.entropy = draw;
+  bench_hubs(&bench);
+}
+
+/* Who only looks may cancel; also before it is known what there is, and whether
+ * there are random bits then or not. */
+START_TEST(a_cancel_by_who_looks_before_it_is_decided) {
+  const bool ended = (_i & 1) != 0;
+  weir_stream *second;
+  weir_stream *first;
+
+  hubs_that_draw();
+  first = bench_open(&bench, b, "k");
+  bench_publish(&bench, first, 1);
+  if (ended) {
+    ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  }
+  storage->later = true;
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  if ((_i & 2) != 0) {
+    dry = true;
+    bench_rest(&bench);
+    ck_assert_int_eq(status(second),
+                     ended ? WEIR_STREAM_ENDED : WEIR_STREAM_OPENING);
+    dry = false;
+    bench_pass(&bench, 1000);
+  }
+  bench_rest(&bench);
+  kit_expect_notices(a, ended ? "q opened 0; q cancelled"
+                              : "q opened 0; q cancelled; q ended 2");
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 2);
+  expect_all(a, WEIR_EDONE,
+             ended ? "ready@0 fresh; x@1 1; done@2 ok"
+                   : "ready@0 fresh; x@1 1; done@2 why");
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+START_TEST(no_random_bits_to_take_over) {
+  weir_stream *second;
+  weir_stream *first;
+
+  hubs_that_draw();
+  first = bench_open(&bench, b, "k");
+  bench_publish(&bench, first, 1);
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  dry = true;
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_EENTROPY);
+  ck_assert_int_eq(weir_stream_cancel(second, NULL, 0), WEIR_EENTROPY);
+  kit_expect_notices(a, "");
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  ck_assert_int_eq(status(first), WEIR_STREAM_LIVE);
+  dry = false;
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(second, NULL, 0), WEIR_OK);
+  kit_expect_notices(a, "q cancelled; q ended 2");
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+START_TEST(no_random_bits_for_another_try) {
+  weir_stream *stream;
+
+  hubs_that_draw();
+  stream = bench_open(&bench, a, "k");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_ELOG);
+  dry = true;
+  kit_pass(a, 1000);
+  ck_assert_int_eq(status(stream), WEIR_STREAM_FAILED);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  dry = false;
+  kit_pass(a, 1999);
+  ck_assert_int_eq(status(stream), WEIR_STREAM_FAILED);
+  kit_pass(a, 1);
+  ck_assert_int_eq(status(stream), WEIR_STREAM_ENDED);
+  expect_all(a, WEIR_EDONE, "ready@0 fresh; failed@1 log_refused ");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* --- Several at once ------------------------------------------------------ */
+
+/* What the first has begun is what the next one gets. */
+START_TEST(opens_wait_behind_one_that_replaces) {
+  weir_stream *second;
+  weir_stream *first;
+  weir_stream *old;
+
+  bench_hubs(&bench);
+  old = bench_open(&bench, b, "k");
+  bench_publish(&bench, old, 1);
+  storage->later = true;
+  first = open_as(a, "p", WEIR_DUPLICATE_REPLACE, 0);
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, 0);
+  bench_rest(&bench);
+  kit_expect_notices(a, "p opened 0; q opened 0");
+  ck_assert_uint_eq(bench_info(first).joined, 0);
+  ck_assert_uint_eq(bench_info(second).joined, 1);
+  ck_assert_uint_eq(bench_info(second).generation,
+                    bench_info(first).generation);
+  ck_assert_uint_ne(bench_info(first).generation, bench_info(old).generation);
+  bench_publish(&bench, second, 1);
+  expect_all(a, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  weir_stream_release(first);
+  weir_stream_release(second);
+  weir_stream_release(old);
+}
+END_TEST
+
+/* Storage says each time that there is another, and then that there is none:
+ * nobody is told of something that there is not. */
+START_TEST(two_opens_in_circles) {
+  weir_stream *second;
+  weir_stream *first;
+  int i;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(first);
+  storage->later = true;
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, 0);
+  testlog_deliver(storage, 0);
+  testlog_forget(storage, "k");
+  storage->later = false;
+  for (i = 0; i < 8; ++i) {
+    testlog_fail(storage, TESTLOG_OPEN, (size_t)(2 * i + 1), TESTLOG_REFUSE,
+                 WEIR_EEXISTS);
+  }
+  bench_rest(&bench);
+  ck_assert_int_eq(status(first), WEIR_STREAM_REFUSED);
+  ck_assert_int_eq(bench_info(first).error, WEIR_ELOG);
+  ck_assert_int_eq(status(second), WEIR_STREAM_REFUSED);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  storage->plan_count = 0;
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_JOIN, 0), WEIR_OK);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* One take-over, and one end: with the reason that was given last. */
+START_TEST(two_cancels_of_what_another_writes) {
+  weir_stream *second;
+  weir_stream *first;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  storage->later = true;
+  ck_assert_int_eq(weir_stream_cancel(second, "one", 3), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(second, "two", 3), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "q cancelled; q ended 1");
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  expect_all(a, WEIR_EDONE, "ready@0 fresh; done@1 two");
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* The end that a cancel asks for is refused: it fails, as of any event, and
+ * ends once. */
+START_TEST(a_cancel_that_storage_refuses) {
+  weir_stream *second;
+  weir_stream *first;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  storage->later = _i != 0;
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  bench_rest(&bench);
+  ck_assert_int_eq(status(second), WEIR_STREAM_FAILED);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  bench_pass(&bench, 1000);
+  ck_assert_int_eq(status(second), WEIR_STREAM_ENDED);
+  kit_expect_notices(a, "q cancelled; q ended -16");
+  bench_pass(&bench, 60000);
+  ck_assert_uint_eq(testlog_find(storage, "k")->count, 1);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* It is time for another look meanwhile: nothing is asked for twice. */
+START_TEST(a_cancel_that_takes_long) {
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *first;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh");
+  kit_pass(a, 11000);
+  storage->later = true;
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  kit_pass(a, 1000);
+  kit_pass(a, 1000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_expect(&bench, reader, WEIR_EDONE, ":; done@1 why");
+  weir_subscriber_release(reader);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* A look has said that a stream has ended, and the host does not come before it
+ * would be forgotten: who waits for that look is decided first. */
+START_TEST(who_waits_comes_before_who_is_forgotten) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *ahead;
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  storage->later = true;
+  storage->current = true;
+  bench_hubs(&bench);
+  options.linger = 5;
+  stream = kit_open_with(b, &options);
+  bench_rest(&bench);
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  kit_count(a, 0);
+  storage->slow = true;
+  ahead = attach_as(a, "s", kit_cursor(stream, 9));
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  testlog_deliver(storage, 1);
+  testlog_deliver(storage, 0);
+  weir_subscriber_release(reader);
+  a->now += 10;
+  kit_pass(a, 0);
+  kit_expect_notices(a, "s decided ahead 0");
+  bench_expect(&bench, ahead, WEIR_EDONE,
+               "gap@0 ahead 9 1-2; ready@0 ahead; x@1 1; done@2 ok");
+  weir_subscriber_release(ahead);
+  kit_pass(a, 1);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The end is on its way: a watchdog that fires then adds no other. */
+START_TEST(a_watchdog_behind_the_end) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hub(&bench);
+  options.idle = 1000;
+  options.on_idle = WEIR_ACTION_FAIL;
+  stream = kit_open_with(a, &options);
+  bench_rest(&bench);
+  bench_publish(&bench, stream, 1);
+  kit_count(a, 0);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  kit_pass(a, 1000);
+  kit_expect_notices(a, "p expired idle");
+  bench_rest(&bench);
+  kit_expect_notices(a, "p ended 2");
+  expect_all(a, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* --- Three generations ---------------------------------------------------- */
+
+/* The first is still to be taken over to be ended when the third begins. */
+START_TEST(an_end_that_waits_behind_two_generations) {
+  weir_stream *streams[3];
+  int i;
+
+  bench_hubs(&bench);
+  streams[0] = bench_open(&bench, b, "k");
+  weir_stream_release(open_as(a, "o", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK));
+  storage->later = true;
+  streams[1] = open_as(a, "p", WEIR_DUPLICATE_REPLACE, 0);
+  kit_pass(a, 0);
+  ck_assert_uint_eq(testlog_waiting(storage), 2); /* and one to take over */
+  ck_assert_int_eq(storage->waiting->mode, WEIR_LOG_CREATE);
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  ck_assert_int_eq(status(streams[1]), WEIR_STREAM_LIVE);
+  streams[2] = open_as(a, "q", WEIR_DUPLICATE_REPLACE, 0);
+  bench_rest(&bench);
+  ck_assert_int_eq(status(streams[2]), WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 1);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->older->ended, 1);
+  for (i = 0; i < 3; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
+START_TEST(a_reader_of_the_generation_before_the_last) {
+  weir_subscriber *reader = NULL;
+  weir_stream *streams[3];
+  int i;
+
+  bench_hub(&bench);
+  for (i = 0; i < 3; ++i) {
+    streams[i] = bench_open(&bench, a, "k");
+    bench_publish(&bench, streams[i], 1);
+    reader = i == 0 ? bench_attach(&bench, a, "k", NULL) : reader;
+    ck_assert_int_eq(weir_stream_end(streams[i], "ok", 2, 0, NULL), WEIR_OK);
+  }
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(reader);
+  for (i = 0; i < 3; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
+/* Two ends that are not logged are remembered behind the third generation, each
+ * for its time. */
+START_TEST(failures_are_forgotten_in_their_order) {
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_event event = kit_make_event("x", "1");
+  weir_stream *stream;
+  int i;
+
+  bench_hub(&bench);
+  options.linger = 500;
+  for (i = 0; i < 2; ++i) {
+    stream = kit_open_with(a, &options);
+    testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+    ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_ELOG);
+    weir_stream_release(stream);
+    kit_pass(a, 100);
+  }
+  stream = kit_open_with(a, &options);
+  kit_pass(a, 0);
+  ck_assert_uint_eq(storage->handles, 3);
+  kit_pass(a, 299);
+  ck_assert_uint_eq(storage->handles, 3);
+  kit_pass(a, 1);
+  ck_assert_uint_eq(storage->handles, 2);
+  kit_pass(a, 100);
+  ck_assert_uint_eq(storage->handles, 1);
+  bench_publish(&bench, stream, 1);
+  expect_all(a, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Who has not fetched that it was let in before its patience with it ends gets
+ * both told. */
+START_TEST(decided_and_then_aborted) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  storage->later = true;
+  reader = attach_as(a, "s", NULL);
+  bench_rest(&bench);
+  bench_pass(&bench, 30000);
+  kit_expect_notices(a, "s decided fresh 0; s abort -30");
+  kit_expect_frames(reader, WEIR_EGONE, "");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
 static TCase *opens(void) {
   TCase *tcase = tcase_create("opens");
 
@@ -997,6 +1385,20 @@ static TCase *generations(void) {
   tcase_add_test(tcase, an_open_of_what_ends_meanwhile);
   tcase_add_loop_test(tcase, a_generation_that_storage_has_no_more, 0, 3);
   tcase_add_loop_test(tcase, handles_of_old_generations_end_with_the_hub, 0, 2);
+  tcase_add_loop_test(tcase, a_cancel_by_who_looks_before_it_is_decided, 0, 4);
+  tcase_add_test(tcase, no_random_bits_to_take_over);
+  tcase_add_test(tcase, no_random_bits_for_another_try);
+  tcase_add_test(tcase, opens_wait_behind_one_that_replaces);
+  tcase_add_test(tcase, two_opens_in_circles);
+  tcase_add_test(tcase, two_cancels_of_what_another_writes);
+  tcase_add_loop_test(tcase, a_cancel_that_storage_refuses, 0, 2);
+  tcase_add_test(tcase, a_cancel_that_takes_long);
+  tcase_add_test(tcase, who_waits_comes_before_who_is_forgotten);
+  tcase_add_test(tcase, a_watchdog_behind_the_end);
+  tcase_add_test(tcase, an_end_that_waits_behind_two_generations);
+  tcase_add_test(tcase, a_reader_of_the_generation_before_the_last);
+  tcase_add_test(tcase, failures_are_forgotten_in_their_order);
+  tcase_add_test(tcase, decided_and_then_aborted);
   return tcase;
 }
 
