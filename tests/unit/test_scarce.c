@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core.h"
+
 static struct bench bench;
 static struct testlog *const storage = &bench.log;
 static struct kit *const a = &bench.a;
@@ -519,6 +521,221 @@ START_TEST(an_attach_without_memory_leaves_nothing) {
 }
 END_TEST
 
+/* Storage has lost some in the middle, and says so. */
+static size_t try_loss(size_t nth, bool on, int mode) {
+  const struct kit_event *event;
+  weir_stream *stream;
+  uint64_t position = 0;
+  uint64_t seq;
+  size_t calls;
+  size_t i;
+
+  bench_init(&bench);
+  kit_hub(b);
+  storage->encoded = (mode & 2) != 0;
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 40);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(stream);
+  testlog_lose(storage, "k", 10, 20);
+  storage->later = (mode & 1) != 0;
+  a->memory.fail_at = nth;
+  a->memory.fail_on = on;
+  kit_client_init(&browser, "");
+  MUST(weir_hub_new(&a->options, &a->hub));
+  ck_assert(!read_scarcely());
+  for (i = 0; i < browser.count; ++i) {
+    event = &browser.events[i];
+    if (strcmp(event->type, "weir.closing") == 0) {
+      continue;
+    }
+    seq = strtoull(strchr(event->id, '-') + 1, NULL, 10);
+    if (strcmp(event->type, "x") == 0) {
+      ck_assert_uint_eq(seq, position + 1);
+      ck_assert_uint_eq(strtoull(event->data, NULL, 10), seq);
+    } else if (strcmp(event->type, "weir.gap") == 0) {
+      ck_assert_uint_eq(position, 10);
+      ck_assert_uint_eq(seq, 20);
+    }
+    position = seq;
+  }
+  ck_assert_uint_eq(position, 41);
+  calls = a->memory.calls;
+  kit_client_free(&browser);
+  bench_end(&bench);
+  return calls;
+}
+
+START_TEST(a_loss_without_memory) {
+  const size_t calls = try_loss(0, false, _i);
+  size_t n;
+
+  for (n = 1; n <= calls; ++n) {
+    (void)try_loss(n, false, _i);
+    (void)try_loss(n, true, _i);
+  }
+}
+END_TEST
+
+/* Behind the end of what another has written there may be the next one, which
+ * is asked for. */
+START_TEST(an_attach_behind_an_end_without_memory) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader = NULL;
+  weir_hub_info before;
+  weir_hub_info after;
+  weir_stream *stream;
+  size_t nth = 0;
+  int verdict = -1;
+  int rv;
+
+  bench_init(&bench);
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(stream);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  do {
+    before = bench_hub_info(a);
+    a->memory.fail_at = a->memory.calls + ++nth;
+    rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
+    a->memory.fail_at = 0;
+    if (rv != WEIR_OK) {
+      ck_assert_int_eq(rv, WEIR_ENOMEM);
+      ck_assert_ptr_null(reader);
+      ck_assert_int_eq(verdict, -1);
+      bench_rest(&bench);
+      after = bench_hub_info(a);
+      ck_assert_uint_eq(after.streams, before.streams);
+      ck_assert_uint_eq(after.subscribers, before.subscribers);
+      ck_assert_uint_eq(after.pending, before.pending);
+    }
+  } while (rv != WEIR_OK);
+  ck_assert_uint_gt(nth, 3);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; done@1 ok");
+  weir_subscriber_release(reader);
+  bench_end(&bench);
+}
+END_TEST
+
+/* --- There is memory, but no more may be taken ---------------------------- */
+
+static void set_room(uint64_t most) {
+  ((struct weir__core *)(void *)a->hub)->options.max_resident = most;
+}
+
+/* An end that was asked for before the open was decided waits, and the open
+ * with it. */
+START_TEST(an_early_end_without_room) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *stream;
+
+  bench_init(&bench);
+  storage->later = true;
+  kit_hub(a);
+  stream = kit_open_with(a, &options);
+  ck_assert_int_eq(weir_stream_fail(stream, "c", 1, "m", 1, 7, NULL), WEIR_OK);
+  set_room(1);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_OPENING);
+  kit_expect_notices(a, "");
+  set_room(0);
+  bench_pass(&bench, 1000);
+  kit_expect_notices(a, "p opened 0; p stored 7=1; p ended 1");
+  weir_stream_release(stream);
+  bench_end(&bench);
+}
+END_TEST
+
+/* So does that of a cancel. */
+START_TEST(a_cancel_without_room) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *second;
+  weir_stream *first;
+
+  bench_init(&bench);
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  options.flags = WEIR_OPEN_LOOK;
+  second = kit_open_with(a, &options);
+  set_room(1);
+  ck_assert_int_eq(weir_stream_cancel(second, NULL, 0), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "p cancelled");
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  set_room(0);
+  bench_pass(&bench, 1000);
+  kit_expect_notices(a, "p ended 1");
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
+  weir_stream_release(first);
+  weir_stream_release(second);
+  bench_end(&bench);
+}
+END_TEST
+
+/* Who waits for what a look brings is cut off, not even told; who comes back
+ * gets it. Whoever is not at the head stays. */
+START_TEST(a_look_without_room) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *slow;
+  weir_subscriber *reader;
+  weir_stream *stream;
+  size_t reads;
+
+  bench_init(&bench);
+  storage->later = _i != 0;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  slow = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  reader = kit_attach_with(a, &options);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  kit_count(a, 0);
+  bench_publish(&bench, stream, 1);
+  set_room(1);
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 2), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "s abort -25");
+  kit_expect_frames(reader, WEIR_EGONE, "");
+  set_room(0);
+  /* It looks again by itself, soon. */
+  reads = storage->calls[TESTLOG_READ];
+  bench_pass(&bench, 999);
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], reads);
+  bench_pass(&bench, 1);
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], reads + 1);
+  bench_expect(&bench, slow, WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
+  weir_subscriber_release(slow);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+  bench_end(&bench);
+}
+END_TEST
+
+START_TEST(a_watchdog_without_room) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *stream;
+
+  bench_init(&bench);
+  a->options.log = NULL;
+  kit_hub(a);
+  options.first_event = 1000;
+  options.on_first_event = WEIR_ACTION_END;
+  stream = kit_open_with(a, &options);
+  set_room(1);
+  kit_pass(a, 1000);
+  kit_expect_notices(a, "p expired first_event");
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  set_room(0);
+  kit_pass(a, 1000);
+  kit_expect_notices(a, "p expired first_event; p ended 1");
+  weir_stream_release(stream);
+  bench_end(&bench);
+}
+END_TEST
+
 static TCase *scarce(void) {
   TCase *tcase = tcase_create("scarce");
 
@@ -530,6 +747,12 @@ static TCase *scarce(void) {
   tcase_add_loop_test(tcase, an_early_end_without_memory, 0, 2);
   tcase_add_loop_test(tcase, an_attach_without_memory_leaves_nothing, 0, 2);
   tcase_add_loop_test(tcase, many_readers_in_little_room, 0, 2);
+  tcase_add_loop_test(tcase, a_loss_without_memory, 0, 4);
+  tcase_add_test(tcase, an_attach_behind_an_end_without_memory);
+  tcase_add_test(tcase, an_early_end_without_room);
+  tcase_add_test(tcase, a_cancel_without_room);
+  tcase_add_loop_test(tcase, a_look_without_room, 0, 2);
+  tcase_add_test(tcase, a_watchdog_without_room);
   return tcase;
 }
 
