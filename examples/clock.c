@@ -64,7 +64,8 @@ static void answer(weir_hub *hub, int fd) {
 }
 
 int main(int argc, char **argv) {
-  const uint16_t port = (uint16_t)atoi(argc > 1 ? argv[1] : "8081");
+  const uint16_t port =
+      (uint16_t)strtoul(argc > 1 ? argv[1] : "8081", NULL, 10);
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
   struct pollfd door = {.fd = socket(AF_INET, SOCK_STREAM, 0),
                         .events = POLLIN};

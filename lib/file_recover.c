@@ -120,7 +120,7 @@ static int look_for_head(struct weir_log_file *log,
   if (segment->size >= WEIR__HEAD_SIZE) {
     rv = check_head(log, segment, read_head(log, segment, 0, &head), &head);
   }
-  if (rv == WEIR_EIO && segment->size >= 2 * WEIR__HEAD_SIZE) {
+  if (rv == WEIR_EIO && segment->size >= (uint64_t)2 * WEIR__HEAD_SIZE) {
     rv = read_head(log, segment, segment->size - WEIR__HEAD_SIZE, &head);
     rv = check_head(log, segment, rv, &head);
   }
@@ -329,7 +329,8 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
     rv = weir__scan_segment(log, segment, end, true);
   } else {
     /* Behind the records is a head again. */
-    end = weir__max(segment->size, 2 * WEIR__HEAD_SIZE) - WEIR__HEAD_SIZE;
+    end = weir__max(segment->size, (uint64_t)2 * WEIR__HEAD_SIZE) -
+          WEIR__HEAD_SIZE;
     rv = weir__scan_segment(log, segment, end, false);
   }
   weir__segment_close(log, segment);

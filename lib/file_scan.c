@@ -3,7 +3,7 @@
 
 /* A segment is read in pieces of this size, or of its largest record; where
  * that fails, in blocks, so that only what cannot be read is lost. */
-#define PIECE (1024 * 1024)
+#define PIECE ((size_t)1024 * 1024)
 #define BLOCK 4096
 
 /* So many events that are lost are noted one by one, where they should have

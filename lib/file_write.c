@@ -3,7 +3,7 @@
 
 /* The first segments are small, so that a log of little takes little; each is
  * twice as large as the one before, up to the size that was asked for. */
-#define SEGMENT_LEAST (1024 * 1024)
+#define SEGMENT_LEAST ((uint64_t)1024 * 1024)
 
 /* A limit on bytes is at least so many segments, since whole ones go: were the
  * newest larger than the limit, nothing would be left. */
@@ -84,8 +84,8 @@ static int turn_over(struct weir_log_file *log, uint64_t bytes) {
     /* Numbers rise in the order in which segments are used. */
     weir__segment_discard(log, spare);
   }
-  return make_now(
-      log, weir__max(weir__file_next_size(log), bytes + 2 * WEIR__HEAD_SIZE));
+  return make_now(log, weir__max(weir__file_next_size(log),
+                                 bytes + (uint64_t)2 * WEIR__HEAD_SIZE));
 }
 
 /* Whether this segment knows the stream already. */

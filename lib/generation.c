@@ -65,7 +65,9 @@ int weir__final_new(struct weir__core *core, const void *reason,
   final->message_len = message_len;
   final->tag = tag;
   weir__copy(final->text, reason, reason_len);
-  weir__copy(final->text + reason_len, message, message_len);
+  if (final->failed) {
+    weir__copy(final->text + reason_len, message, message_len);
+  }
   *made = final;
   return WEIR_OK;
 }

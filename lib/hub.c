@@ -38,11 +38,11 @@ void weir_hub_options_init(weir_hub_options *options, size_t size) {
   defaults.max_streams = 1000000;
   defaults.max_subscribers = 1000000;
   defaults.max_client_subscribers = 6;
-  defaults.max_event_bytes = 1024 * 1024;
+  defaults.max_event_bytes = (uint64_t)1024 * 1024;
   defaults.max_event_lines = WEIR_FRAME_LINES_MAX;
   defaults.max_pending = 4096;
-  defaults.max_resident = 256 * 1024 * 1024;
-  defaults.history_bytes = 8 * 1024 * 1024;
+  defaults.max_resident = (uint64_t)256 * 1024 * 1024;
+  defaults.history_bytes = (uint64_t)8 * 1024 * 1024;
   defaults.signal_ring = 64;
   defaults.recheck = 12000;
   if (weir__start(options, size)) {

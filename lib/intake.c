@@ -149,23 +149,20 @@ struct item {
   size_t frame_len;
 };
 
-/* Record number i of an answer, NULL if it is none. Where it is not of our size
- * it is read into *copy. */
+/* Record number i of an answer. Where it is not of our size it is read into
+ * *copy; what is no record has the number 0, which follows nothing. */
 static const weir_record *record_at(const weir_answer *answer, size_t i,
                                     weir_record *copy) {
   const char *records = (const char *)(const void *)answer->records;
-  const void *record;
+  const void *record = records + i * answer->records->size;
 
-  if (records == NULL) {
-    return NULL;
-  }
-  record = records + i * answer->records->size;
   if (answer->records->size == sizeof *copy &&
       answer->records[i].size == sizeof *copy) {
     return record;
   }
   memset(copy, 0, sizeof *copy);
-  return weir__load(copy, sizeof *copy, record) == WEIR_OK ? copy : NULL;
+  (void)weir__load(copy, sizeof *copy, record);
+  return copy;
 }
 
 /* Whether nothing is set in a record that nobody knows. */
@@ -174,7 +171,6 @@ static bool is_known(const weir_record *record) {
           record->reserved[0] | record->reserved[1]) == 0;
 }
 
-/* Its number, of one that has been checked. */
 static uint64_t seq_of(const weir_answer *answer, size_t i) {
   weir_record copy;
 
@@ -249,14 +245,15 @@ static size_t count_sound(const struct weir__history *history,
                           const struct weir__scheme *scheme,
                           const weir_state *state, const weir_answer *answer,
                           uint64_t lo, uint64_t hi) {
+  const size_t count = answer->records == NULL ? 0 : answer->record_count;
   const weir_record *record;
   weir_record copy;
   struct item item;
   size_t i;
 
-  for (i = 0; i < answer->record_count; ++i) {
+  for (i = 0; i < count; ++i) {
     record = record_at(answer, i, &copy);
-    if (record == NULL || !is_known(record) || record->seq > hi ||
+    if (!is_known(record) || record->seq > hi ||
         !may_follow(history, answer, lo, record->seq)) {
       break;
     }

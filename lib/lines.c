@@ -26,7 +26,7 @@ struct block16 {
 
 static inline struct block16 load16(const unsigned char *p) {
   struct block16 block;
-  int i;
+  size_t i;
 
   for (i = 0; i < 4; ++i) {
     block.v[i] = _mm_loadu_si128((const void *)(p + 16 * i));
@@ -35,7 +35,7 @@ static inline struct block16 load16(const unsigned char *p) {
 }
 
 static inline void store16(unsigned char *p, struct block16 block) {
-  int i;
+  size_t i;
 
   for (i = 0; i < 4; ++i) {
     _mm_storeu_si128((void *)(p + 16 * i), block.v[i]);

@@ -18,7 +18,7 @@ void weir_log_file_options_init(weir_log_file_options *options, size_t size) {
   defaults.size = sizeof defaults;
   defaults.sync = WEIR_SYNC_ALWAYS;
   defaults.sync_interval = 1000;
-  defaults.segment_bytes = 64 * 1024 * 1024;
+  defaults.segment_bytes = (uint64_t)64 * 1024 * 1024;
   defaults.keep_age = DAY;
   defaults.keep_ended = DAY;
   if (weir__start(options, size)) {

@@ -120,7 +120,9 @@ void weir__put_json(struct weir__out *out, const void *text, size_t len) {
       weir__put(out, escape, sizeof escape);
     }
   }
-  weir__put(out, p == NULL ? NULL : p + from, len - from);
+  if (from < len) {
+    weir__put(out, p + from, len - from);
+  }
   weir__put(out, "\"", 1);
 }
 

@@ -280,12 +280,12 @@ int weir__storage_append(struct weir__storage *storage, weir_record *records,
   return send(storage, records, count);
 }
 
-/* Make records of entries. */
+/* Make records of entries, of which there are some. */
 static void make_records(const struct weir__entry *entry,
                          weir_record *records) {
-  weir_record *record;
+  weir_record *record = records;
 
-  for (record = records; entry != NULL; entry = entry->next, ++record) {
+  do {
     memset(record, 0, sizeof *record);
     record->size = sizeof *record;
     record->epoch = entry->epoch;
@@ -295,7 +295,9 @@ static void make_records(const struct weir__entry *entry,
     record->data = entry->bytes + entry->type_len;
     record->data_len = entry->data_len;
     record->flags = entry->flags;
-  }
+    record += 1;
+    entry = entry->next;
+  } while (entry != NULL);
 }
 
 /* Send all that waits; without memory for so many records, some of it. */

@@ -348,9 +348,8 @@ static void settle(struct weir_subscriber *subscriber, int rv) {
   }
 }
 
-int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
-                         size_t cap, size_t *count) {
-  size_t i;
+/* Have something to send, for a caller with room for cap of it. */
+static int offer(struct weir_subscriber *subscriber, size_t cap) {
   int rv = WEIR_OK;
 
   if (subscriber == NULL) {
@@ -371,13 +370,27 @@ int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
     rv = show_all(subscriber);
     settle(subscriber, rv);
   }
-  if (subscriber->span_count == 0) {
+  return subscriber->span_count == 0 ? rv : WEIR_OK;
+}
+
+static weir_bytes bytes_of(const struct weir__span *span) {
+  weir_bytes bytes;
+
+  bytes.base = weir__page_bytes(span->page) + span->from;
+  bytes.len = span->to - span->from;
+  return bytes;
+}
+
+int weir_subscriber_peek(struct weir_subscriber *subscriber, weir_bytes *bytes,
+                         size_t cap, size_t *count) {
+  size_t i;
+  int rv = offer(subscriber, cap);
+
+  if (rv != WEIR_OK) {
     return rv;
   }
   for (i = 0; i < subscriber->span_count && i < cap; ++i) {
-    bytes[i].base =
-        weir__page_bytes(subscriber->spans[i].page) + subscriber->spans[i].from;
-    bytes[i].len = subscriber->spans[i].to - subscriber->spans[i].from;
+    bytes[i] = bytes_of(&subscriber->spans[i]);
   }
   *count = i;
   return WEIR_OK;
@@ -451,25 +464,20 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
 
 int weir_subscriber_read(struct weir_subscriber *subscriber, void *dst,
                          size_t cap, size_t *len) {
-  weir_bytes bytes[WEIR__SPANS];
   unsigned char *p = dst;
-  size_t count = 0;
-  size_t part;
+  weir_bytes bytes;
   size_t i;
-  int rv;
+  int rv = offer(subscriber, cap);
 
-  if (cap == 0) {
-    return WEIR_EINVAL;
-  }
-  rv = weir_subscriber_peek(subscriber, bytes, WEIR__SPANS, &count);
   if (rv != WEIR_OK) {
     return rv;
   }
-  for (i = 0; i < count && cap != 0; ++i) {
-    part = bytes[i].len < cap ? bytes[i].len : cap;
-    memcpy(p, bytes[i].base, part);
-    p += part;
-    cap -= part;
+  for (i = 0; i < subscriber->span_count && cap != 0; ++i) {
+    bytes = bytes_of(&subscriber->spans[i]);
+    bytes.len = bytes.len < cap ? bytes.len : cap;
+    memcpy(p, bytes.base, bytes.len);
+    p += bytes.len;
+    cap -= bytes.len;
   }
   *len = (size_t)(p - (unsigned char *)dst);
   return weir_subscriber_consume(subscriber, *len);

@@ -349,8 +349,8 @@ const char *weir__wheel_check(const struct weir__wheel *wheel) {
   }
   for (i = 0; i < WEIR__LEVELS; ++i) {
     if (!check_level(wheel, level_shift(i),
-                     wheel->slots + i * WEIR__LEVEL_SLOTS, &wheel->used[i],
-                     WEIR__LEVEL_SLOTS, &count)) {
+                     &wheel->slots[(size_t)i * WEIR__LEVEL_SLOTS],
+                     &wheel->used[i], WEIR__LEVEL_SLOTS, &count)) {
       return "a level above";
     }
   }

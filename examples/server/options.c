@@ -76,7 +76,7 @@ static const struct option table[] = {
      "up to so much sooner"},
 };
 
-#define COUNT_OF(array) (sizeof array / sizeof array[0])
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 /* A number and its unit, of which the table has the factors. */
 static bool parse_units(const char *text, const char *const *units,
@@ -184,7 +184,7 @@ static bool set(struct options *options, const struct option *option,
 static void set_defaults(struct options *options) {
   memset(options, 0, sizeof *options);
   options->listen = "127.0.0.1:8080";
-  options->max_body = 16 * 1048576;
+  options->max_body = (uint64_t)16 * 1048576;
   options->drain = 5000;
   options->request_timeout = 10000;
   options->idle_timeout = 60000;

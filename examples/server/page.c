@@ -14,19 +14,19 @@ struct file {
 /* Made from the folder page/: const struct file files[]. */
 #include "page_files.h"
 
-static const struct file *find(struct slice path) {
+#define FILES (sizeof files / sizeof files[0])
+
+/* The index of a file; their number if there is none. */
+static size_t find(struct slice path) {
   size_t i;
 
   if (slice_is(path, "/")) {
     path.data = "/index.html";
     path.len = strlen(path.data);
   }
-  for (i = 0; i < sizeof files / sizeof files[0]; ++i) {
-    if (slice_is(path, files[i].path)) {
-      return &files[i];
-    }
+  for (i = 0; i < FILES && !slice_is(path, files[i].path); ++i) {
   }
-  return NULL;
+  return i;
 }
 
 static const char *type_of(const char *path) {
@@ -49,11 +49,11 @@ static const char *type_of(const char *path) {
 }
 
 bool page_has(struct slice path) {
-  return find(path) != NULL;
+  return find(path) < FILES;
 }
 
 void page_serve(struct conn *conn, struct slice path) {
-  const struct file *file = find(path);
+  const struct file *file = &files[find(path)]; /* page_has it */
 
   reply_content(conn, type_of(file->path),
                 "Content-Security-Policy: default-src 'self'; "

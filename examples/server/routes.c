@@ -7,6 +7,7 @@
 #include "stats.h"
 #include "streams.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What a path stands for. The number is its place in `resources`. */
@@ -200,9 +201,8 @@ static bool check(struct conn *conn, const struct http_request *request,
     return false;
   }
   if ((resources[resource].methods & BIT(request->method)) == 0) {
-    strcpy(allow, "Allow: ");
-    strcat(allow, resources[resource].allow);
-    strcat(allow, "\r\n");
+    (void)snprintf(allow, sizeof allow, "Allow: %s\r\n",
+                   resources[resource].allow);
     reply_error(conn, 405, "method_not_allowed",
                 "the method is none of those in Allow", allow);
     return false;

@@ -41,7 +41,7 @@ static const struct {
     {"log_errors_total", AT(log_errors), false, "Storage calls that failed"},
 };
 
-#define COUNT_OF(array) (sizeof array / sizeof array[0])
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 static uint64_t value_of(const weir_hub_info *info, size_t offset) {
   uint64_t value;

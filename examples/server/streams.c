@@ -20,7 +20,7 @@
  * on; when there is no room, the socket does.
  */
 
-#define COUNT_OF(array) (sizeof array / sizeof array[0])
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 /* Lines that one request may publish. */
 #define LINES_MOST 262144

@@ -79,7 +79,7 @@ bool slice_is(struct slice slice, const char *string) {
 }
 
 static char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+  return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 bool slice_is_name(struct slice slice, const char *string) {

@@ -179,7 +179,7 @@ static void look_at(struct log *log, struct segment *segment, int fd) {
     give_up("%s: %s", log->path, strerror(errno));
   }
   segment->size = (uint64_t)status.st_size;
-  end = segment->size < 2 * HEAD ? 0 : segment->size - HEAD;
+  end = segment->size < (uint64_t)2 * HEAD ? 0 : segment->size - HEAD;
   has_trailer = end != 0 && pread(fd, bytes, HEAD, (off_t)end) == HEAD &&
                 read_trailer(bytes, &trailer) &&
                 trailer.number == segment->number;

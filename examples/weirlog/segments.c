@@ -84,7 +84,7 @@ static void read_all(struct reading *reading, unsigned char *bytes,
 }
 
 uint64_t segment_extent(int fd, uint64_t end) {
-  const size_t most = 256 * BLOCK;
+  const size_t most = (size_t)256 * BLOCK;
   unsigned char *piece = allocate(NULL, most, 1);
   uint64_t extent = 0;
   uint64_t at;
@@ -316,7 +316,8 @@ static bool has_trailer(const struct reading *reading, uint64_t size,
   unsigned char bytes[HEAD];
   const uint64_t end = size - HEAD;
 
-  return size >= 2 * HEAD && read_some(reading->fd, bytes, HEAD, end) == HEAD &&
+  return size >= (uint64_t)2 * HEAD &&
+         read_some(reading->fd, bytes, HEAD, end) == HEAD &&
          read_trailer(bytes, trailer) &&
          trailer->number == number_of(reading) &&
          trailer->salt == reading->salt && trailer->index >= HEAD &&
@@ -350,7 +351,8 @@ void segment_read(struct log *log, size_t i) {
     return;
   }
   if (!has_trailer(&reading, segment->size, &trailer)) {
-    load(&reading, segment->size < 2 * HEAD ? 0 : segment->size - HEAD,
+    load(&reading,
+         segment->size < (uint64_t)2 * HEAD ? 0 : segment->size - HEAD,
          segment->extent);
     read_records(&reading);
   } else if (!apply_index(&reading, &trailer, segment->size)) {
