@@ -365,11 +365,25 @@ update-abi: libraries
 check-release: libraries
 	@MAKE='$(MAKE)' CC='$(CC)' B='$B' tests/check-release.sh
 
-# What cppcheck takes for a mistake. ctuuninitvar is not asked: to it a struct is
-# nothing until all of it has been written, also where the callee does that.
+# What gcc, clang-tidy (.clang-tidy) and cppcheck take for a mistake: nothing.
+# ctuuninitvar is not asked: to it a struct is nothing until all of it has been
+# written, also where the callee does that.
+static_lib := $(lib_sources)
+static_examples := $(server_sources) $(wildcard examples/weirlog/*.c) \
+	examples/clock.c examples/hosts/host.c examples/hosts/locked.c
+LIB_SEES = -std=c11 -Iinclude
+EXAMPLES_SEE = $(LIB_SEES) -I$B/examples -D_DEFAULT_SOURCE
+each = printf '%s\n' $(1) | xargs -P $(JOBS) -I{}
+
 .PHONY: check-static
-check-static:
-	cppcheck -q --std=c11 --enable=warning,performance,portability \
+check-static: $B/examples/page_files.h
+	@$(call each,$(static_lib)) \
+	  gcc $(LIB_SEES) -O2 -fanalyzer -Werror -c -o $B/analyzed {}
+	@$(call each,$(static_examples)) \
+	  gcc $(EXAMPLES_SEE) -O2 -fanalyzer -Werror -c -o $B/analyzed {}
+	@$(call each,$(static_lib)) clang-tidy --quiet {} -- $(LIB_SEES)
+	@$(call each,$(static_examples)) clang-tidy --quiet {} -- $(EXAMPLES_SEE)
+	@cppcheck -q --std=c11 --enable=warning,performance,portability \
 	  --suppress=ctuuninitvar --error-exitcode=1 -Iinclude -Ilib lib
 
 CLANG_FORMAT = clang-format

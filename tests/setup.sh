@@ -24,7 +24,7 @@ packages() {
     check) echo gcc libc6-dev make pkg-config check python3 nodejs mandoc \
       binutils valgrind ;;
     browser) echo chromium chromium-driver ;;
-    long) echo clang clang-format cppcheck git ca-certificates curl ;;
+    long) echo clang clang-format clang-tidy cppcheck git ca-certificates curl ;;
     portability) echo clang gcc gcc-12-multilib musl-tools \
       gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-aarch64-linux-gnu \
       libc6-dev-arm64-cross qemu-user-static gcc-mingw-w64-x86-64 wine wine64 ;;
