@@ -40,8 +40,8 @@ static uint32_t update_by_table(const struct weir__crc32c *crc32c, uint32_t crc,
 
 #define TARGET __attribute__((target("sse4.2,pclmul")))
 
-/* Fewer words in each lane are not worth putting lanes together for. */
-#define LANE_LEAST 4
+/* Fewer bytes are not worth putting lanes together for. */
+#define LANES_LEAST 96
 
 static uint64_t load_word(const unsigned char *p) {
   uint64_t word;
@@ -57,24 +57,29 @@ TARGET static inline uint64_t times(uint64_t sum, uint32_t factor) {
       _mm_cvtsi64_si128((long long)sum), _mm_cvtsi32_si128((int)factor), 0));
 }
 
+TARGET static inline uint64_t two_words(uint64_t sum, const unsigned char *p) {
+  return _mm_crc32_u64(_mm_crc32_u64(sum, load_word(p)), load_word(p + 8));
+}
+
 /* Three lanes of n words, side by side, since an instruction can begin long
  * before the one before it is done (Gopal et al., Fast CRC Computation for
- * iSCSI Polynomial Using CRC32 Instruction, 2011). */
-TARGET static uint64_t update_lanes(const struct weir__crc32c *crc32c,
-                                    uint64_t sum, const unsigned char *p,
-                                    size_t n) {
-  const unsigned char *last = p + (n - 1) * 8;
+ * iSCSI Polynomial Using CRC32 Instruction, 2011). n is even. */
+TARGET static inline uint64_t update_lanes(const struct weir__crc32c *crc32c,
+                                           uint64_t sum, const unsigned char *p,
+                                           size_t n) {
+  const unsigned char *last = p + n * 8 - 16;
   uint64_t second = 0;
   uint64_t third = 0;
 
-  for (; p != last; p += 8) {
-    sum = _mm_crc32_u64(sum, load_word(p));
-    second = _mm_crc32_u64(second, load_word(p + n * 8));
-    third = _mm_crc32_u64(third, load_word(p + n * 16));
+  for (; p != last; p += 16) {
+    sum = two_words(sum, p);
+    second = two_words(second, p + n * 8);
+    third = two_words(third, p + n * 16);
   }
-  sum = _mm_crc32_u64(sum, load_word(p));
-  second = _mm_crc32_u64(second, load_word(p + n * 8));
-  return _mm_crc32_u64(third, load_word(p + n * 16) ^
+  sum = two_words(sum, p);
+  second = two_words(second, p + n * 8);
+  third = _mm_crc32_u64(third, load_word(p + n * 16));
+  return _mm_crc32_u64(third, load_word(p + n * 16 + 8) ^
                                   times(sum, crc32c->factor[2 * n]) ^
                                   times(second, crc32c->factor[n]));
 }
@@ -86,14 +91,25 @@ TARGET static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
   uint64_t sum = ~crc;
   size_t n;
 
-  for (n = len / 24; n >= LANE_LEAST; n = len / 24) {
+  while (len >= LANES_LEAST) {
+    n = len / 48 * 2;
     n = n < WEIR__CRC32C_LANE ? n : WEIR__CRC32C_LANE;
     sum = update_lanes(crc32c, sum, p, n);
     p += n * 24;
     len -= n * 24;
   }
-  for (; len >= 8; len -= 8, p += 8) {
+  for (; len >= 32; len -= 32, p += 32) {
+    sum = two_words(two_words(sum, p), p + 16);
+  }
+  if (len >= 16) {
+    sum = two_words(sum, p);
+    len -= 16;
+    p += 16;
+  }
+  if (len >= 8) {
     sum = _mm_crc32_u64(sum, load_word(p));
+    len -= 8;
+    p += 8;
   }
   if (len >= 4) {
     sum = _mm_crc32_u32((uint32_t)sum, load_le(p));

@@ -8,57 +8,25 @@
 static const char head_magic[8] = {'w', 'e', 'i', 'r', 'l', 'o', 'g', '\n'};
 static const char trailer_magic[8] = {'w', 'e', 'i', 'r', 'e', 'n', 'd', '\n'};
 
-/* Where numbers stand in memory as they stand in a file, they are copied as a
- * whole; byte by byte, compilers do not see through two of them in a row. */
-#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__) && \
-    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-
-uint32_t weir__le32(const unsigned char *bytes) {
-  uint32_t number;
-
-  memcpy(&number, bytes, sizeof number);
-  return number;
-}
-
-void weir__put_le32(unsigned char *bytes, uint32_t number) {
-  memcpy(bytes, &number, sizeof number);
-}
-
 static uint64_t le64(const unsigned char *bytes) {
+#ifdef WEIR__LITTLE
   uint64_t number;
 
   memcpy(&number, bytes, sizeof number);
   return number;
-}
-
-static void put_le64(unsigned char *bytes, uint64_t number) {
-  memcpy(bytes, &number, sizeof number);
-}
-
 #else
-
-uint32_t weir__le32(const unsigned char *bytes) {
-  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
-         (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-void weir__put_le32(unsigned char *bytes, uint32_t number) {
-  bytes[0] = (unsigned char)(number & 0xff);
-  bytes[1] = (unsigned char)(number >> 8 & 0xff);
-  bytes[2] = (unsigned char)(number >> 16 & 0xff);
-  bytes[3] = (unsigned char)(number >> 24);
-}
-
-static uint64_t le64(const unsigned char *bytes) {
   return (uint64_t)weir__le32(bytes) | (uint64_t)weir__le32(bytes + 4) << 32;
+#endif
 }
 
 static void put_le64(unsigned char *bytes, uint64_t number) {
+#ifdef WEIR__LITTLE
+  memcpy(bytes, &number, sizeof number);
+#else
   weir__put_le32(bytes, (uint32_t)(number & UINT32_MAX));
   weir__put_le32(bytes + 4, (uint32_t)(number >> 32));
-}
-
 #endif
+}
 
 static uint16_t le16(const unsigned char *bytes) {
   return (uint16_t)(bytes[0] | bytes[1] << 8);
@@ -118,12 +86,12 @@ int weir__head_read(const struct weir__crc32c *crc,
  * somebody who wished that it did, is no record. */
 static uint32_t record_crc(const struct weir__crc32c *crc, uint64_t salt,
                            uint64_t at, const unsigned char *bytes) {
-  unsigned char place[16];
+  unsigned char all[16 + WEIR__RECORD_SIZE - 4];
 
-  put_le64(place, salt);
-  put_le64(place + 8, at);
-  return weir__crc32c(crc, weir__crc32c(crc, 0, place, sizeof place), bytes,
-                      WEIR__RECORD_SIZE - 4);
+  put_le64(all, salt);
+  put_le64(all + 8, at);
+  memcpy(all + 16, bytes, WEIR__RECORD_SIZE - 4);
+  return weir__crc32c(crc, 0, all, sizeof all);
 }
 
 static uint32_t payload_crc(const struct weir__crc32c *crc,

@@ -15,6 +15,7 @@
  * 4 are the checksum of those before. */
 
 #include <stdbool.h>
+#include <string.h>
 
 #include <weir/cursor.h>
 
@@ -95,6 +96,37 @@ struct weir__trailer {
   uint32_t crc; /* of the index: of all from data_end to the trailer */
 };
 
+/* Where numbers stand in memory as they stand in a file, they are copied as a
+ * whole; byte by byte, compilers do not see through two of them in a row. */
+#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define WEIR__LITTLE
+#endif
+#endif
+
+static inline uint32_t weir__le32(const unsigned char *bytes) {
+#ifdef WEIR__LITTLE
+  uint32_t number;
+
+  memcpy(&number, bytes, sizeof number);
+  return number;
+#else
+  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
+         (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+#endif
+}
+
+static inline void weir__put_le32(unsigned char *bytes, uint32_t number) {
+#ifdef WEIR__LITTLE
+  memcpy(bytes, &number, sizeof number);
+#else
+  bytes[0] = (unsigned char)(number & 0xff);
+  bytes[1] = (unsigned char)(number >> 8 & 0xff);
+  bytes[2] = (unsigned char)(number >> 16 & 0xff);
+  bytes[3] = (unsigned char)(number >> 24);
+#endif
+}
+
 static inline uint64_t weir__align8(uint64_t n) {
   return (n + 7) & ~UINT64_C(7);
 }
@@ -124,6 +156,11 @@ void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
 bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
                        uint64_t at, const unsigned char *bytes,
                        struct weir__file_record *record);
+
+/* Bytes of the payload, as what stands there says, which may be no head. */
+static inline uint32_t weir__record_payload(const unsigned char *bytes) {
+  return weir__le32(bytes);
+}
 
 /* Whether the payload behind a head is what it says, with the zeros behind it.
  */
@@ -163,8 +200,5 @@ void weir__trailer_write(const struct weir__crc32c *crc,
 bool weir__trailer_read(const struct weir__crc32c *crc,
                         const unsigned char bytes[WEIR__TRAILER_SIZE],
                         struct weir__trailer *trailer);
-
-uint32_t weir__le32(const unsigned char *bytes);
-void weir__put_le32(unsigned char *bytes, uint32_t number);
 
 #endif /* WEIR__FILE_FORMAT_H */

@@ -465,10 +465,7 @@ int weir__segment_places(struct weir_log_file *log,
                          uint64_t first, uint32_t count, uint32_t *places) {
   const uint64_t skip = first - entry->first;
   const struct weir__run *run;
-  unsigned char bytes[64 * 4];
-  uint32_t n;
   uint32_t i;
-  uint32_t done;
   int rv;
 
   if (!segment->sealed) {
@@ -476,18 +473,12 @@ int weir__segment_places(struct weir_log_file *log,
     memcpy(places, run->places + skip, count * sizeof *places);
     return WEIR_OK;
   }
-  for (done = 0; done < count; done += n) {
-    n = count - done < 64 ? count - done : 64;
-    rv = weir__io_read(log->io, segment->fd, bytes, n * (size_t)4,
-                       entry->positions + (skip + done) * 4);
-    if (rv != WEIR_OK) {
-      return rv;
-    }
-    for (i = 0; i < n; ++i) {
-      places[done + i] = weir__le32(bytes + i * (size_t)4);
-    }
+  rv = weir__io_read(log->io, segment->fd, places, count * sizeof *places,
+                     entry->positions + skip * 4);
+  for (i = 0; rv == WEIR_OK && i < count; ++i) {
+    places[i] = weir__le32((const unsigned char *)&places[i]);
   }
-  return WEIR_OK;
+  return rv;
 }
 
 /* The runs of a segment, to be sorted. */

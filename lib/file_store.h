@@ -74,6 +74,12 @@ struct weir__file_stream {
   uint64_t newest;      /* number of the segment with its newest record */
   uint64_t run_segment; /* the segment that `run` is in; 0: none */
   struct weir__run *run;
+  /* Where events were last read that are in a segment with an index. What was
+   * acknowledged stays where it is. */
+  uint64_t read_segment;
+  uint64_t read_first;
+  uint64_t read_last; /* 0: nowhere */
+  uint64_t read_positions;
   weir_epoch *epochs;
   uint32_t epoch_count;
   uint32_t epoch_cap;

@@ -574,7 +574,7 @@ END_TEST
 
 /* A record's head can be read, and the rest of it cannot: now, or ever. */
 START_TEST(half_a_record) {
-  struct weir__handle *handle = fill_with(60000, 6);
+  struct weir__handle *handle = fill_with(300000, 6);
   struct came came;
 
   /* They stand too far apart to be read together. */
