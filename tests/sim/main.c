@@ -22,6 +22,17 @@
 /* Tries to make a failure smaller. */
 #define TRIES 200
 
+/* Lines of a trace that are shown: the last that mention somebody who failed,
+ * and the last of all. */
+#define LINES_ABOUT 60
+#define LINES_LAST 20
+
+/* Longer traces are shown by their end alone. */
+#define LINES_MOST 1000000
+
+/* Names in what is said of a failure. */
+#define NAMES 8
+
 /* What a process says of its world. */
 struct result {
   struct trace_found found;
@@ -56,6 +67,7 @@ static struct result *make_result(void) {
   return result;
 }
 
+/* The lines of its trace go to a file, unless NULL. */
 static pid_t start(const struct plan *plan, struct result *result,
                    FILE *lines) {
   pid_t pid;
@@ -69,9 +81,9 @@ static pid_t start(const struct plan *plan, struct result *result,
   }
   if (pid == 0) {
     (void)alarm(PATIENCE);
-    trace_report_to(&result->found, lines);
-    if (options.print) {
-      trace_print(stdout);
+    trace_report_to(&result->found);
+    if (lines != NULL || options.print) {
+      trace_print(lines != NULL ? lines : stdout);
     }
     world_run(plan);
     result->tally = world.tally;
@@ -200,8 +212,85 @@ static void shrink(struct plan *plan, struct result *result) {
   }
 }
 
+/* The next name in a text, such as "c12", "kb.3", "client 5" or "#100"; its
+ * length, 0 at the end of the text. */
+static size_t find_name(const char **text) {
+  static const char *const kinds[] = {"client ", "producer ", "host ", "#"};
+  const char *p = *text;
+  size_t n;
+  size_t i;
+
+  for (; *p != '\0'; ++p) {
+    n = 0;
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; ++i) {
+      if (strncmp(p, kinds[i], strlen(kinds[i])) == 0) {
+        n = strlen(kinds[i]);
+      }
+    }
+    if (n == 0 && (p == *text || p[-1] == ' ')) {
+      n = p[0] == 'c' ? 1 : p[0] == 'k' && p[1] != '\0' && p[2] == '.' ? 3 : 0;
+    }
+    if (n != 0 && p[n] >= '0' && p[n] <= '9') {
+      *text = p;
+      return n + strspn(p + n, "0123456789");
+    }
+  }
+  return 0;
+}
+
+/* Whether a line mentions a name, and not a longer one. */
+static bool mentions(const char *line, const char *name, size_t len) {
+  const char *p = line;
+
+  for (; *p != '\0'; ++p) {
+    if (strncmp(p, name, len) == 0 && strspn(p + len, "0123456789") == 0 &&
+        (p == line || p[-1] == ' ')) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Show a trace: where it is about those who failed, and how it ends. */
+static void show_lines(FILE *lines, const char *text) {
+  static bool about[LINES_MOST];
+  const char *names[NAMES];
+  size_t lens[NAMES];
+  size_t count = 0;
+  size_t all = 0;
+  size_t n = 0;
+  size_t i;
+  bool shown = true;
+  char line[400];
+
+  while (count < NAMES && (lens[count] = find_name(&text)) != 0) {
+    names[count] = text;
+    text += lens[count++];
+  }
+  rewind(lines);
+  for (; fgets(line, sizeof line, lines) != NULL; ++all) {
+    for (i = 0; i < count && all < LINES_MOST; ++i) {
+      about[all] = about[all] || mentions(line, names[i], lens[i]);
+    }
+    n += all < LINES_MOST && about[all];
+  }
+  rewind(lines);
+  for (i = 0; fgets(line, sizeof line, lines) != NULL; ++i) {
+    const bool mentioned = i < LINES_MOST && about[i];
+
+    if ((mentioned && n <= LINES_ABOUT) || i + LINES_LAST >= all) {
+      printf("%s%s", shown ? "" : "   ...\n", line);
+      shown = true;
+    } else {
+      shown = false;
+    }
+    n -= mentioned;
+  }
+}
+
 static void show(struct plan *plan, struct result *result) {
   const struct plan full = plan_of(plan->seed);
+  FILE *lines = tmpfile();
   char text[600];
   unsigned bit;
   bool first = true;
@@ -209,7 +298,13 @@ static void show(struct plan *plan, struct result *result) {
   plan_describe(plan, text, sizeof text);
   printf("--- seed %llu, as small as it still fails: %s\n",
          (unsigned long long)plan->seed, text);
-  (void)run(plan, result, stdout);
+  if (lines == NULL) {
+    perror("tmpfile");
+    exit(1);
+  }
+  (void)run(plan, result, lines);
+  show_lines(lines, result->found.text);
+  fclose(lines);
   printf("seed %llu, step %llu: invariant %d: %s\n",
          (unsigned long long)plan->seed, (unsigned long long)result->found.step,
          result->found.invariant, result->found.text);
@@ -326,6 +421,8 @@ static bool run_fresh(void) {
   uint64_t seed = first;
   bool well = true;
 
+  printf("sim: fresh seeds from %llu on\n", (unsigned long long)first);
+  fflush(stdout);
   for (; well && now() < until; ++seed) {
     well = run_seed(seed);
   }

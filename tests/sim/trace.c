@@ -9,11 +9,8 @@
 static struct {
   const uint64_t *now;
   const uint64_t *step;
-  char lines[TRACE_LINES][LINE];
-  uint64_t count;
   uint64_t hash;
   FILE *print;
-  FILE *report;
   struct trace_found *found;
 } trace;
 
@@ -27,13 +24,12 @@ void trace_print(FILE *to) {
   trace.print = to;
 }
 
-void trace_report_to(struct trace_found *found, FILE *lines) {
+void trace_report_to(struct trace_found *found) {
   trace.found = found;
-  trace.report = lines;
 }
 
 void trace_say(const char *format, ...) {
-  char *line = trace.lines[trace.count % TRACE_LINES];
+  char line[LINE];
   va_list arguments;
   const char *p;
   int n;
@@ -47,7 +43,6 @@ void trace_say(const char *format, ...) {
   for (p = line; *p != '\0'; ++p) {
     trace.hash = (trace.hash ^ (unsigned char)*p) * 0x100000001b3u;
   }
-  trace.count += 1;
   if (trace.print != NULL) {
     fprintf(trace.print, "%s\n", line);
     fflush(trace.print);
@@ -59,9 +54,7 @@ uint64_t trace_hash(void) {
 }
 
 void trace_fail(int invariant, const char *format, ...) {
-  const uint64_t kept = trace.count < TRACE_LINES ? trace.count : TRACE_LINES;
   va_list arguments;
-  uint64_t i;
 
   trace.found->step = *trace.step;
   trace.found->invariant = invariant;
@@ -69,11 +62,5 @@ void trace_fail(int invariant, const char *format, ...) {
   (void)vsnprintf(trace.found->text, sizeof trace.found->text, format,
                   arguments);
   va_end(arguments);
-  if (trace.report != NULL) {
-    for (i = trace.count - kept; i < trace.count; ++i) {
-      fprintf(trace.report, "%s\n", trace.lines[i % TRACE_LINES]);
-    }
-    fflush(trace.report);
-  }
   _exit(TRACE_FOUND);
 }

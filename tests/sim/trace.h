@@ -3,8 +3,8 @@
 #define SIM_TRACE_H
 
 /* What has happened, for people: one line each. All lines are hashed, so that
- * two runs can be seen to be the same; the last are kept, so that a failure can
- * show how it came about. There is one world in a process, and one trace. */
+ * two runs can be seen to be the same. There is one world in a process, and one
+ * trace. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,9 +15,6 @@
 #else
 #define TRACE_FORMAT(n)
 #endif
-
-/* Kept for a failure. */
-#define TRACE_LINES 400
 
 /* Time stands in front of each line. */
 void trace_begin(const uint64_t *now, const uint64_t *step);
@@ -30,7 +27,7 @@ void trace_say(const char *format, ...) TRACE_FORMAT(1);
 uint64_t trace_hash(void);
 
 /* An invariant of the design does not hold (0: something else that may never
- * be): say so, with the lines that led to it, and end the process. */
+ * be): say so, and end the process. */
 _Noreturn void trace_fail(int invariant, const char *format, ...)
     TRACE_FORMAT(2);
 
@@ -44,7 +41,7 @@ struct trace_found {
   char text[400];
 };
 
-/* Where it is put; and the lines, unless NULL. */
-void trace_report_to(struct trace_found *found, FILE *lines);
+/* Where it is put. */
+void trace_report_to(struct trace_found *found);
 
 #endif /* SIM_TRACE_H */

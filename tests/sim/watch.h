@@ -34,7 +34,7 @@ struct watch_request {
   int32_t from;
   struct generation *newest;
   uint64_t acked; /* of the newest, then */
-  uint32_t said; /* how much */
+  uint32_t said;  /* how much */
 };
 
 /* A verdict has come, with a subscriber. */
