@@ -229,7 +229,16 @@ sim: $B/tests/sim/sim
 	  $(if $(MINUTES),--minutes $(MINUTES)) $(SIM) \
 	  $(or $(SEEDS),$(if $(MINUTES),,1-200))
 
+# Is a bug found? Each of them is planted, and its seed looked for; ARGS="3 7".
+.PHONY: sim-planted
+sim-planted: $B/tests/sim/sim
+	@B='$B' COMPILE='$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS)' \
+	  LINK='$(CC) $(CFLAGS) $(LDFLAGS)' \
+	  OBJECTS='$(sim_objects) $(kit_objects) $B/libweir.a $(check_libs)' \
+	  $(PYTHON) tests/sim/planted.py $(ARGS)
+
 check-sim: $B/tests/sim/sim
+	@$(PYTHON) tests/sim/planted.py --check
 	@$B/tests/sim/sim --steps 2000 --twice 1-10
 	@$B/tests/sim/sim --steps 3000 11-40 $$(cat tests/sim/regressions)
 	@$B/tests/sim/sim --steps 6000 122

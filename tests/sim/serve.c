@@ -36,7 +36,7 @@ struct conn {
   weir_bytes runs[RUNS]; /* of a write that is under way */
   size_t run_count;
   bool writing;
-  bool doomed; /* released as soon as the write is over */
+  bool doomed; /* released as soon as the write is over, or a bit later */
   bool watching;
   struct watch watch;
   /* The socket and the network. */
@@ -227,14 +227,25 @@ static void leave_host(struct conn *conn) {
   conn->host = NULL;
 }
 
-/* It is through with the subscriber, and with the connection. */
+static void part(void *who, uint64_t what);
+
+/* It is through with the subscriber, and with the connection. Some hosts detach
+ * first, and release in their own time. */
 static void let_go(struct conn *conn) {
-  if (conn->writing) {
-    if (conn->subscriber != NULL && !conn->left) {
-      weir_subscriber_detach(conn->subscriber);
-      conn->left = true;
-    }
+  const bool at_leisure =
+      !conn->left && conn->subscriber != NULL &&
+      (conn->writing || chance_permille(&conn->chance, 200));
+
+  if (at_leisure) {
+    weir_subscriber_detach(conn->subscriber);
+    conn->left = true;
+  }
+  if (conn->writing || at_leisure) {
     conn->doomed = true;
+    if (!conn->writing) {
+      agenda_plan(&world.agenda, chance_size(&conn->chance, 1000), part, conn,
+                  0);
+    }
     return;
   }
   weir_subscriber_release(conn->subscriber);
@@ -246,6 +257,17 @@ static void let_go(struct conn *conn) {
   kit_bytes_free(&conn->shown);
   kit_bytes_free(&conn->out);
   leave_host(conn);
+}
+
+static void part(void *who, uint64_t what) {
+  struct conn *conn = who;
+
+  (void)what;
+  if (conn->host != NULL && conn->doomed) {
+    conn->doomed = false;
+    host_touch(conn->host);
+    let_go(conn);
+  }
 }
 
 static void hear_of_it(void *who, uint64_t what) {
@@ -376,6 +398,14 @@ static int move(struct conn *conn, size_t room) {
   return rv;
 }
 
+/* See what there is, before the socket says that it takes anything. */
+static int look_on(struct conn *conn) {
+  weir_bytes runs[RUNS];
+  size_t run_count;
+
+  return look(conn, runs, RUNS, &run_count);
+}
+
 /* The subscriber has nothing to give now, or ever. */
 static void take_end(struct conn *conn, int rv) {
   if (rv == WEIR_EAGAIN || (rv == WEIR_ENOMEM && host_is_scarce(conn->host))) {
@@ -418,13 +448,14 @@ static void pull(struct conn *conn) {
       break;
     }
     room = conn->room - conn->buf.len;
-    if (conn->subscriber == NULL || conn->pending || conn->drained ||
-        room == 0) {
+    if (conn->subscriber == NULL || conn->pending || conn->drained) {
       break;
     }
-    rv = move(conn, room);
+    rv = room == 0 ? look_on(conn) : move(conn, room);
     if (rv != WEIR_OK) {
       take_end(conn, rv);
+    }
+    if (rv != WEIR_OK || room == 0) {
       break;
     }
   }
@@ -555,7 +586,7 @@ static void accept_conn(void *who, uint64_t what) {
   options.stall = (uint32_t)chance_between(&conn->chance, 5000, 40000);
   if (HAS(EXPIRE)) {
     options.flags = chance_permille(&conn->chance, 300) ? WEIR_ATTACH_PING : 0;
-    options.heartbeat = 5000 + (uint32_t)chance_size(&conn->chance, 60000);
+    options.heartbeat = 2000 + (uint32_t)chance_size(&conn->chance, 60000);
     options.heartbeat_jitter = options.heartbeat / 10;
     options.lifetime = world.healed || chance_permille(&conn->chance, 700)
                            ? 0
@@ -780,7 +811,9 @@ struct conn *serve_connect(struct client *client, unsigned place,
   conn->client = client;
   conn->place = place;
   conn->ask = *ask;
-  conn->room = (size_t)(HAS(PARTIAL) ? 64 + chance_size(chance, 65536) : 65536);
+  conn->room = HAS(PARTIAL) || HAS(STALL)
+                   ? 64 + (size_t)chance_size(chance, 65536)
+                   : 65536;
   kit_bytes_add(&conn->out, NULL, 0);
   kit_bytes_add(&conn->shown, NULL, 0);
   kit_bytes_add(&conn->buf, NULL, 0);

@@ -219,9 +219,9 @@ static void judge(const struct watch *watch,
 }
 
 /* Of a stream whose end is trimmed nothing is left, for anybody. It may have
- * been begun while storage was asked; of one that another server has begun since
- * the writer of this one has not heard, and of one whose beginning was never
- * answered nobody has. */
+ * been begun while storage was asked; of one that another server has begun
+ * since the writer of this one has not heard, and of one whose beginning was
+ * never answered nobody has. */
 static bool is_nothing_left(const struct watch_request *request) {
   const struct generation *generation = world.model.newest[request->key];
   bool known = false;
