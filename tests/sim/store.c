@@ -409,9 +409,11 @@ static int is_awaited(const struct call *call) {
   if (call->given != 0) {
     return 0;
   }
-  /* A hub may have forgotten what newer generations hide, what nobody wants to
-   * read any more, and what it has trimmed and then nobody used. */
+  /* A hub may have forgotten what newer generations hide, also when it asks
+   * whether that is so, what nobody wants to read any more, and what it has
+   * trimmed and then nobody used. */
   return call->kind != READ && call->kind != TRIM &&
+                 (call->kind != OPEN || call->mode != WEIR_LOG_LOOKUP) &&
                  host_clock(call->port->host) - call->at < call->deadline &&
                  call->hub == host_hub(call->port->host) &&
                  (call->generation == NULL ||
