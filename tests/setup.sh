@@ -5,7 +5,7 @@
 # that are there are left alone, so a second run does nothing.
 #
 #   check       what `make check` runs
-#   browser     the same, for the part of it that is in a browser; these two are
+#   browser     the same, for what is in a browser or from npm; these two are
 #               the default
 #   long        compilers and tools that .ci/run adds
 #   portability compilers for other machines, and what runs their programs
@@ -80,19 +80,22 @@ setup() {
   install_all $want
 }
 
-# The judge of the page's accessibility; it is not a package of Debian's.
-setup_axe() {
+# What is not a package of Debian's: the judge of the page's accessibility, and
+# clients that nobody here has written.
+setup_npm() {
   B=${B:-build}
-  [ -e "$B/node_modules/axe-core" ] || ! command -v npm > /dev/null ||
-    npm install --silent --no-audit --no-fund --prefix "$B" axe-core@4.10.3 ||
-    echo "setup: no axe-core: its tests will be left out" >&2
+  for package in axe-core@4.10.3 eventsource@4.1.1 undici@7.30.2; do
+    [ -e "$B/node_modules/${package%@*}" ] || ! command -v npm > /dev/null ||
+      npm install --silent --no-audit --no-fund --prefix "$B" "$package" ||
+      echo "setup: no $package: its tests will be left out" >&2
+  done
 }
 
 [ $# != 0 ] || set -- check browser
 for what; do
   if [ "$what" = browser ]; then
     setup "$what" || echo "setup: NO BROWSER: its tests will be left out" >&2
-    setup_axe
+    setup_npm
   else
     setup "$what"
   fi
