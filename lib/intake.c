@@ -141,28 +141,24 @@ void weir__intake_adopt(struct weir__history *history,
   history->core->floors->changed(history, false);
 }
 
-/* One event of an answer, checked. */
-struct item {
-  weir_cursor cursor;
-  struct weir__content content;
-  const void *frame; /* or NULL: to be encoded */
-  size_t frame_len;
-};
-
-/* Record number i of an answer. Where it is not of our size it is read into
- * *copy; what is no record has the number 0, which follows nothing. */
-static const weir_record *record_at(const weir_answer *answer, size_t i,
-                                    weir_record *copy) {
-  const char *records = (const char *)(const void *)answer->records;
-  const void *record = records + i * answer->records->size;
-
-  if (answer->records->size == sizeof *copy &&
-      answer->records[i].size == sizeof *copy) {
-    return record;
-  }
+/* A record of another size than ours, read into *copy. */
+static const weir_record *copy_record(const void *record, weir_record *copy) {
   memset(copy, 0, sizeof *copy);
   (void)weir__load(copy, sizeof *copy, record);
   return copy;
+}
+
+/* Record number i of an answer. *copy is for one that is not of our size; what
+ * is no record has the number 0, which follows nothing. */
+static inline const weir_record *record_at(const weir_answer *answer, size_t i,
+                                           weir_record *copy) {
+  const char *records = (const char *)(const void *)answer->records;
+  const void *record = records + i * answer->records->size;
+
+  return answer->records->size == sizeof *copy &&
+                 answer->records[i].size == sizeof *copy
+             ? record
+             : copy_record(record, copy);
 }
 
 /* Whether nothing is set in a record that nobody knows. */
@@ -171,62 +167,69 @@ static bool is_known(const weir_record *record) {
           record->reserved[0] | record->reserved[1]) == 0;
 }
 
+static bool is_end(const weir_record *record) {
+  return (record->flags & WEIR_RECORD_END) != 0;
+}
+
 static uint64_t seq_of(const weir_answer *answer, size_t i) {
   weir_record copy;
 
   return record_at(answer, i, &copy)->seq;
 }
 
-static void make_item(const weir_record *record, struct item *item) {
-  item->cursor.epoch = record->epoch;
-  item->cursor.seq = record->seq;
-  item->content.type = record->type;
-  item->content.type_len = record->type_len;
-  item->content.data = record->data;
-  item->content.data_len = record->data_len;
-  item->content.json = (record->flags & WEIR_RECORD_JSON) != 0;
-  item->content.bare = (record->flags & WEIR_RECORD_END) != 0;
-  item->frame = record->frame;
-  item->frame_len = record->frame_len;
+static void get_cursor(const weir_record *record, weir_cursor *cursor) {
+  cursor->epoch = record->epoch;
+  cursor->seq = record->seq;
 }
 
-static void load_item(const weir_answer *answer, size_t i, struct item *item) {
-  weir_record copy;
+/* What is to be encoded, where there is no frame. */
+static void get_content(const weir_record *record,
+                        struct weir__content *content) {
+  content->type = record->type;
+  content->type_len = record->type_len;
+  content->data = record->data;
+  content->data_len = record->data_len;
+  content->json = (record->flags & WEIR_RECORD_JSON) != 0;
+  content->bare = is_end(record);
+}
 
-  make_item(record_at(answer, i, &copy), item);
+static bool is_frame_sound(const struct weir__history *history,
+                           const struct weir__scheme *scheme,
+                           const weir_record *record) {
+  weir_cursor cursor;
+
+  if ((history->core->log.flags & WEIR_LOG_CHECKED) != 0) {
+    return true;
+  }
+  get_cursor(record, &cursor);
+  return weir__check_frame(scheme, &cursor, record->frame, record->frame_len);
 }
 
 static bool is_content_sound(const struct weir__history *history,
                              const struct weir__scheme *scheme,
-                             const struct item *item) {
-  const struct weir__content *content = &item->content;
+                             const weir_record *record) {
   const uint64_t limit = history->core->options.max_event_bytes;
+  struct weir__content content;
 
-  if (item->frame != NULL) {
-    return (history->core->log.flags & WEIR_LOG_CHECKED) != 0 ||
-           weir__check_frame(scheme, &item->cursor, item->frame,
-                             item->frame_len);
-  }
-  return (content->type != NULL || content->type_len == 0) &&
-         (content->data != NULL || content->data_len == 0) &&
-         (limit == 0 || content->bare || content->data_len <= limit) &&
-         weir__check_content(scheme, content) == WEIR_OK;
+  get_content(record, &content);
+  return (content.type != NULL || content.type_len == 0) &&
+         (content.data != NULL || content.data_len == 0) &&
+         (limit == 0 || content.bare || content.data_len <= limit) &&
+         weir__check_content(scheme, &content) == WEIR_OK;
 }
 
 /* Whether an event may stand where it stands in an answer. */
-static bool is_item_sound(const struct weir__history *history,
-                          const struct weir__scheme *scheme,
-                          const weir_state *state, const weir_answer *answer,
-                          const struct item *item) {
-  const weir_cursor *cursor = &item->cursor;
-
+static bool is_sound(const struct weir__history *history,
+                     const struct weir__scheme *scheme, const weir_state *state,
+                     const weir_answer *answer, const weir_record *record) {
   /* In the decimal format epochs are nobody's business. */
-  return cursor->seq <= state->last &&
+  return record->seq <= state->last &&
          (scheme->format == WEIR_CURSOR_DECIMAL ||
-          cursor->epoch == weir__state_epoch_of(state, cursor->seq)) &&
-         item->content.bare ==
-             (answer->ended != 0 && cursor->seq == answer->ended) &&
-         is_content_sound(history, scheme, item);
+          record->epoch == weir__state_epoch_of(state, record->seq)) &&
+         is_end(record) ==
+             (answer->ended != 0 && record->seq == answer->ended) &&
+         (record->frame != NULL ? is_frame_sound(history, scheme, record)
+                                : is_content_sound(history, scheme, record));
 }
 
 /* Whether event seq may follow event at: everything in between was declared to
@@ -248,17 +251,13 @@ static size_t count_sound(const struct weir__history *history,
   const size_t count = answer->records == NULL ? 0 : answer->record_count;
   const weir_record *record;
   weir_record copy;
-  struct item item;
   size_t i;
 
   for (i = 0; i < count; ++i) {
     record = record_at(answer, i, &copy);
     if (!is_known(record) || record->seq > hi ||
-        !may_follow(history, answer, lo, record->seq)) {
-      break;
-    }
-    make_item(record, &item);
-    if (!is_item_sound(history, scheme, state, answer, &item)) {
+        !may_follow(history, answer, lo, record->seq) ||
+        !is_sound(history, scheme, state, answer, record)) {
       break;
     }
     lo = record->seq;
@@ -286,33 +285,43 @@ static int insert_empty(struct weir__history *history, uint64_t after,
   return rv;
 }
 
-static void put_item(struct weir__out *out, const struct weir__scheme *scheme,
-                     const struct item *item) {
-  if (item->frame != NULL) {
-    weir__put(out, item->frame, item->frame_len);
+/* Put the frame of a record that has been checked. */
+static void put_record(struct weir__out *out, const struct weir__scheme *scheme,
+                       const weir_record *record) {
+  struct weir__content content;
+  weir_cursor cursor;
+
+  if (record->frame != NULL) {
+    weir__put(out, record->frame, record->frame_len);
   } else {
-    weir__put_content(out, scheme, &item->content, &item->cursor);
+    get_cursor(record, &cursor);
+    get_content(record, &content);
+    weir__put_content(out, scheme, &content, &cursor);
   }
 }
 
 /* The events of an answer from number i to before *stop that follow one another
- * without a hole: where they end, and how much room they need. */
+ * without a hole, as many as a page takes: where they end, and how much room
+ * they need. */
 static int measure(const struct weir__history *history,
                    const struct weir__scheme *scheme, const weir_answer *answer,
                    size_t i, size_t *stop, size_t *room) {
+  const bool sparse = weir__is_sparse(history);
   const size_t from = i;
+  const weir_record *record;
   struct weir__out out;
-  struct item item;
-  uint64_t at;
+  weir_record copy;
+  uint64_t at = 0;
 
   weir__out_init(&out, NULL, 0);
-  do {
-    load_item(answer, i, &item);
-    put_item(&out, scheme, &item);
-    at = item.cursor.seq;
-    i += 1;
-  } while (i < *stop &&
-           (weir__is_sparse(history) || seq_of(answer, i) == at + 1));
+  for (; i < *stop && out.len < WEIR__PAGE_MOST; ++i) {
+    record = record_at(answer, i, &copy);
+    if (i != from && !sparse && record->seq != at + 1) {
+      break;
+    }
+    put_record(&out, scheme, record);
+    at = record->seq;
+  }
   *stop = i;
   *room = out.len + (i - from) * sizeof(struct weir__page_entry);
   /* not reached: needs more memory than there are addresses for, but where
@@ -325,9 +334,10 @@ static int insert_run(struct weir__history *history,
                       const struct weir__scheme *scheme,
                       const weir_answer *answer, uint64_t after, size_t i,
                       size_t stop, size_t room) {
+  const weir_record *record;
   struct weir__page *page;
   struct weir__out out;
-  struct item item;
+  weir_record copy;
   int rv = weir__page_new(history->core, room, &page);
 
   if (rv != WEIR_OK) {
@@ -336,12 +346,13 @@ static int insert_run(struct weir__history *history,
   page->after = after;
   page->sparse = weir__is_sparse(history);
   page->unread = true;
+  /* Not the room of the index, which what is put may spill over on its way. */
+  weir__out_init(&out, weir__page_bytes(page),
+                 room - (stop - i) * sizeof(struct weir__page_entry));
   for (; i < stop; ++i) {
-    load_item(answer, i, &item);
-    weir__out_init(&out, weir__page_bytes(page) + page->used,
-                   weir__page_room(page));
-    put_item(&out, scheme, &item);
-    weir__page_add(page, out.len, item.cursor.seq);
+    record = record_at(answer, i, &copy);
+    put_record(&out, scheme, record);
+    weir__page_add(page, out.len - page->used, record->seq);
   }
   rv = weir__history_insert(history, page);
   if (rv != WEIR_OK) {
@@ -413,27 +424,33 @@ int weir__intake_block(struct weir__history *history,
 }
 
 /* Take in one event at the head, if it is not there yet. */
-static int append_item(struct weir__history *history,
-                       const struct weir__scheme *scheme,
-                       const weir_answer *answer, size_t i) {
-  struct item item;
+static int append_record(struct weir__history *history,
+                         const struct weir__scheme *scheme,
+                         const weir_answer *answer, size_t i) {
+  struct weir__content content;
+  const weir_record *record;
+  weir_cursor cursor;
+  weir_record copy;
   int rv = WEIR_OK;
 
-  load_item(answer, i, &item);
-  if (item.cursor.seq <= history->put) {
+  record = record_at(answer, i, &copy);
+  if (record->seq <= history->put) {
     return WEIR_OK;
   }
-  if (!weir__is_sparse(history) && item.cursor.seq != history->put + 1) {
-    rv = insert_hole(history, answer, history->put, item.cursor.seq);
-    history->put = item.cursor.seq - 1;
+  if (!weir__is_sparse(history) && record->seq != history->put + 1) {
+    rv = insert_hole(history, answer, history->put, record->seq);
+    history->put = record->seq - 1;
   }
   if (rv != WEIR_OK) {
     return rv;
   }
-  return item.frame != NULL
-             ? weir__history_put_frame(history, &item.cursor, item.frame,
-                                       item.frame_len)
-             : weir__history_put(history, scheme, &item.cursor, &item.content);
+  get_cursor(record, &cursor);
+  if (record->frame != NULL) {
+    return weir__history_put_frame(history, &cursor, record->frame,
+                                   record->frame_len);
+  }
+  get_content(record, &content);
+  return weir__history_put(history, scheme, &cursor, &content);
 }
 
 int weir__intake_append(struct weir__history *history,
@@ -451,7 +468,7 @@ int weir__intake_append(struct weir__history *history,
                         (uint64_t)WEIR_SEQ_MAX);
     rv = count == 0 && answer->record_count != 0 ? WEIR_ELOG : WEIR_OK;
     for (i = 0; rv == WEIR_OK && i < count; ++i) {
-      rv = append_item(history, scheme, answer, i);
+      rv = append_record(history, scheme, answer, i);
     }
     if (rv != WEIR_OK) {
       weir__history_take_back(history, history->committed);

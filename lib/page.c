@@ -98,17 +98,6 @@ static struct weir__page_entry *entry(const struct weir__page *page,
   return (struct weir__page_entry *)(void *)back - 1 - n;
 }
 
-void weir__page_add(struct weir__page *page, size_t len, uint64_t seq) {
-  const uint64_t age = page->core->now - page->born;
-  struct weir__page_entry *added = entry(page, page->count);
-
-  page->used += (uint32_t)len;
-  page->count += 1;
-  page->last = seq;
-  added->end = page->used;
-  added->age = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
-}
-
 void weir__page_copy(struct weir__page *page, const struct weir__page *source,
                      uint32_t from) {
   const uint32_t begin = weir__page_end(source, from);

@@ -71,7 +71,19 @@ static inline size_t weir__page_room(const struct weir__page *page) {
 
 /* Account for the frame of len bytes that has been written behind the others:
  * it is event number seq. */
-void weir__page_add(struct weir__page *page, size_t len, uint64_t seq);
+static inline void weir__page_add(struct weir__page *page, size_t len,
+                                  uint64_t seq) {
+  const uint64_t age = page->core->now - page->born;
+  struct weir__page_entry *back =
+      (struct weir__page_entry *)(void *)((char *)page + page->size);
+
+  page->used += (uint32_t)len;
+  page->count += 1;
+  page->last = seq;
+  back[-(ptrdiff_t)page->count].end = page->used;
+  back[-(ptrdiff_t)page->count].age =
+      age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
+}
 
 /* Copy the events of a page from number `from`, from 0, on to an empty one that
  * has room for them. */

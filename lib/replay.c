@@ -6,6 +6,9 @@
 #define BLOCK 64
 #define BLOCK_BYTES WEIR__PAGE_MOST
 
+/* Blocks that a reader is brought at once who has come to the end of one. */
+#define AHEAD 4
+
 /* Answers of storage that answers at once, one after the other for one reader,
  * before it is told that memory is short. */
 #define TRIES 4
@@ -91,15 +94,22 @@ static struct fetch *find_fetch(const struct weir__history *history,
   return NULL;
 }
 
-/* What to ask for so that it has what follows `after`: a block, without what is
- * gone, here, under way or not committed. i is the page behind. */
+/* Whether somebody has read up to `after`. i is the page behind. */
+static bool reads_on(const struct weir__history *history, uint64_t after,
+                     uint32_t i) {
+  return i > 0 && history->pages[i - 1]->last == after;
+}
+
+/* What to ask for so that it has what follows `after`: so many blocks, without
+ * what is gone, here, under way or not committed. i is the page behind. */
 static void choose_block(const struct weir__history *history, uint64_t after,
-                         uint32_t i, uint64_t *lo, uint64_t *hi) {
+                         uint32_t i, uint64_t blocks, uint64_t *lo,
+                         uint64_t *hi) {
   const struct weir__link *link;
   const struct fetch *fetch;
 
   *lo = weir__is_sparse(history) ? 0 : after / BLOCK * BLOCK;
-  *hi = weir__is_sparse(history) ? history->committed : *lo + BLOCK;
+  *hi = weir__is_sparse(history) ? history->committed : *lo + blocks * BLOCK;
   *lo = weir__max(*lo, history->trimmed);
   *hi = weir__min(*hi, history->committed);
   if (i > 0 && history->pages[i - 1]->last > *lo) {
@@ -129,6 +139,7 @@ static void choose_block(const struct weir__history *history, uint64_t after,
 static int start_fetch(struct weir__history *history,
                        const struct weir__scheme *scheme, uint64_t after,
                        uint32_t i, struct weir__link **ring) {
+  const size_t blocks = reads_on(history, after, i) ? AHEAD : 1;
   struct fetch *fetch = weir__core_alloc(history->core, sizeof *fetch);
   int result = WEIR_EAGAIN;
   int rv;
@@ -142,10 +153,10 @@ static int start_fetch(struct weir__history *history,
   fetch->result = &result;
   fetch->call = NULL;
   weir__link_init(&fetch->waiters);
-  choose_block(history, after, i, &fetch->lo, &fetch->hi);
+  choose_block(history, after, i, blocks, &fetch->lo, &fetch->hi);
   weir__link_append(&history->fetches, &fetch->link);
-  rv = weir__log_read(history->handle, fetch->lo, fetch->hi, BLOCK_BYTES,
-                      fetch_done, fetch, &fetch->call);
+  rv = weir__log_read(history->handle, fetch->lo, fetch->hi,
+                      blocks * BLOCK_BYTES, fetch_done, fetch, &fetch->call);
   if (rv != WEIR_OK) {
     free_fetch(fetch);
     return rv;
