@@ -3,6 +3,9 @@
 
 #include "cursor.h"
 
+/* Of what is fetched for one reader alone, such a part of the cache is kept. */
+#define PASSED_SHARE 16
+
 void weir__history_init(struct weir__history *history,
                         struct weir__core *core) {
   memset(history, 0, sizeof *history);
@@ -31,6 +34,7 @@ static void drop_pages(struct weir__history *history, uint32_t at,
   for (i = at; i < at + count; ++i) {
     page = history->pages[i];
     history->bytes -= kept_bytes(history, page);
+    history->fetched -= page->fetched ? page->size : 0;
     weir__link_remove(&page->lru);
     page->history = NULL;
     weir__page_release(page);
@@ -355,6 +359,8 @@ int weir__history_insert(struct weir__history *history,
   history->pages[at] = page;
   history->page_count += 1;
   history->bytes += kept_bytes(history, page);
+  history->fetched += page->size;
+  page->fetched = true;
   page->history = history;
   if (page->last <= history->committed) {
     weir__link_append(&history->core->pages, &page->lru);
@@ -429,15 +435,21 @@ void weir__history_trim(struct weir__history *history, uint64_t seq) {
   }
 }
 
-/* With a log the pages are a cache: drop the oldest that nobody reads. */
-static void limit_cache(struct weir__history *history) {
+/* With a log the pages are a cache: drop the oldest that nobody reads. Of what
+ * was fetched for a single reader, who has passed it, little is kept: it would
+ * fill the hub and the processor's caches with what nobody may come back for.
+ */
+static void limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
   struct weir__page *page;
   uint32_t i = 0;
 
-  while (limit != 0 && history->bytes > limit && i < history->page_count) {
+  while (limit != 0 && i < history->page_count &&
+         (history->bytes > limit ||
+          (!shared && history->fetched > limit / PASSED_SHARE))) {
     page = history->pages[i];
-    if (page->refs > 1 || page->unread || weir__link_alone(&page->lru)) {
+    if (page->refs > 1 || page->unread || weir__link_alone(&page->lru) ||
+        (history->bytes <= limit && !page->fetched)) {
       i += 1;
     } else {
       drop_pages(history, i, 1);
@@ -481,7 +493,7 @@ static uint64_t too_old(const struct weir__history *history) {
   return weir__later(weir__page_time(page, n), age);
 }
 
-uint64_t weir__history_limit(struct weir__history *history) {
+uint64_t weir__history_limit(struct weir__history *history, bool shared) {
   uint64_t trimmed = history->trimmed;
   uint64_t bytes = history->bytes;
   const struct weir__page *page;
@@ -490,7 +502,7 @@ uint64_t weir__history_limit(struct weir__history *history) {
   uint32_t n;
 
   if (history->handle != NULL) {
-    limit_cache(history);
+    limit_cache(history, shared);
     return (uint64_t)WEIR_NEVER;
   }
   while (is_beyond(history, trimmed, bytes)) {

@@ -28,6 +28,7 @@ struct weir__history {
   uint64_t put;              /* committed, or encoded since */
   uint64_t ended;            /* the committed end */
   uint64_t bytes;            /* of the frames in pages that are not trimmed */
+  uint64_t fetched;          /* that pages take which storage has brought */
   uint32_t rewinds;          /* how often committed events were lost */
   bool follow;               /* storage leads: others write */
   struct weir__link waiters; /* readers at the head */
@@ -84,9 +85,9 @@ void weir__history_rewind(struct weir__history *history, uint64_t seq);
 /* Drop events up to seq, at most those that are committed. */
 void weir__history_trim(struct weir__history *history, uint64_t seq);
 
-/* Apply the limits on what is kept. Returns when the limit of age has
- * something to do again. */
-uint64_t weir__history_limit(struct weir__history *history);
+/* Apply the limits on what is kept; shared: it has more than one reader.
+ * Returns when the limit of age has something to do again. */
+uint64_t weir__history_limit(struct weir__history *history, bool shared);
 
 /* The index of the page with the first event after `after`: the least whose
  * last is beyond. page_count if there is none. */

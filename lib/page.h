@@ -24,6 +24,7 @@ struct weir__page {
   uint32_t used; /* bytes of frames */
   uint32_t count;
   bool sparse;   /* the numbers have holes */
+  bool fetched;  /* from storage */
   bool unread;   /* fetched for somebody who has not come yet */
   bool lost;     /* count is 0: storage says that what was here is lost */
   bool greeting; /* the first of a connection: nothing comes before it */

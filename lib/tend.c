@@ -460,8 +460,9 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
     core->floors->rewind(generation, history->committed);
     return;
   }
-  weir__generation_set_time(generation, WEIR__AT_AGE,
-                            weir__history_limit(history));
+  weir__generation_set_time(
+      generation, WEIR__AT_AGE,
+      weir__history_limit(history, generation->reader_count > 1));
   /* While it is being opened, its settings may not be known yet. */
   if (generation->phase != WEIR__KNOWN) {
     return;
@@ -585,8 +586,10 @@ static void expire(struct weir__generation *generation, unsigned what) {
       weir__tend_advance(generation);
       break;
     case WEIR__AT_AGE:
-      weir__generation_set_time(generation, WEIR__AT_AGE,
-                                weir__history_limit(&generation->history));
+      weir__generation_set_time(
+          generation, WEIR__AT_AGE,
+          weir__history_limit(&generation->history,
+                              generation->reader_count > 1));
       break;
     default:
       forget(generation);

@@ -147,7 +147,8 @@ typedef struct weir_hub_options {
   uint64_t max_resident;           /**< bytes of pages; default 256 MiB */
 
   /* The history of a stream in memory. Without a log these say what is kept;
-   * with one, history_bytes bounds the cache and the others mean nothing. */
+   * with one, history_bytes bounds the cache (a sixteenth of it what storage
+   * has brought for a stream's only reader), and the others mean nothing. */
   uint64_t history_bytes;  /**< default 8 MiB */
   uint64_t history_events; /**< default 0 */
   uint64_t history_age;    /**< ms; default 0 */
