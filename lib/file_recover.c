@@ -399,22 +399,6 @@ static void seal(struct weir_log_file *log, struct weir__segment *segment) {
   weir__file_free(log, bytes, size);
 }
 
-/* Whether the directory would not be known for a log without this segment: of
- * the others there are, all have lost their heads. */
-static bool is_last_head(struct weir_log_file *log,
-                         const struct weir__segment *segment) {
-  struct weir__segment *other = next_of(log, &log->segments);
-  bool is_last = false;
-
-  for (; other != NULL; other = next_of(log, &other->link)) {
-    if (other != segment && !other->unreadable) {
-      return false;
-    }
-    is_last = is_last || other != segment;
-  }
-  return is_last;
-}
-
 /* What was read through gets its index, and what has nothing in it goes. */
 static void finish(struct weir_log_file *log, struct weir__segment *segment) {
   char name[WEIR__FILE_NAME];
@@ -422,7 +406,8 @@ static void finish(struct weir_log_file *log, struct weir__segment *segment) {
   if (!segment->full || segment->distrusted) {
     return;
   }
-  if (segment->tail == WEIR__HEAD_SIZE && !is_last_head(log, segment)) {
+  if (segment->tail == WEIR__HEAD_SIZE &&
+      !weir__segment_is_last_head(log, segment)) {
     weir__segment_name(segment->number, true, name);
     if (log->io->remove(log->io->user, name) == 0) {
       weir__segment_free(log, segment);

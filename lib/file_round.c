@@ -179,13 +179,14 @@ static void purge_ended(struct weir_log_file *log) {
 /* The oldest segment, if it may go by its kind. */
 static struct weir__segment *oldest(const struct weir_log_file *log) {
   struct weir__segment *segment;
+  bool may;
 
   if (weir__link_alone(&log->segments)) {
     return NULL;
   }
   segment = segment_of(log->segments.next);
-  return segment->sealed || segment->unreadable || segment->distrusted ? segment
-                                                                       : NULL;
+  may = segment->sealed || segment->unreadable || segment->distrusted;
+  return may && !weir__segment_is_last_head(log, segment) ? segment : NULL;
 }
 
 void weir__retain(struct weir_log_file *log) {

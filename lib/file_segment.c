@@ -224,6 +224,22 @@ struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
   return NULL;
 }
 
+bool weir__segment_is_last_head(const struct weir_log_file *log,
+                                const struct weir__segment *segment) {
+  const struct weir__segment *other;
+  const struct weir__link *link;
+  bool is_last = false;
+
+  for (link = log->segments.next; link != &log->segments; link = link->next) {
+    other = weir__owner_const(link, struct weir__segment, link);
+    if (other != segment && !other->unreadable) {
+      return false;
+    }
+    is_last = is_last || other != segment;
+  }
+  return is_last && !segment->unreadable;
+}
+
 static struct weir__run *find_run(const struct weir__segment *segment,
                                   uint64_t generation) {
   struct weir__node *node =

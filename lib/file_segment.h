@@ -48,6 +48,11 @@ void weir__segment_close(struct weir_log_file *log,
 struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
                                          uint64_t number);
 
+/* Whether the directory would not be known for a log without this segment: of
+ * the others there are, all have lost their heads. */
+bool weir__segment_is_last_head(const struct weir_log_file *log,
+                                const struct weir__segment *segment);
+
 /* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK or
  * WEIR_ENOMEM. */
 int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,

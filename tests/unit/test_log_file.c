@@ -270,6 +270,50 @@ START_TEST(retention_over_two_segments) {
 }
 END_TEST
 
+/* What tells a directory from one of somebody else's is a head: the last one
+ * stays until there is another. */
+START_TEST(retention_of_the_last_head) {
+  struct weir__handle *handle;
+  unsigned char *bytes;
+  uint64_t size;
+  size_t n;
+
+  bench.options.keep_age = 1000;
+  bench.options.keep_ended = 500;
+  fb_open(&bench);
+  handle = create("a", 1);
+  ck_assert_int_eq(fb_append(&bench, handle, 1, 1, 30, WEIR_RECORD_END),
+                   WEIR_LOG_YES);
+  weir__handle_release(handle);
+  fb_reopen(&bench);
+  n = bench.disk.name_count;
+  fb_write(&bench, "b", 2, 30);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  ck_assert_uint_gt(bench.disk.name_count, n);
+  for (; n < bench.disk.name_count; ++n) {
+    bytes = fb_segment(&bench, n, &size);
+    bytes[30] ^= 1;
+    bytes[size - 30] ^= 1;
+  }
+  bench.wall += 800;
+  fb_open(&bench);
+  ck_assert(fb_said(&bench, "its head is damaged"));
+  bench.wall += 500;
+  bench.kit.now += 1100;
+  (void)fb_rounds(&bench);
+  expect("a", "none");
+  ck_assert_uint_eq(fb_info(&bench).removed, 0);
+  if (_i == 1) {
+    fb_write(&bench, "c", 3, 1);
+    (void)fb_rounds(&bench);
+    ck_assert_uint_gt(fb_info(&bench).removed, 0);
+  }
+  fb_reopen(&bench);
+  expect("b", "none");
+  expect("c", _i == 1 ? "3:1 *:1 | 1" : "none");
+}
+END_TEST
+
 /* A file that cannot be removed is tried again, and no newer one goes before
  * it: else it would be there, and what comes after it not. */
 START_TEST(retention_that_fails) {
@@ -1223,6 +1267,7 @@ static TCase *segments(void) {
   tcase_add_loop_test(tcase, many_segments, 0, 9);
   tcase_add_test(tcase, batch_larger_than_a_segment);
   tcase_add_test(tcase, retention_of_what_is_hidden);
+  tcase_add_loop_test(tcase, retention_of_the_last_head, 0, 2);
   tcase_add_loop_test(tcase, retention_over_two_segments, 1, 8);
   tcase_add_loop_test(tcase, retention_that_fails, 0, 2);
   return tcase;
