@@ -146,6 +146,66 @@ START_TEST(many_epochs) {
 }
 END_TEST
 
+/* The verdict on a cursor of "a", and whether the client is told of a loss. */
+static int judge(uint64_t epoch, uint64_t seq, bool *gap) {
+  const weir_cursor cursor = {epoch, seq};
+  struct kit_bytes bytes = {NULL, 0, 0};
+  char text[WEIR_CURSOR_MAX + 1];
+  weir_subscriber *reader;
+  int verdict;
+  size_t len;
+
+  ck_assert_int_eq(weir_cursor_format(&cursor, WEIR_CURSOR_EPOCH, text,
+                                      WEIR_CURSOR_MAX, &len),
+                   WEIR_OK);
+  text[len] = '\0';
+  reader = kit_attach(&bench.kit, "a", text, &verdict);
+  ck_assert_int_eq(kit_pull(reader, &bytes), WEIR_EAGAIN);
+  kit_bytes_add(&bytes, "", 1);
+  *gap = strstr(bytes.data, "event: weir.gap\n") != NULL;
+  kit_bytes_free(&bytes);
+  weir_subscriber_release(reader);
+  return verdict;
+}
+
+/* When there are too many, the second goes, with its events; whoever stood
+ * there is told so. One of them is what an open begins with and nobody takes.
+ */
+START_TEST(a_forgotten_epoch) {
+  uint64_t epochs_of[WEIR__EPOCHS_MOST + 1] = {0};
+  const uint64_t last = WEIR__EPOCHS_MOST - 1 + (uint64_t)_i;
+  weir_stream_info info;
+  weir_stream *stream;
+  uint64_t seq;
+  bool gap;
+
+  fb_open(&bench);
+  for (seq = 1; seq <= last; ++seq) {
+    if (seq > 1) {
+      fb_reopen(&bench);
+    }
+    stream = kit_open(&bench.kit, "a");
+    (void)fb_rounds(&bench);
+    kit_pass(&bench.kit, 0);
+    (void)fb_rounds(&bench);
+    ck_assert_uint_eq(kit_publish(stream, "x", "y"), seq);
+    (void)fb_rounds(&bench);
+    info.size = sizeof info;
+    ck_assert_int_eq(weir_stream_get_info(stream, &info), WEIR_OK);
+    epochs_of[seq] = info.epoch;
+    weir_stream_release(stream);
+  }
+  ck_assert_int_eq(judge(epochs_of[2], 2, &gap),
+                   _i == 0 ? WEIR_VERDICT_RESUMED : WEIR_VERDICT_FOREIGN);
+  ck_assert_int_eq(gap, _i != 0);
+  ck_assert_int_eq(judge(epochs_of[1], 1, &gap),
+                   _i == 0 ? WEIR_VERDICT_RESUMED : WEIR_VERDICT_EVICTED);
+  ck_assert_int_eq(gap, _i != 0);
+  ck_assert_int_eq(judge(epochs_of[3], 3, &gap), WEIR_VERDICT_RESUMED);
+  ck_assert(!gap);
+}
+END_TEST
+
 /* --- Segments --------------------------------------------------------------*/
 
 /* Streams in turn, over many segments, with what each of them is left by. */
@@ -1257,6 +1317,7 @@ static TCase *writers(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, take_with_an_append_under_way, 0, 2);
   tcase_add_loop_test(tcase, many_epochs, 0, 2);
+  tcase_add_loop_test(tcase, a_forgotten_epoch, 0, 2);
   return tcase;
 }
 
