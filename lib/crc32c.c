@@ -126,13 +126,35 @@ static int has_instruction(void) {
   return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 }
 
-#elif defined(__ARM_FEATURE_CRC32)
+#elif defined(__ARM_FEATURE_CRC32) ||                                   \
+    (defined(__aarch64__) && defined(__linux__) && defined(__GNUC__) && \
+     !defined(__clang__))
 
 #include <arm_acle.h>
 
-static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
-                                      uint32_t crc, const void *bytes,
-                                      size_t len) {
+#ifdef __ARM_FEATURE_CRC32
+
+#define TARGET
+
+static int has_instruction(void) {
+  return 1;
+}
+
+#else
+
+#include <sys/auxv.h>
+
+#define TARGET __attribute__((target("+crc")))
+
+static int has_instruction(void) {
+  return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
+}
+
+#endif
+
+TARGET static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
+                                             uint32_t crc, const void *bytes,
+                                             size_t len) {
   const unsigned char *p = bytes;
   uint64_t word;
 
@@ -146,10 +168,6 @@ static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
     crc = __crc32cb(crc, *p);
   }
   return ~crc;
-}
-
-static int has_instruction(void) {
-  return 1;
 }
 
 #else
