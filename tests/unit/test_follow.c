@@ -666,6 +666,10 @@ START_TEST(a_failed_writer_is_succeeded) {
   testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
   ck_assert_int_eq(publish(stream, 0, "2"), WEIR_ELOG);
   ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EDONE,
+               "ready@0 fresh; x@1 1; failed log_refused ");
+  weir_subscriber_release(reader);
   testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EFENCED);
   kit_pass(a, 1000); /* it wants to log its end, and may not */
   ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
@@ -1283,6 +1287,84 @@ START_TEST(what_is_not_hidden_goes_on) {
 }
 END_TEST
 
+/* Time for the next one comes meanwhile, or it comes while a take-over is under
+ * way: one is asked for at a time. */
+START_TEST(a_lookup_that_takes_long) {
+  weir_subscriber *reader;
+  weir_stream *stream = NULL;
+  size_t before;
+
+  a->options.recheck = 1000;
+  reader = follow();
+  storage->later = true;
+  before = storage->modes[WEIR_LOG_LOOKUP];
+  if (_i == 1) {
+    stream = kit_open(a, "k");
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+    kit_pass(a, 1000);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before);
+  } else {
+    kit_pass(a, 1000);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
+    testlog_deliver(storage, 1); /* the look */
+    kit_pass(a, 1000);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
+  }
+  bench_rest(&bench);
+  if (_i == 1) {
+    kit_publish(stream, "x", "3");
+  } else {
+    testlog_write(storage, "k", "x", "3");
+    hint(a, 3);
+  }
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Of a shared one that is hidden an event is on its way when that is found: its
+ * end comes as soon as that is stored. */
+START_TEST(a_hidden_generation_ends_behind_what_is_under_way) {
+  weir_open_options options = kit_open_options("k", "q");
+  weir_subscriber *reader;
+  weir_stream *streams[3];
+  int i;
+
+  a->options.recheck = 1000;
+  storage->current = true;
+  bench_hubs(&bench);
+  streams[0] = open_shared(b, "p");
+  streams[1] = open_shared(a, "o");
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  storage->later = true;
+  options.flags = WEIR_OPEN_SHARED;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  streams[2] = kit_open_with(b, &options);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(streams[2]).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 0);
+  kit_pass(a, 1000);
+  ck_assert_uint_eq(testlog_waiting(storage), 2); /* the lookup, the look */
+  ck_assert_int_eq(publish(streams[1], 7, "1"), WEIR_OK);
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 0);
+  bench_rest(&bench);
+  ck_assert_uint_eq(testlog_find(storage, "k")->older->ended, 2);
+  bench_expect(&bench, reader, WEIR_EDONE,
+               "x@1 1; done@2 replaced_by_new_stream");
+  weir_subscriber_release(reader);
+  for (i = 0; i < 3; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
 static TCase *hints(void) {
   TCase *tcase = tcase_create("hints");
 
@@ -1337,6 +1419,8 @@ static TCase *shared(void) {
   tcase_add_test(tcase, events_of_shared_streams_are_checked);
   tcase_add_test(tcase, a_batch_of_a_shared_stream_has_its_numbers);
   tcase_add_test(tcase, race16_a_shared_stream_is_taken_over_meanwhile);
+  tcase_add_loop_test(tcase, a_lookup_that_takes_long, 0, 2);
+  tcase_add_test(tcase, a_hidden_generation_ends_behind_what_is_under_way);
   return tcase;
 }
 

@@ -889,6 +889,44 @@ START_TEST(a_refusal_after_anothers_end) {
 }
 END_TEST
 
+/* Another has ended it, and its time in memory is over, before an append of
+ * this hub is answered: who published is told. */
+START_TEST(what_is_under_way_is_not_forgotten) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *second;
+  weir_stream *stream;
+
+  storage->later = true;
+  storage->current = true;
+  bench_hubs(&bench);
+  options.linger = 100;
+  stream = kit_open_with(a, &options);
+  bench_rest(&bench);
+  bench_publish(&bench, stream, 1);
+  kit_count(a, 0);
+  ck_assert_int_eq(publish(stream, 7, "2"), WEIR_OK);
+  second = kit_open(b, "k");
+  while (bench_info(second).status == WEIR_STREAM_OPENING) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+    kit_pass(b, 0);
+  }
+  ck_assert_int_eq(end(second, 0), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(weir_stream_trim(stream, 1), WEIR_OK);
+  testlog_deliver(storage, 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  kit_pass(a, 0);
+  kit_pass(a, 100);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+  testlog_deliver(storage, 0);
+  kit_expect_notices(a, "p stored 7=2; p ended 3");
+  kit_pass(a, 1000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  weir_stream_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Who writes ---------------------------------------------------------- */
 
 /* Whoever takes a generation over goes on at the next number under a new epoch;
@@ -1138,6 +1176,7 @@ static TCase *refusals(void) {
   tcase_add_loop_test(tcase, a_refusal_without_an_answer, 0, 2);
   tcase_add_loop_test(tcase, a_failure_without_memory_cuts_readers_off, 0, 2);
   tcase_add_test(tcase, a_refusal_after_anothers_end);
+  tcase_add_test(tcase, what_is_under_way_is_not_forgotten);
   return tcase;
 }
 
