@@ -33,26 +33,28 @@ static bool recover(void) {
 
 /* A step of which each allocation fails in turn, before it succeeds.
  * describes what it must not change. */
-#define STEP(call)                                     \
-  do {                                                 \
-    size_t n_;                                         \
-    int rv_ = WEIR_ENOMEM;                             \
-    for (n_ = 1; rv_ == WEIR_ENOMEM; ++n_) {           \
-      char *before_ = probe();                         \
-      char *after_;                                    \
-      countdown = n_;                                  \
-      arm();                                           \
-      rv_ = (call);                                    \
-      (void)recover();                                 \
-      ck_assert(rv_ == WEIR_OK || rv_ == WEIR_ENOMEM); \
-      after_ = probe();                                \
-      if (rv_ != WEIR_OK) {                            \
-        ck_assert_str_eq(after_, before_);             \
-      }                                                \
-      free(before_);                                   \
-      free(after_);                                    \
-      ck_assert_uint_lt(n_, 100);                      \
-    }                                                  \
+#define STEP(call)                                      \
+  do {                                                  \
+    size_t n_;                                          \
+    int rv_ = WEIR_ENOMEM;                              \
+    for (n_ = 1; rv_ == WEIR_ENOMEM; ++n_) {            \
+      char *before_ = probe();                          \
+      char *after_;                                     \
+      countdown = n_;                                   \
+      arm();                                            \
+      rv_ = (call);                                     \
+      (void)recover();                                  \
+      ck_assert(rv_ == WEIR_OK || rv_ == WEIR_ENOMEM);  \
+      after_ = probe();                                 \
+      if (rv_ != WEIR_OK) {                             \
+        ck_assert_str_eq(after_, before_);              \
+      }                                                 \
+      free(before_);                                    \
+      free(after_);                                     \
+      ck_assert_uint_lt(n_, 100);                       \
+    }                                                   \
+    /* What a log was to be asked, and could not be. */ \
+    kit_pass(kit, kit->options.log != NULL ? 1000 : 0); \
   } while (0)
 
 /* Everything that can be seen of a world, as text. */
@@ -149,9 +151,9 @@ static int signal_one(void) {
   return weir_subscriber_signal(subscriber, &signal);
 }
 
-static void begin(void) {
+static void begin(bool log) {
   bench_init(&bench);
-  kit->options.log = NULL;
+  kit->options.log = log ? &bench.log.log : NULL;
   kit->options.history_events = 50;
   kit_hub(kit);
   stream = NULL;
@@ -192,8 +194,8 @@ START_TEST(every_call_is_done_or_not) {
   weir_stream *joined = NULL;
   int i;
 
-  all_after = _i != 0;
-  begin();
+  all_after = _i % 2 != 0;
+  begin(_i / 2 != 0);
   STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &stream));
   STEP(open_stream("b", WEIR_DUPLICATE_JOIN, &other));
   STEP(open_stream("a", WEIR_DUPLICATE_JOIN, &joined));
@@ -231,12 +233,51 @@ END_TEST
 
 START_TEST(a_close_is_said_or_not) {
   all_after = _i != 0;
-  begin();
+  begin(false);
   stream = kit_open(kit, "a");
   ck_assert_int_eq(attach("c", &subscriber), WEIR_OK);
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
   STEP(weir_subscriber_close(subscriber, NULL, 0, 0));
   kit_expect_frames(subscriber, WEIR_EDONE, "closing expired");
+  finish();
+}
+END_TEST
+
+/* Over HTTP there is a response in any case: to come back. */
+START_TEST(a_response_is_made_without_memory) {
+  weir_attach_options options = kit_attach_options("a", NULL);
+  weir_response response;
+  size_t failures = 0;
+  char *before;
+  char *after;
+
+  all_after = _i % 2 != 0;
+  begin(_i / 2 != 0);
+  stream = kit_open(kit, "a");
+  options.client = "c";
+  options.client_len = 1;
+  for (countdown = 1; subscriber == NULL; ++countdown) {
+    before = probe();
+    response.size = sizeof response;
+    arm();
+    ck_assert_int_eq(
+        weir_http_attach(kit->hub, &options, NULL, &subscriber, &response),
+        WEIR_OK);
+    (void)recover();
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_int_eq(response.error,
+                     subscriber == NULL ? WEIR_ENOMEM : WEIR_OK);
+    if (subscriber == NULL) {
+      ck_assert_uint_ne(response.retry, 0);
+      after = probe();
+      ck_assert_str_eq(after, before);
+      free(after);
+      failures += 1;
+    }
+    free(before);
+  }
+  ck_assert_uint_gt(failures, 2);
+  kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@0 fresh");
   finish();
 }
 END_TEST
@@ -248,7 +289,7 @@ START_TEST(a_watchdog_bites_in_the_end) {
   weir_open_options options = kit_open_options("a", "p");
   int i;
 
-  begin();
+  begin(false);
   if (_i < 2) {
     options.first_event = 1000;
     options.on_first_event = _i == 0 ? WEIR_ACTION_END : WEIR_ACTION_FAIL;
@@ -284,7 +325,7 @@ END_TEST
 START_TEST(a_close_without_words_is_an_abort) {
   weir_attach_options options = kit_attach_options("a", "s");
 
-  begin();
+  begin(false);
   stream = kit_open(kit, "a");
   options.lifetime = 1000;
   subscriber = kit_attach_with(kit, &options);
@@ -403,8 +444,9 @@ static TCase *oom(void) {
 
   tcase_set_timeout(tcase, 30);
   tcase_add_loop_test(tcase, a_hub_is_made_or_not, 0, 2);
-  tcase_add_loop_test(tcase, every_call_is_done_or_not, 0, 2);
+  tcase_add_loop_test(tcase, every_call_is_done_or_not, 0, 4);
   tcase_add_loop_test(tcase, a_close_is_said_or_not, 0, 2);
+  tcase_add_loop_test(tcase, a_response_is_made_without_memory, 0, 4);
   tcase_add_loop_test(tcase, a_watchdog_bites_in_the_end, 0, 4);
   tcase_add_loop_test(tcase, a_close_without_words_is_an_abort, 0, 2);
   tcase_add_loop_test(tcase, a_life_goes_on_without_memory, 0, 6);
