@@ -315,7 +315,8 @@ check-valgrind: $(unit_programs)
 	    --errors-for-leak-kinds=$(LOST) \
 	    $$t || { echo "failed: $$t"; exit 1; }; done
 
-# Which lines and branches of lib/ no suite executes, with gcc's gcov: none.
+# Which lines and branches of lib/ no suite executes, with gcc's gcov: none, but
+# those that say why.
 .PHONY: coverage
 coverage:
 	@rm -f $B-coverage/obj/lib/*.gcda
