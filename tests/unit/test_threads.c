@@ -296,6 +296,11 @@ static void run_worlds(void) {
   }
 }
 
+/* Also where no test has a process of its own. */
+static void setup(void) {
+  memset(worlds, 0, sizeof worlds);
+}
+
 START_TEST(hubs_share_nothing) {
   run_worlds();
 }
@@ -315,6 +320,7 @@ END_TEST
 int main(void) {
   TCase *tcase = tcase_create("threads");
 
+  tcase_add_checked_fixture(tcase, setup, NULL);
   tcase_add_test(tcase, hubs_share_nothing);
   tcase_add_test(tcase, rounds_of_file_logs_are_run_on_other_threads);
   return kit_main("threads", &tcase, 1);
