@@ -210,7 +210,6 @@ void weir__io_system_init(struct weir__io_system *system) {
   system->io.user = system;
   system->directory = -1;
   system->lock = -1;
-  system->made_lock = false;
 }
 
 int weir__io_error(int64_t negative) {
