@@ -96,7 +96,6 @@ static int check_head(struct weir_log_file *log, struct weir__segment *segment,
                       "segment %016llx: format version %u; this library knows "
                       "%u",
                       number, head->version, WEIR__FILE_VERSION);
-    return rv;
   }
   if (rv == WEIR_OK && head->number != segment->number) {
     weir__file_report(log, "segment %016llx: says that it is %016llx", number,
