@@ -620,6 +620,10 @@ START_TEST(a_hub_that_drains_takes_nobody_in) {
   ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
                    WEIR_EDRAINING);
   ck_assert_ptr_null(subscriber);
+  /* Nor does it say what it does not have: another may have it. */
+  options = kit_attach_options("b", "s");
+  ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
+                   WEIR_EDRAINING);
   ck_assert_int_eq(open_as("a", NULL, WEIR_DUPLICATE_JOIN, 0, &other),
                    WEIR_EDRAINING);
   ck_assert_int_eq(open_as("b", NULL, WEIR_DUPLICATE_JOIN, 0, &other),
