@@ -632,6 +632,26 @@ START_TEST(race29_who_missed_the_end_is_told_on_coming_back) {
 }
 END_TEST
 
+/* What is drawn is the upper half of SplitMix64: these are the first numbers
+ * after 1234567 of its authors' program. A bound scales it. */
+START_TEST(what_is_drawn_is_splitmix64) {
+  static const uint32_t want[] = {1503580183, 745795716, 2285812965, 1069479744,
+                                  3820500071};
+  struct weir__core core = {0};
+  size_t i;
+
+  core.chance = 1234567;
+  for (i = 0; i < sizeof want / sizeof want[0]; ++i) {
+    ck_assert_uint_eq(weir__core_draw(&core, UINT32_MAX), want[i]);
+  }
+  core.chance = 1234567;
+  for (i = 0; i < sizeof want / sizeof want[0]; ++i) {
+    ck_assert_uint_eq(weir__core_draw(&core, 999),
+                      (uint64_t)want[i] * 1000 >> 32);
+  }
+}
+END_TEST
+
 static TCase *heartbeats(void) {
   TCase *tcase = tcase_create("heartbeats");
 
@@ -645,6 +665,7 @@ static TCase *heartbeats(void) {
   tcase_add_test(tcase, a_heartbeat_gives_way_to_an_event);
   tcase_add_test(tcase, race27_no_heartbeat_while_a_frame_is_half_taken);
   tcase_add_loop_test(tcase, f13_heartbeats_of_many_do_not_coincide, 0, 2);
+  tcase_add_test(tcase, what_is_drawn_is_splitmix64);
   return tcase;
 }
 
