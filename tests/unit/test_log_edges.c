@@ -560,6 +560,23 @@ START_TEST(a_close_that_fails) {
 }
 END_TEST
 
+START_TEST(a_buffer_that_is_large_enough_takes_no_memory) {
+  static struct weir_log_file log;
+  unsigned char *buffer = NULL;
+  size_t cap = 0;
+  size_t calls;
+
+  log.allocator = bench.memory.allocator;
+  ck_assert(weir__file_reserve(&log, &buffer, &cap, 5000));
+  ck_assert_uint_ge(cap, 5000);
+  calls = bench.memory.calls;
+  ck_assert(weir__file_reserve(&log, &buffer, &cap, 1));
+  ck_assert(weir__file_reserve(&log, &buffer, &cap, cap));
+  ck_assert_uint_eq(bench.memory.calls, calls);
+  weir__file_free(&log, buffer, cap);
+}
+END_TEST
+
 static TCase *edges(void) {
   TCase *tcase = tcase_create("edges");
 
@@ -581,6 +598,7 @@ static TCase *edges(void) {
   tcase_add_loop_test(tcase, two_takings_over, 0, 2);
   tcase_add_test(tcase, nothing_comes_back);
   tcase_add_loop_test(tcase, a_close_that_fails, 0, 2);
+  tcase_add_test(tcase, a_buffer_that_is_large_enough_takes_no_memory);
   return tcase;
 }
 
