@@ -7,6 +7,7 @@
 #   make fuzz       bytes for all that reads any: TIME=60 TARGETS="cursor hub"
 #   make soak       ten thousand readers at the server; MINUTES=5
 #   make sim        whole worlds: SEEDS="7 100-199" STEPS=20000, or MINUTES=3
+#   make mutate     break lib/ in small ways, and see that the tests notice
 #   make bindings   the examples in other languages, those that are here
 #   make hosts      weir in other servers, those that are here; check-hosts
 #   make bench      the speed of everything, in a table: tests/bench/README
@@ -184,6 +185,9 @@ unit_programs = $(unit_sources:%.c=$B/%)
 kit_sources := $(wildcard tests/*.c)
 kit_objects = $(kit_sources:%.c=$B/obj/%.o)
 
+# What the tests are linked with.
+LIBWEIR = $B/libweir.a
+
 # CHECK=standin does without check. RUN goes before a program that is not for
 # this machine.
 ifeq ($(CHECK),standin)
@@ -244,7 +248,7 @@ check-sim: $B/tests/sim/sim
 	@$B/tests/sim/sim --steps 6000 122
 	@$B/tests/sim/sim --steps 20000 126 163 167
 
-$B/tests/sim/sim: $(sim_objects) $(kit_objects) $B/libweir.a
+$B/tests/sim/sim: $(sim_objects) $(kit_objects) $(LIBWEIR)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(check_libs)
 
@@ -323,6 +327,19 @@ coverage:
 	$(MAKE) B=$B-coverage CC=gcc CFLAGS='-O0 -g --coverage' check-unit
 	$(PYTHON) tests/coverage.py $B-coverage
 
+# Do the tests notice when lib/ is broken? See tests/mutate/mutate.py.
+SEED = 1
+COUNT = 300
+FILES =
+AGAIN =
+.PHONY: mutate test-programs
+mutate:
+	@$(PYTHON) tests/mutate/mutate.py --build '$B-mutate' --make '$(MAKE)' \
+	  --cc '$(CC)' --flags '$(LIB_FLAGS)' --jobs '$(JOBS)' --seed '$(SEED)' \
+	  --count '$(COUNT)' --files '$(FILES)' --again '$(AGAIN)'
+
+test-programs: $(unit_programs) fuzz-programs $B/tests/sim/sim
+
 # All that there is, for as long as it takes.
 nightly: $(unit_programs)
 	WEIR_LONG=1 $(MAKE) check
@@ -338,7 +355,7 @@ $B/obj/tests/%.o: tests/%.c Makefile | $B/tests/vectors.h
 	@mkdir -p $(@D)
 	$(CC) $(TEST_FLAGS) $(check_cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $B/libweir.a
+$B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $(LIBWEIR)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(check_libs)
 
@@ -434,7 +451,7 @@ fuzz-merge:
 
 $B/fuzz/http1: $(addprefix $B/obj/examples/server/,http1.o text.o)
 $B/fuzz/%: $B/obj/tests/fuzz/fuzz_%.o $(fuzz_objects) \
-$(filter %.o,$(FUZZ_ENGINE)) $B/libweir.a
+$(filter %.o,$(FUZZ_ENGINE)) $(LIBWEIR)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(filter -%,$(FUZZ_ENGINE)) -o $@ $^
 
