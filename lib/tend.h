@@ -34,8 +34,8 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
                            uint32_t look);
 
 /* Let it end with this as soon as this hub may write it, and tell its producers
- * to stop: WEIR_OK, and the final is its own, or WEIR_EENTROPY. It has a log, and
- * has not ended. */
+ * to stop: WEIR_OK, and the final is its own, or WEIR_EENTROPY. It has a log,
+ * and has not ended. */
 int weir__tend_owe(struct weir__generation *generation,
                    struct weir__final *final);
 
