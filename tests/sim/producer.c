@@ -20,7 +20,8 @@ struct handle {
   weir_stream *stream; /* NULL: released, or dead */
   struct generation *generation;
   bool opening;
-  bool ended; /* so it was told */
+  bool fenced; /* so it was told, since it ended */
+  bool ended;  /* so it was told */
   bool ended_well;
   size_t ended_epochs; /* how many there were then */
 };
@@ -516,12 +517,14 @@ static void ended(struct handle *handle, const weir_notice *notice) {
   struct generation *generation = handle->generation;
 
   /* What has failed here may live on elsewhere, and end there; or come back
-   * from there, and fail again. */
-  if (handle->ended_well ||
-      (handle->ended && notice->error != WEIR_OK && !was_elsewhere(handle))) {
+   * from there, and fail again. A server can also fence itself, by a take-over
+   * that storage carries out when nobody waits for it any more. */
+  if (handle->ended_well || (handle->ended && notice->error != WEIR_OK &&
+                             !handle->fenced && !was_elsewhere(handle))) {
     trace_fail(7, "%s has ended twice", model_name(generation));
   }
   handle->ended = true;
+  handle->fenced = false;
   handle->ended_epochs = epochs_at_end(handle);
   handle->ended_well = notice->error == WEIR_OK;
   if (!HAS(LOG) && generation->ended == 0) {
@@ -554,6 +557,7 @@ void producer_notice(struct host *host, const weir_notice *notice) {
       ended(handle, notice);
       break;
     case WEIR_NOTICE_CANCELLED:
+      handle->fenced = handle->fenced || notice->error == WEIR_EFENCED;
       /* Who is fenced has to stop too, and whose generation has failed
        * elsewhere and is hidden by the next. */
       if (world.model.cancels[handle->key] == 0 &&
