@@ -461,7 +461,11 @@ static void give_answer(struct call *call) {
       }
       answer.handle = call->made;
     }
-    if (answer.result == WEIR_LOG_YES && call->spoil == SOUND) {
+    /* Where records alone are spoilt, those before that are believed. */
+    if (answer.result == WEIR_LOG_YES &&
+        (call->spoil == SOUND ||
+         (call->kind == READ && call->spoil >= SWAPPED &&
+          answer.epoch_count != 0))) {
       release_facts(call);
     }
   }
