@@ -117,6 +117,13 @@ static void check_unchanged(const struct handle *handle, const char *call,
   if (after.status != before->status && handle->generation->broken) {
     return;
   }
+  /* And that another server has ended it, or taken it over. */
+  if (HAS(NODES) &&
+      (handle->generation->shared
+           ? handle->generation->ended != 0
+           : !model_is_writer(handle->generation, host_port(handle->host)))) {
+    return;
+  }
   /* What others have published may have come in. */
   moved = handle->generation->shared
               ? after.last < before->last || after.pending > before->pending
