@@ -327,7 +327,13 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
     run->first = seq;
   }
   count = seq - run->first + 1;
-  if (count > PLACES_MOST || !reserve_places(log, run, (uint32_t)count)) {
+  if (count > PLACES_MOST) {
+    weir__file_report(log,
+                      "segment %016llx: an event with a number of elsewhere",
+                      (unsigned long long)segment->number);
+    return WEIR_EFORMAT;
+  }
+  if (!reserve_places(log, run, (uint32_t)count)) {
     return WEIR_ENOMEM;
   }
   /* Those in between are not there. */

@@ -177,6 +177,17 @@ START_TEST(forged_records) {
 }
 END_TEST
 
+/* A number that is further from the others of its segment than a segment can be
+ * long. Memory has nothing to do with it. */
+START_TEST(a_number_of_elsewhere) {
+  fill();
+  fb_kill(&bench);
+  forge(WEIR__RECORD_EVENT, 6, SEQ, UINT64_C(1) << 40);
+  ck_assert_int_eq(fb_try(&bench), WEIR_EFORMAT);
+  ck_assert_ptr_nonnull(strstr(bench.reports.data, "a number of elsewhere"));
+}
+END_TEST
+
 /* A stream with no number left, of which an event may be lost. */
 START_TEST(a_loss_at_the_last_number) {
   char want[128];
@@ -678,6 +689,7 @@ static TCase *forged(void) {
   tcase_set_timeout(tcase, 60);
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, forged_records, 0, 17);
+  tcase_add_test(tcase, a_number_of_elsewhere);
   tcase_add_test(tcase, a_loss_at_the_last_number);
   tcase_add_loop_test(tcase, forged_trailers, 0, 8);
   tcase_add_loop_test(tcase, forged_entries, 0, 4);
