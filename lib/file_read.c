@@ -60,8 +60,8 @@ static bool recall_place(struct weir_log_file *log,
   memset(&place->entry, 0, sizeof place->entry);
   place->entry.first = stream->read_first;
   place->entry.positions = stream->read_positions;
+  /* The oldest go first: if it has gone, so have those before it. */
   return place->segment != NULL &&
-         place->segment->number == stream->read_segment &&
          weir__segment_open(log, place->segment) == WEIR_OK;
 }
 

@@ -385,6 +385,40 @@ START_TEST(an_entry_that_leads_nowhere) {
 }
 END_TEST
 
+/* It says less than when it was read: what it had more is not found any more
+ * where it was, once that has gone. */
+START_TEST(an_entry_that_shrinks) {
+  struct weir__entry_of_directory entry;
+  unsigned char *bytes;
+
+  bench.options.keep_age = 1000;
+  fill();
+  fb_reopen(&bench);
+  expect("b", SOUND_B);
+  bytes = entry_of_b(&entry);
+  entry.last = 1;
+  weir__entry_write(&crc, &entry, bytes);
+  bench.wall += 2000;
+  (void)fb_rounds(&bench);
+  ck_assert_uint_eq(fb_info(&bench).removed, 1);
+  expect("b", "8:2 *:2 trimmed 1 | !2");
+}
+END_TEST
+
+/* A segment that a reader knows cannot be opened, once: it is looked for. */
+START_TEST(a_segment_that_does_not_open_at_once) {
+  fill();
+  fb_write(&bench, "d", 10, 400);
+  bench.disk.fd_most = 2; /* one drives out another */
+  fb_reopen(&bench);
+  expect("b", SOUND_B);
+  (void)fb_contents(&bench, "d");
+  bench.disk.fd_most = 0;
+  simdisk_fail(&bench.disk, SIM_OPEN, 1, SIM_ERROR, EIO);
+  expect("b", SOUND_B);
+}
+END_TEST
+
 /* It leads to one that has no index and nothing of the stream: what is older is
  * found all the same. */
 START_TEST(an_entry_that_leads_astray) {
@@ -696,6 +730,8 @@ static TCase *forged(void) {
   tcase_add_loop_test(tcase, entries_that_change, 0, 3);
   tcase_add_test(tcase, an_entry_that_leads_nowhere);
   tcase_add_test(tcase, an_entry_that_leads_astray);
+  tcase_add_test(tcase, an_entry_that_shrinks);
+  tcase_add_test(tcase, a_segment_that_does_not_open_at_once);
   tcase_add_loop_test(tcase, places_that_change, 0, 6);
   tcase_add_loop_test(tcase, forged_heads, 0, 2);
   tcase_add_test(tcase, a_segment_larger_than_any);
