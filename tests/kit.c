@@ -311,6 +311,7 @@ static int say(const weir_notice *notice, char *text, size_t size) {
   const unsigned long long seq = notice->seq;
   const unsigned long long tag = notice->tag;
 
+  ck_assert(notice->kind == WEIR_NOTICE_EXPIRED || notice->timer == 0);
   switch (notice->kind) {
     case WEIR_NOTICE_DECIDED:
       return snprintf(text, size, "decided %s %d",

@@ -549,6 +549,37 @@ START_TEST(f23_an_answer_that_cannot_be_moves_no_cursor) {
 }
 END_TEST
 
+/* Records that end before their flags, and what the stack had there before. */
+static void bend_older(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  enum { SIZE = offsetof(weir_record, flags) };
+  volatile unsigned char before[4096];
+  size_t i;
+
+  (void)epochs;
+  for (i = 0; i < sizeof before; ++i) {
+    before[i] = 0xff;
+  }
+  for (i = 0; i < answer->record_count; ++i) {
+    records[i].size = SIZE;
+    memmove((char *)records + i * SIZE, &records[i], SIZE);
+  }
+}
+
+/* What an older log does not know of is zero. */
+START_TEST(records_of_an_older_log) {
+  storage->later = (_i & 1) != 0;
+  storage->encoded = (_i & 2) != 0;
+  bench_hubs(&bench);
+  (void)write_and_leave(6);
+  testlog_plan_bend(storage, TESTLOG_READ, 1, bend_older); /* a look */
+  testlog_plan_bend(storage, TESTLOG_READ, 2, bend_older);
+  expect_all(WEIR_EAGAIN,
+             "ready@0 fresh; x@1 1; x@2 2; x@3 3; x@4 4; x@5 5; x@6 6");
+  ck_assert_uint_eq(bench_hub_info(a).log_errors, 0);
+}
+END_TEST
+
 /* The same at the head, where a look brings what another has written. */
 START_TEST(f23_a_look_that_cannot_be_moves_no_cursor) {
   weir_subscriber *reader;
@@ -1412,6 +1443,7 @@ static TCase *losses(void) {
   tcase_add_test(tcase, r10_declared_loss_of_blocks);
   tcase_add_loop_test(tcase, f23_an_answer_that_cannot_be_moves_no_cursor, 0,
                       4 * WRONG_READS);
+  tcase_add_loop_test(tcase, records_of_an_older_log, 0, 4);
   tcase_add_loop_test(tcase, f23_a_look_that_cannot_be_moves_no_cursor, 0,
                       2 * WRONG_READS);
   tcase_add_loop_test(tcase, f23_a_hole_that_stays, 0, 4);
