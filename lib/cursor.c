@@ -5,6 +5,9 @@
 #include "out.h"
 #include "util.h"
 
+/* What stands in comments that begin with @ is for `make prove`: no text makes
+ * a function that reads one err at run time. */
+
 /* RFC 4648, section 6, in lower case. */
 static const char digits32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
@@ -42,6 +45,8 @@ int weir_cursor_format(const weir_cursor *cursor, int format, void *dst,
 }
 
 /* Value of a base 32 digit, or 32. */
+/*@ assigns \nothing;
+  @ ensures \result <= 32; */
 static unsigned digit32(unsigned char c) {
   if (c >= 'a' && c <= 'z') {
     return (unsigned)(c - 'a');
@@ -50,18 +55,25 @@ static unsigned digit32(unsigned char c) {
 }
 
 /* Read an epoch up to the hyphen; returns where that is, 0 if it is none. */
+/*@ requires \valid_read(p + (0 .. len - 1)) && \valid(epoch);
+  @ requires \separated(p + (0 .. len - 1), epoch);
+  @ assigns *epoch;
+  @ ensures \result < len || \result == 0; */
 static size_t parse_epoch(const unsigned char *p, size_t len, uint64_t *epoch) {
   uint64_t value = 0;
   unsigned digit;
   size_t i;
 
+  /*@ loop invariant i <= len;
+    @ loop assigns i, value, digit;
+    @ loop variant len - i; */
   for (i = 0; i < len && p[i] != '-'; ++i) {
     digit = digit32(p[i]);
     /* A leading 'a' is a leading zero; and the epoch 0 is nobody's. */
-    if (digit == 32 || (i == 0 && digit == 0) || value > UINT64_MAX >> 5) {
+    if (digit == 32 || (i == 0 && digit == 0) || value > UINT64_MAX / 32) {
       return 0;
     }
-    value = value << 5 | digit;
+    value = value * 32 + digit;
   }
   if (i == len) {
     return 0;
@@ -70,15 +82,21 @@ static size_t parse_epoch(const unsigned char *p, size_t len, uint64_t *epoch) {
   return i;
 }
 
+/*@ requires \valid_read(p + (0 .. len - 1)) && \valid(seq);
+  @ requires \separated(p + (0 .. len - 1), seq);
+  @ assigns *seq; */
 static bool parse_seq(const unsigned char *p, size_t len, uint64_t *seq) {
   uint64_t value = 0;
   size_t i;
 
-  if (len == 0 || len > SEQ_DIGITS || (p[0] == '0' && len > 1)) {
+  if (len == 0 || (p[0] == '0' && len > 1)) {
     return false;
   }
+  /*@ loop invariant i <= len;
+    @ loop assigns i, value;
+    @ loop variant len - i; */
   for (i = 0; i < len; ++i) {
-    if (p[i] < '0' || p[i] > '9') {
+    if (p[i] < '0' || p[i] > '9' || value > (uint64_t)WEIR_SEQ_MAX / 10) {
       return false;
     }
     value = value * 10 + (uint64_t)(p[i] - '0');
@@ -87,6 +105,11 @@ static bool parse_seq(const unsigned char *p, size_t len, uint64_t *seq) {
   return value <= (uint64_t)WEIR_SEQ_MAX;
 }
 
+/*@ requires \valid_read((const unsigned char *)text + (0 .. text_len - 1));
+  @ requires \valid(cursor);
+  @ requires \separated((const unsigned char *)text + (0 .. text_len - 1),
+  @                      cursor);
+  @ assigns *cursor; */
 int weir_cursor_parse(int format, const void *text, size_t text_len,
                       weir_cursor *cursor) {
   const unsigned char *p = text;
@@ -125,20 +148,35 @@ void weir_request_init(weir_request *request, size_t size) {
 }
 
 /* Value of a hex digit, or 16. */
+/*@ assigns \nothing;
+  @ ensures \result <= 16; */
 static unsigned digit16(unsigned char c) {
   if (c >= '0' && c <= '9') {
     return (unsigned)(c - '0');
   }
-  c |= 0x20;
+  if (c >= 'A' && c <= 'F') {
+    return (unsigned)(c - 'A') + 10;
+  }
   return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
 
 /* Percent-decode text (a plus stays a plus; no cursor has one, nor a blank). */
+/*@ requires \valid_read(p + (0 .. len - 1));
+  @ requires \valid(dst + (0 .. WEIR_CURSOR_MAX - 1)) && \valid(dst_len);
+  @ requires \separated(p + (0 .. len - 1), dst + (0 .. WEIR_CURSOR_MAX - 1),
+  @                      dst_len);
+  @ assigns dst[0 .. WEIR_CURSOR_MAX - 1], *dst_len;
+  @ ensures \result == WEIR_OK ==> 0 < *dst_len <= WEIR_CURSOR_MAX; */
 static int decode(const unsigned char *p, size_t len, unsigned char *dst,
                   size_t *dst_len) {
+  unsigned high;
+  unsigned low;
   size_t n = 0;
   size_t i;
 
+  /*@ loop invariant i <= len && n <= WEIR_CURSOR_MAX;
+    @ loop assigns i, n, high, low, dst[0 .. WEIR_CURSOR_MAX - 1];
+    @ loop variant len - i; */
   for (i = 0; i < len; ++i) {
     if (n == WEIR_CURSOR_MAX) {
       return WEIR_EMALFORMED;
@@ -147,10 +185,15 @@ static int decode(const unsigned char *p, size_t len, unsigned char *dst,
       dst[n++] = p[i];
       continue;
     }
-    if (len - i < 3 || digit16(p[i + 1]) == 16 || digit16(p[i + 2]) == 16) {
+    if (len - i < 3) {
       return WEIR_EMALFORMED;
     }
-    dst[n++] = (unsigned char)(digit16(p[i + 1]) << 4 | digit16(p[i + 2]));
+    high = digit16(p[i + 1]);
+    low = digit16(p[i + 2]);
+    if (high == 16 || low == 16) {
+      return WEIR_EMALFORMED;
+    }
+    dst[n++] = (unsigned char)(high * 16 + low);
     i += 2;
   }
   *dst_len = n;
