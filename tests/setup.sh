@@ -12,6 +12,7 @@
 #   packaging   for `make check-install`, `check-dist`, `check-deb`
 #   bindings    the languages of examples/bindings
 #   hosts       the libraries of examples/hosts
+#   prove       what `make prove` runs
 #   fuzz        what `make fuzz` runs
 #   bench       what `make bench` compares with
 #
@@ -33,6 +34,7 @@ packages() {
     bindings) echo luajit golang-go rustc nodejs npm ;;
     hosts) echo curl libcivetweb-dev libevent-dev libmicrohttpd-dev \
       libnghttp2-dev libuv1-dev python3-h2 ;;
+    prove) echo frama-c-base why3 cvc4 z3 gcc ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     bench) echo valgrind libevent-dev libuv1-dev libglib2.0-dev uthash-dev \
       libsqlite3-dev nginx-light libnginx-mod-nchan ;;
