@@ -3,6 +3,9 @@
 
 #include <weir/cursor.h>
 
+/* The longest frame of weir's own that is put but once: nearly all of them. */
+#define FRAME_MOST 512
+
 /* Make room for size bytes more. Readers that hold bytes which nobody else
  * needs are told to go, the longest stalled first; what they hold is free when
  * the host has released them, so that for once the limit is passed. */
@@ -71,11 +74,12 @@ void weir__page_release(struct weir__page *page) {
 int weir__page_frame(struct weir__core *core,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **made) {
+  unsigned char bytes[FRAME_MOST];
   struct weir__page *page;
   struct weir__out out;
   int rv;
 
-  weir__out_init(&out, NULL, 0);
+  weir__out_init(&out, bytes, sizeof bytes);
   put(&out, what);
   if (out.overflow) {
     return WEIR_EOVERFLOW;
@@ -84,9 +88,13 @@ int weir__page_frame(struct weir__core *core,
   if (rv != WEIR_OK) {
     return rv;
   }
-  weir__out_init(&out, weir__page_bytes(page), out.len);
-  put(&out, what);
   page->used = (uint32_t)out.len;
+  if (out.len <= sizeof bytes) {
+    memcpy(weir__page_bytes(page), bytes, out.len);
+  } else {
+    weir__out_init(&out, weir__page_bytes(page), out.len);
+    put(&out, what);
+  }
   *made = page;
   return WEIR_OK;
 }
@@ -142,14 +150,24 @@ uint64_t weir__page_seq(const struct weir__page *page, uint32_t n) {
   return seq;
 }
 
-/* The first n for which is_beyond says so: a binary search. */
+/* The first n for which is_beyond says so: a binary search, in steps that grow
+ * from the end, where most readers are. */
 static uint32_t search(const struct weir__page *page, uint64_t what,
                        bool (*is_beyond)(const struct weir__page *page,
                                          uint32_t n, uint64_t what)) {
   uint32_t low = 0;
   uint32_t high = page->count;
+  uint32_t step = 1;
   uint32_t middle;
 
+  while (low == 0 && step < high) {
+    if (is_beyond(page, high - step, what)) {
+      high -= step;
+      step *= 2;
+    } else {
+      low = high - step + 1;
+    }
+  }
   while (low < high) {
     middle = low + (high - low) / 2;
     if (is_beyond(page, middle, what)) {

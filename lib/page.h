@@ -56,8 +56,7 @@ static inline void weir__page_hold(struct weir__page *page) {
 
 void weir__page_release(struct weir__page *page);
 
-/* A page with one frame: what `put` put when it only measured, and puts now.
- */
+/* A page with one frame: what `put` puts, which may be asked twice. */
 int weir__page_frame(struct weir__core *core,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **page);

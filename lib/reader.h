@@ -44,22 +44,37 @@ struct weir__claim {
 };
 
 struct weir_subscriber {
+  /* What a delivery needs comes first: three cache lines of four. */
   struct weir__source source; /* in one ring: of those who have a notice, who
                                  wait, or who hold bytes; or alone */
-  struct weir__link sibling;  /* in generation->subscribers */
   struct weir__core *core;
   struct weir__generation *generation; /* NULL unless attached or undecided */
   void *user;
-  struct weir__timer timer;
-  uint64_t beat_at;  /* the next heartbeat */
-  uint64_t stall_at; /* the end of patience */
-  uint64_t leave_at; /* the end of the connection */
-  uint64_t seq;      /* the last event that has been shown */
-  uint64_t signal;   /* the number of the next signal */
+  uint64_t seq;    /* the last event that has been shown */
+  uint64_t signal; /* the number of the next signal */
   union {
     struct weir__page *own;    /* frames for it alone, by stamp */
     struct weir__claim *claim; /* WEIR__UNDECIDED */
   } todo;
+  uint64_t beat_at;   /* the next heartbeat */
+  uint64_t stall_at;  /* the end of patience */
+  uint64_t leave_at;  /* the end of the connection */
+  uint32_t heartbeat; /* ms; 0 is off */
+  uint32_t stall;     /* ms; 0 is off */
+  uint8_t span_count;
+  uint8_t own_count;
+  uint8_t verdict;
+  uint8_t standing;
+  bool ping;    /* heartbeats are events */
+  bool beat;    /* a heartbeat is due */
+  bool drained; /* the host has been told that there is nothing */
+  struct weir__timer timer;
+  uint64_t bytes;
+  uint64_t events;
+  uint32_t dropped;
+  uint32_t retry;                       /* ms: when to come back, drawn */
+  struct weir__span spans[WEIR__SPANS]; /* shown, not consumed */
+  struct weir__link sibling;            /* in generation->subscribers */
   union {
     struct {
       struct weir__client *client;     /* NULL: anonymous */
@@ -70,20 +85,6 @@ struct weir_subscriber {
       uint64_t epoch;      /* of seq */
     } was;                 /* once generation is NULL again */
   };
-  struct weir__span spans[WEIR__SPANS]; /* shown, not consumed */
-  uint64_t bytes;
-  uint64_t events;
-  uint32_t dropped;
-  uint32_t heartbeat; /* ms; 0 is off */
-  uint32_t stall;     /* ms; 0 is off */
-  uint32_t retry;     /* ms: when to come back, drawn */
-  uint8_t span_count;
-  uint8_t own_count;
-  uint8_t verdict;
-  uint8_t standing;
-  bool ping;    /* heartbeats are events */
-  bool beat;    /* a heartbeat is due */
-  bool drained; /* the host has been told that there is nothing */
 };
 
 /* A new one, undecided, with what the options say about it; it belongs to

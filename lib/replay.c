@@ -182,42 +182,20 @@ static void cut_span(struct weir__page *page, uint64_t after, uint64_t upto,
                             : weir__page_seq(page, to - 1);
 }
 
-int weir__replay_find(struct weir__history *history,
-                      const struct weir__scheme *scheme, uint64_t after,
-                      uint64_t upto, struct weir__span *span, uint64_t *last,
-                      struct weir__link **ring) {
-  struct weir__page *page = NULL;
-  struct fetch *fetch;
-  unsigned tries;
+int weir__replay_find(const struct weir__history *history, uint64_t after,
+                      uint64_t upto, struct weir__span *span, uint64_t *last) {
+  struct weir__page *page;
   uint32_t i;
-  int rv = WEIR_OK;
 
-  /* The answer to the first try may end before what is wanted, which the second
-   * then asks for alone; unless memory is so short that what comes is driven
-   * out again. */
-  for (tries = 0; rv == WEIR_OK; ++tries) {
-    if (tries > TRIES) {
-      return WEIR_ERESIDENT;
-    }
-    if (after < history->trimmed) {
-      *last = history->trimmed;
-      return WEIR_EDONE;
-    }
-    i = weir__history_index(history, after);
-    page = i < history->page_count ? history->pages[i] : NULL;
-    if (page != NULL && page->after <= after) {
-      break;
-    }
-    fetch = find_fetch(history, after);
-    if (fetch != NULL) {
-      *ring = &fetch->waiters;
-      return WEIR_EAGAIN;
-    }
-    rv = start_fetch(history, scheme, after, i, ring);
+  if (after < history->trimmed) {
+    *last = history->trimmed;
+    return WEIR_EDONE;
   }
-  if (rv != WEIR_OK) {
-    return rv;
+  i = weir__history_index(history, after);
+  if (i == history->page_count || history->pages[i]->after > after) {
+    return WEIR_ENOENT;
   }
+  page = history->pages[i];
   page->unread = false;
   if (!weir__link_alone(&page->lru)) {
     weir__link_remove(&page->lru);
@@ -229,6 +207,36 @@ int weir__replay_find(struct weir__history *history,
   }
   cut_span(page, after, upto, span, last);
   return WEIR_OK;
+}
+
+int weir__replay_fetch(struct weir__history *history,
+                       const struct weir__scheme *scheme, uint64_t after,
+                       uint64_t upto, struct weir__span *span, uint64_t *last,
+                       struct weir__link **ring) {
+  struct fetch *fetch;
+  unsigned tries;
+  int rv;
+
+  /* The answer to the first try may end before what is wanted, which the second
+   * then asks for alone; unless memory is so short that what comes is driven
+   * out again. */
+  for (tries = 0; tries <= TRIES; ++tries) {
+    fetch = find_fetch(history, after);
+    if (fetch != NULL) {
+      *ring = &fetch->waiters;
+      return WEIR_EAGAIN;
+    }
+    rv = start_fetch(history, scheme, after,
+                     weir__history_index(history, after), ring);
+    if (rv != WEIR_OK) {
+      return rv;
+    }
+    rv = weir__replay_find(history, after, upto, span, last);
+    if (rv != WEIR_ENOENT) {
+      return rv;
+    }
+  }
+  return WEIR_ERESIDENT;
 }
 
 void weir__replay_abandon(struct weir__history *history) {

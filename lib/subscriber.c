@@ -148,9 +148,13 @@ static int show_events(struct weir_subscriber *subscriber, uint64_t upto) {
   uint64_t last = 0;
   int rv;
 
-  weir__generation_scheme(generation, &scheme);
-  rv = weir__replay_find(&generation->history, &scheme, subscriber->seq, upto,
-                         &span, &last, &ring);
+  rv = weir__replay_find(&generation->history, subscriber->seq, upto, &span,
+                         &last);
+  if (rv == WEIR_ENOENT) {
+    weir__generation_scheme(generation, &scheme);
+    rv = weir__replay_fetch(&generation->history, &scheme, subscriber->seq,
+                            upto, &span, &last, &ring);
+  }
   if (subscriber->standing != WEIR__READING) {
     /* What storage answered at once has shown it out, or the host has let go of
      * it in there. */
