@@ -414,6 +414,9 @@ static int is_awaited(const struct call *call) {
    * trimmed and then nobody used. */
   return call->kind != READ && call->kind != TRIM &&
                  (call->kind != OPEN || call->mode != WEIR_LOG_LOOKUP) &&
+                 /* which one it was to take over, a refusal does not say */
+                 (call->kind != OPEN || call->mode != WEIR_LOG_TAKE ||
+                  call->generation != NULL) &&
                  host_clock(call->port->host) - call->at < call->deadline &&
                  call->hub == host_hub(call->port->host) &&
                  (call->generation == NULL ||
