@@ -288,7 +288,7 @@ START_TEST(more_than_can_be) {
   stream = weir__file_find(bench.log, 1);
   ck_assert_int_eq(weir__segment_note(bench.log, bench.log->active, stream,
                                       UINT64_C(0x20000001), 64),
-                   WEIR_ENOMEM);
+                   WEIR_EFORMAT);
   expect("a", "1:1 | 1");
 }
 END_TEST
