@@ -312,12 +312,12 @@ portability:
 # test_file_io takes things from itself that check needs, so it has to fork.
 LOST = definite,indirect,possible
 check-valgrind: $(unit_programs)
-	@for t in $(filter-out %/test_log_crash %/test_file_io,\
-	  $(unit_programs)); do echo "$$t"; \
-	  CK_FORK=no CK_VERBOSITY=silent valgrind -q --error-exitcode=9 \
+	@printf '%s\n' $(filter-out %/test_log_crash %/test_file_io,\
+	  $(unit_programs)) | CK_FORK=no CK_VERBOSITY=silent \
+	  xargs -P $(JOBS) -I{} sh -c 'valgrind -q --error-exitcode=9 \
 	    --leak-check=full --show-leak-kinds=$(LOST) \
 	    --errors-for-leak-kinds=$(LOST) \
-	    $$t || { echo "failed: $$t"; exit 1; }; done
+	    {} && echo {} || { echo "failed: {}"; exit 255; }'
 
 # Which lines and branches of lib/ no suite executes, with gcc's gcov: none, but
 # those that say why.
