@@ -237,7 +237,7 @@ bool weir__segment_is_last_head(const struct weir_log_file *log,
     }
     is_last = is_last || other != segment;
   }
-  return is_last && !segment->unreadable;
+  return is_last;
 }
 
 static struct weir__run *find_run(const struct weir__segment *segment,

@@ -163,6 +163,25 @@ START_TEST(age_has_a_limit) {
 }
 END_TEST
 
+/* A page counts the time since its first event in 32 bits, 49.7 days: what comes
+ * later is as old as that, and not as old as its first event. */
+START_TEST(a_page_may_be_open_for_months) {
+  const uint64_t day = 86400000;
+
+  kit.options.history_age = 60 * day;
+  begin();
+  kit_publish(stream, "x", "1");
+  kit_pass(&kit, 50 * day);
+  kit_publish(stream, "x", "2");
+  kit_pass(&kit, 11 * day);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+  kit_pass(&kit, 48 * day);
+  ck_assert_uint_eq(info_of(stream).trimmed, 1);
+  kit_pass(&kit, day);
+  ck_assert_uint_eq(info_of(stream).trimmed, 2);
+}
+END_TEST
+
 /* The host needs no other reason to wake up. */
 START_TEST(age_is_a_time_that_the_hub_wakes_up_for) {
   kit.options.history_age = 1000;
@@ -823,6 +842,7 @@ static TCase *limits(void) {
   tcase_add_loop_test(tcase, bytes_have_a_limit, 0, 3);
   tcase_add_test(tcase, the_newest_stays_whatever_its_size);
   tcase_add_test(tcase, age_has_a_limit);
+  tcase_add_test(tcase, a_page_may_be_open_for_months);
   tcase_add_test(tcase, age_is_a_time_that_the_hub_wakes_up_for);
   tcase_add_test(tcase, the_end_stays_whatever_its_age);
   tcase_add_test(tcase, r28_an_ended_stream_lingers_and_then_is_gone);

@@ -809,6 +809,40 @@ START_TEST(pages_are_a_cache) {
 }
 END_TEST
 
+/* That is about what storage has brought. What this hub has put in itself stays
+ * as long as there is room for it. */
+START_TEST(what_was_written_here_is_kept) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_event event;
+  size_t reads;
+  int i;
+
+  a->options.history_bytes = 100000;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 100);
+  weir_stream_release(stream);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 500);
+  weir_stream_release(stream);
+  /* The first hub takes itself for the writer until storage says no. */
+  stream = bench_open(&bench, a, "k");
+  weir_event_init(&event, sizeof event);
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_EFENCED);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  for (i = 0; i < 2; ++i) {
+    reader = bench_attach(&bench, a, "k", NULL);
+    reads = storage->calls[TESTLOG_READ];
+    ck_assert_uint_eq(drain(reader, 0), 600);
+    /* From 101 on: what is left of that block, four at once, and the rest. */
+    ck_assert_uint_eq(storage->calls[TESTLOG_READ] - reads, 3);
+    weir_subscriber_release(reader);
+  }
+}
+END_TEST
+
 /* A slow client costs one page: what it has been shown stays where it is, what
  * it has not been shown may go and is read again. */
 START_TEST(a_slow_reader_costs_a_page) {
@@ -1464,6 +1498,7 @@ static TCase *sharing(void) {
   tcase_add_loop_test(tcase, r24_reads_are_paged, 0, 2);
   tcase_add_loop_test(tcase, a_large_block_is_not_read_for_one_event, 0, 2);
   tcase_add_loop_test(tcase, pages_are_a_cache, 0, 5);
+  tcase_add_test(tcase, what_was_written_here_is_kept);
   tcase_add_test(tcase, a_slow_reader_costs_a_page);
   tcase_add_loop_test(tcase, race01_an_append_during_the_replay, 0, 2);
   tcase_add_test(tcase, race05_an_end_during_the_replay);
