@@ -436,8 +436,8 @@ void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {
     }
   }
   while (!weir__link_alone(&beyond)) {
-    weir__reader_leave(
-        weir__owner(beyond.next, struct weir_subscriber, sibling),
-        WEIR__UNAVAILABLE);
+    subscriber = weir__owner(beyond.next, struct weir_subscriber, sibling);
+    weir__link_remove(&subscriber->sibling);
+    weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
   }
 }

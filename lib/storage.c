@@ -280,24 +280,22 @@ int weir__storage_append(struct weir__storage *storage, weir_record *records,
   return send(storage, records, count);
 }
 
-/* Make records of entries, of which there are some. */
-static void make_records(const struct weir__entry *entry,
+/* Make records of the first `count` entries, of which there are as many. */
+static void make_records(const struct weir__entry *entry, size_t count,
                          weir_record *records) {
-  weir_record *record = records;
+  size_t i;
 
-  do {
-    memset(record, 0, sizeof *record);
-    record->size = sizeof *record;
-    record->epoch = entry->epoch;
-    record->seq = entry->seq;
-    record->type = entry->bytes;
-    record->type_len = entry->type_len;
-    record->data = entry->bytes + entry->type_len;
-    record->data_len = entry->data_len;
-    record->flags = entry->flags;
-    record += 1;
-    entry = entry->next;
-  } while (entry != NULL);
+  memset(records, 0, count * sizeof records[0]);
+  for (i = 0; i < count; ++i, entry = entry->next) {
+    records[i].size = sizeof records[i];
+    records[i].epoch = entry->epoch;
+    records[i].seq = entry->seq;
+    records[i].type = entry->bytes;
+    records[i].type_len = entry->type_len;
+    records[i].data = entry->bytes + entry->type_len;
+    records[i].data_len = entry->data_len;
+    records[i].flags = entry->flags;
+  }
 }
 
 /* Send all that waits; without memory for so many records, some of it. */
@@ -316,7 +314,7 @@ static int send_waiting(struct weir__storage *storage) {
     count = many != NULL ? count : FEW;
   }
   first = cut(storage, count, &last);
-  make_records(first, many != NULL ? many : few);
+  make_records(first, count, many != NULL ? many : few);
   rv = send(storage, many != NULL ? many : few, count);
   weir__core_free(core, many, size);
   if (rv == WEIR_OK) {

@@ -168,7 +168,7 @@ static int show_events(struct weir_subscriber *subscriber, uint64_t upto) {
     subscriber->seq = last;
   } else if (rv == WEIR_EDONE) {
     rv = show_gap(subscriber, last);
-  } else if (rv == WEIR_EAGAIN) {
+  } else if (ring != NULL) {
     weir__link_remove(&subscriber->source.link);
     weir__link_append(ring, &subscriber->source.link);
   }

@@ -214,10 +214,9 @@ static void put_units(uint64_t value, const char *const *units,
 static void put_default(const struct options *defaults,
                         const struct option *option) {
   const char *at = (const char *)defaults + option->offset;
-  const bool narrow = option->kind == COUNT32 || option->kind == TIME32;
   const char *text;
-  uint64_t value = 0;
-  uint32_t value32;
+  uint64_t value;
+  uint32_t narrow;
 
   if (option->kind == TEXT) {
     memcpy(&text, at, sizeof text);
@@ -230,9 +229,12 @@ static void put_default(const struct options *defaults,
     printf(option->kind == UTF8 ? " [check]" : " [always]");
     return;
   }
-  memcpy(narrow ? (void *)&value32 : (void *)&value, at,
-         narrow ? sizeof value32 : sizeof value);
-  value = narrow ? value32 : value;
+  if (option->kind == COUNT32 || option->kind == TIME32) {
+    memcpy(&narrow, at, sizeof narrow);
+    value = narrow;
+  } else {
+    memcpy(&value, at, sizeof value);
+  }
   if (value == 0) {
     printf(" [off]");
   } else if (option->kind == SIZE) {

@@ -88,10 +88,12 @@ void reply_refusal(struct conn *conn, int status, const char *wrong) {
   size_t i;
 
   for (i = 0; reason[i] != '\0' && i + 1 < sizeof code; ++i) {
-    code[i] = reason[i] == ' ' ? '_'
-              : reason[i] >= 'A' && reason[i] <= 'Z'
-                  ? (char)(reason[i] - 'A' + 'a')
-                  : reason[i];
+    code[i] = reason[i];
+    if (reason[i] == ' ') {
+      code[i] = '_';
+    } else if (reason[i] >= 'A' && reason[i] <= 'Z') {
+      code[i] = (char)(reason[i] - 'A' + 'a');
+    }
   }
   code[i] = '\0';
   reply_error(conn, status, code, wrong == NULL ? reason : wrong, NULL);

@@ -399,7 +399,7 @@ static weir_event *make_events(struct job *job) {
     (void)line_end(p, end, &next);
     job->count += 1;
   }
-  if (job->count > LINES_MOST) {
+  if (job->count == 0 || job->count > LINES_MOST) {
     return NULL;
   }
   events = calloc(job->count, sizeof *events);

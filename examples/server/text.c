@@ -75,7 +75,7 @@ void text_json(struct text *text, const void *data, size_t len) {
 
 bool slice_is(struct slice slice, const char *string) {
   return slice.len == strlen(string) &&
-         memcmp(slice.data, string, slice.len) == 0;
+         (slice.len == 0 || memcmp(slice.data, string, slice.len) == 0);
 }
 
 static char lower(char c) {

@@ -163,8 +163,8 @@ START_TEST(age_has_a_limit) {
 }
 END_TEST
 
-/* A page counts the time since its first event in 32 bits, 49.7 days: what comes
- * later is as old as that, and not as old as its first event. */
+/* A page counts the time since its first event in 32 bits, 49.7 days: what
+ * comes later is as old as that, and not as old as its first event. */
 START_TEST(a_page_may_be_open_for_months) {
   const uint64_t day = 86400000;
 
