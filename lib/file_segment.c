@@ -11,9 +11,9 @@
 /* Closed segments whose files are open. */
 #define OPEN_MOST 64
 
-/* Places of a run: twice the records that the largest segment has room for,
- * since those of what is lost count too. */
-#define PLACES_MOST UINT32_C(0x20000000)
+/* Places of a run at most, besides those of the records that its segment has
+ * room for: what is lost has places too. */
+#define PLACES_MORE UINT64_C(131072)
 
 void weir__segment_name(uint64_t number, bool made,
                         char name[WEIR__FILE_NAME]) {
@@ -327,7 +327,7 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
     run->first = seq;
   }
   count = seq - run->first + 1;
-  if (count > PLACES_MOST) {
+  if (count > segment->size / WEIR__RECORD_SIZE + PLACES_MORE) {
     weir__file_report(log,
                       "segment %016llx: an event with a number of elsewhere",
                       (unsigned long long)segment->number);
