@@ -154,45 +154,46 @@ void weir__reader_position(const struct weir_subscriber *subscriber,
                                        : epoch_of(generation, position->seq);
 }
 
-static void trace(struct weir_subscriber *subscriber, int32_t kind, int error) {
+/* What there is to tell of one that is attached. */
+static void describe(const struct weir_subscriber *subscriber, int32_t kind,
+                     int error, weir_trace *what) {
   const struct weir__generation *generation = subscriber->generation;
   weir_cursor position;
-  weir_trace what = {0};
 
   weir__reader_position(subscriber, &position);
-  what.kind = kind;
-  what.error = error;
-  what.key = generation->key;
-  what.key_len = generation->node.key_len;
-  what.generation = weir__generation_name(generation);
-  what.epoch = position.epoch;
-  what.seq = position.seq;
-  what.bytes = subscriber->bytes;
-  what.verdict = subscriber->verdict;
-  what.user = subscriber->user;
-  weir__core_trace(subscriber->core, &what);
+  memset(what, 0, sizeof *what);
+  what->kind = kind;
+  what->error = error;
+  what->key = generation->key;
+  what->key_len = generation->node.key_len;
+  what->generation = weir__generation_name(generation);
+  what->epoch = position.epoch;
+  what->seq = position.seq;
+  what->bytes = subscriber->bytes;
+  what->verdict = subscriber->verdict;
+  what->user = subscriber->user;
 }
 
-/* It is no longer attached, nor does it wait: only what is in hand is left. */
+/* It is no longer attached, nor does it wait: only what is in hand is left. The
+ * host, which is told of that, may let go of it in there. */
 void weir__reader_detach(struct weir_subscriber *subscriber,
                          enum weir__standing standing) {
+  const bool waited = subscriber->standing == WEIR__UNDECIDED;
   struct weir__core *core = subscriber->core;
   struct weir__generation *generation = subscriber->generation;
+  weir_trace what;
 
+  subscriber->standing = (uint8_t)standing;
   if (generation == NULL) {
-    subscriber->standing = (uint8_t)standing;
     return;
   }
-  if (subscriber->standing == WEIR__UNDECIDED) {
+  if (waited) {
     free_claim(subscriber);
-    subscriber->standing = (uint8_t)standing;
   } else {
-    subscriber->standing = (uint8_t)standing;
+    describe(subscriber, WEIR_TRACE_DETACH, WEIR_OK, &what);
     core->floors->left(subscriber);
     core->info.subscribers -= 1;
     core->info.detaches += 1;
-    trace(subscriber, WEIR_TRACE_DETACH, WEIR_OK);
-    weir__tend_left(generation);
   }
   weir__link_remove(&subscriber->sibling);
   subscriber->was.generation = weir__generation_name(generation);
@@ -200,6 +201,10 @@ void weir__reader_detach(struct weir_subscriber *subscriber,
   subscriber->generation = NULL;
   subscriber->beat_at = NEVER;
   subscriber->leave_at = NEVER;
+  if (!waited) {
+    weir__core_trace(core, &what);
+    weir__tend_left(generation);
+  }
   weir__generation_reconsider(generation);
   weir__generation_release(generation);
 }
@@ -321,13 +326,13 @@ static void leave(struct weir_subscriber *subscriber, struct weir__page *page) {
     greeting->next = NULL;
   }
   weir__reader_free_own(subscriber);
-  weir__reader_detach(subscriber, WEIR__LEAVING);
   if (greeting != NULL) {
     weir__reader_add_own(subscriber, greeting);
   }
   weir__reader_add_own(subscriber, page);
   weir__reader_set_patience(subscriber);
   weir__reader_ready(subscriber);
+  weir__reader_detach(subscriber, WEIR__LEAVING);
 }
 
 int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
@@ -338,8 +343,8 @@ int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
 
   if (is_through(subscriber)) {
     weir__reader_free_own(subscriber);
-    weir__reader_detach(subscriber, WEIR__LEAVING);
     weir__reader_ready(subscriber);
+    weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_OK;
   }
   weir__generation_scheme(subscriber->generation, &last.scheme);
@@ -393,13 +398,13 @@ void weir__reader_cut(struct weir_subscriber *subscriber) {
     return;
   }
   if (subscriber->generation != NULL) {
-    trace(subscriber, WEIR_TRACE_ABORT, subscriber->source.error);
+    describe(subscriber, WEIR_TRACE_ABORT, subscriber->source.error, &what);
   } else {
     what.kind = WEIR_TRACE_ABORT;
     what.error = subscriber->source.error;
     what.user = subscriber->user;
-    weir__core_trace(subscriber->core, &what);
   }
+  weir__core_trace(subscriber->core, &what);
   weir__reader_free_own(subscriber);
   weir__reader_detach(subscriber, WEIR__GONE);
   subscriber->stall_at = NEVER;

@@ -124,7 +124,7 @@ typedef struct weir_hub_options {
    * has come nearer. It may only schedule (write to a pipe, uv_async_send). */
   void (*wake)(void *user);
   void *wake_user;
-  /** Called in mid-operation; may call nothing of this hub. */
+  /** Called in mid-operation; may call only what base.h lists for it. */
   void (*trace)(void *user, const weir_trace *trace);
   void *trace_user;
 

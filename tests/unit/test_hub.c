@@ -866,6 +866,56 @@ START_TEST(f14_traces_tell_of_coming_and_going) {
 }
 END_TEST
 
+/* But who is told that a client leaves may let go of it there. */
+static size_t told;
+
+static void let_go(void *user, const weir_trace *trace) {
+  weir_subscriber **subscriber = user;
+
+  if (trace->kind == WEIR_TRACE_DETACH) {
+    told += 1;
+    if (*subscriber != NULL) {
+      weir_subscriber_detach(*subscriber);
+      weir_subscriber_release(*subscriber);
+      *subscriber = NULL;
+    }
+  }
+}
+
+START_TEST(a_client_that_leaves_is_let_go_of_when_that_is_told) {
+  weir_subscriber *subscriber = NULL;
+  weir_subscriber *other;
+  weir_stream *stream;
+  weir_notice notice = {.size = sizeof notice};
+
+  told = 0;
+  kit.options.trace = let_go;
+  kit.options.trace_user = &subscriber;
+  again();
+  stream = kit_open(&kit, "a");
+  kit_publish(stream, "x", "1");
+  subscriber = kit_attach(&kit, "a", NULL, NULL);
+  other = subscriber;
+  if (_i != 0) {
+    kit_expect_frames(subscriber, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  }
+  if (_i == 2) {
+    end(stream);
+    kit_expect_frames(other, WEIR_EGONE, "done@2 ok");
+  } else {
+    ck_assert_int_eq(weir_subscriber_close(other, NULL, 0, 0), WEIR_OK);
+  }
+  ck_assert_ptr_null(subscriber);
+  ck_assert_uint_eq(told, 1);
+  ck_assert_uint_eq(hub_info().subscribers, 0);
+  ck_assert_uint_eq(hub_info().detaches, 1);
+  while (weir_hub_next(kit.hub, &notice) == WEIR_OK) {
+    ck_assert_ptr_null(notice.subscriber);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A trace is told in mid-operation: nothing may be called from it. */
 static int called[16];
 
@@ -1228,6 +1278,8 @@ static TCase *counters(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, counters_count);
   tcase_add_test(tcase, f14_traces_tell_of_coming_and_going);
+  tcase_add_loop_test(
+      tcase, a_client_that_leaves_is_let_go_of_when_that_is_told, 0, 3);
   tcase_add_test(tcase, nothing_may_be_called_from_a_trace);
   tcase_add_test(tcase, nor_of_a_stream);
   return tcase;
