@@ -1151,6 +1151,7 @@ static weir_subscriber *read_hidden(uint32_t flags) {
   weir_stream *streams[2];
   weir_subscriber *reader;
 
+  no_entropy = false;
   a->options.entropy = scarce_entropy;
   bench_hubs(&bench);
   options.flags = flags;
