@@ -153,7 +153,7 @@ END_TEST
 
 /* The hub's limit, at one less, at it, and at one more. */
 START_TEST(resident_bytes_are_limited) {
-  const size_t size = sizeof(struct weir__page) + 96;
+  const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
   uint64_t limit;
 
   for (limit = 2 * size - 1; limit <= 2 * size + 1; ++limit) {
@@ -180,7 +180,7 @@ END_TEST
 
 /* Those that nobody reads go first, the one least recently used before all. */
 START_TEST(room_is_made_by_evicting) {
-  const size_t size = sizeof(struct weir__page) + 96;
+  const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
   struct kit_memory memory;
   struct weir__core *core = make_core(&memory, 3 * size);
   struct weir__page *pages[3];
@@ -211,7 +211,7 @@ END_TEST
 /* If that does not do, the reader that has stalled longest has to go, and for
  * once the limit is passed. */
 START_TEST(room_is_made_by_aborting) {
-  const size_t size = sizeof(struct weir__page) + 96;
+  const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
   struct kit_memory memory;
   struct weir__core *core = make_core(&memory, size);
   struct weir__source readers[2];
