@@ -282,9 +282,10 @@ check-sanitizers:
 check-clang:
 	$(MAKE) B=$B-clang CC=clang CFLAGS='-O2 -g -Werror' check-unit
 
-# Other worlds of the crash simulator than that of check-unit.
+# Other worlds of the crash simulator than that of check-unit: twenty.
+CRASHES = $(shell seq 101 2 139)
 check-crashes: $B/tests/unit/test_log_crash
-	@seq 101 2 139 | xargs -P $(JOBS) -I{} sh -c 'CK_VERBOSITY=minimal \
+	@printf '%s\n' $(CRASHES) | xargs -P $(JOBS) -I{} sh -c 'CK_VERBOSITY=minimal \
 	  WEIR_SEED={} $< || { echo "failed: WEIR_SEED={} $<"; exit 255; }'
 
 # What has never been written, and what two threads touch at once; the stand-in
@@ -343,6 +344,8 @@ test-programs: $(unit_programs) fuzz-programs $B/tests/sim/sim
 nightly: $(unit_programs)
 	WEIR_LONG=1 $(MAKE) check
 	.ci/run
+	$(MAKE) check-crashes
+	$(MAKE) fuzz TIME=600
 	$(MAKE) soak MINUTES=5
 	$(MAKE) sim MINUTES=60
 
