@@ -310,10 +310,15 @@ portability:
 # crash simulator, which would take long and is watched by the sanitizers. What
 # is still reachable is a child's: kit.c sees to it that nothing of weir's is.
 # test_file_io takes things from itself that check needs, so it has to fork.
+# Those that take minutes are watched by the sanitizers every time, and by
+# valgrind with ALL=1.
 LOST = definite,indirect,possible
+ALL =
+take_minutes = $(if $(ALL),,log_file log resume map scarce lines history \
+	log_forged timer subscriber)
 check-valgrind: $(unit_programs)
-	@printf '%s\n' $(filter-out %/test_log_crash %/test_file_io,\
-	  $(unit_programs)) | CK_FORK=no CK_VERBOSITY=silent \
+	@printf '%s\n' $(filter-out $(patsubst %,$B/tests/unit/test_%,log_crash \
+	  file_io $(take_minutes)),$(unit_programs)) | CK_FORK=no CK_VERBOSITY=silent \
 	  xargs -P $(JOBS) -I{} sh -c 'valgrind -q --error-exitcode=9 \
 	    --leak-check=full --show-leak-kinds=$(LOST) \
 	    --errors-for-leak-kinds=$(LOST) \
@@ -344,6 +349,7 @@ test-programs: $(unit_programs) fuzz-programs $B/tests/sim/sim
 nightly: $(unit_programs)
 	WEIR_LONG=1 $(MAKE) check
 	.ci/run
+	$(MAKE) check-valgrind ALL=1
 	$(MAKE) check-crashes
 	$(MAKE) fuzz TIME=600
 	$(MAKE) soak MINUTES=5
