@@ -411,6 +411,8 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
 void weir__history_rewind(struct weir__history *history, uint64_t seq) {
   weir__history_take_back(history, seq);
   history->committed = seq;
+  /* What was lost may have been all that was left. */
+  history->trimmed = weir__min(history->trimmed, seq);
   history->rewinds += 1;
 }
 

@@ -145,6 +145,38 @@ START_TEST(race14_a_crash_that_lost_events) {
 }
 END_TEST
 
+/* One that lost all that was left: nothing is trimmed beyond what there is. */
+START_TEST(race14_a_crash_that_lost_all_that_was_left) {
+  weir_stream *stream;
+  weir_subscriber *reader;
+  uint64_t before;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  before = bench_info(stream).epoch;
+  bench_publish(&bench, stream, 5);
+  ck_assert_int_eq(weir_stream_trim(stream, 4), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@4 fresh; x@5 5");
+  kit_end(b);
+  kit_hub(b);
+  testlog_find(storage, "k")->trimmed = 2;
+  testlog_crash(storage, "k", 2);
+  stream = bench_open(&bench, b, "k");
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 6), WEIR_OK);
+  bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  weir_subscriber_release(reader);
+  expect_all(WEIR_EAGAIN, "ready@2 fresh");
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 3), WEIR_OK);
+  expect_resumed(before, 5, WEIR_VERDICT_REWOUND,
+                 "gap@2 rewound 5 3-2; ready@2 rewound; x@3 3");
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* The head is restored when a log is opened: numbers go on. */
 START_TEST(f04_the_head_is_restored) {
   weir_stream *stream;
@@ -1459,6 +1491,7 @@ static TCase *cursors(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, r06_what_follows_a_cursor, 0, 4);
   tcase_add_test(tcase, race14_a_crash_that_lost_events);
+  tcase_add_test(tcase, race14_a_crash_that_lost_all_that_was_left);
   tcase_add_test(tcase, f04_the_head_is_restored);
   tcase_add_test(tcase, r60_what_retention_took);
   tcase_add_loop_test(tcase, trimming_a_log, 0, 2);
