@@ -329,10 +329,19 @@ void weir__file_release(struct weir_log_file *log,
   }
 }
 
+static void confirm(void *user, struct weir__node *node) {
+  weir__file_confirm(user, weir__owner(node, struct weir__file_stream, node));
+}
+
 void weir__file_free_streams(struct weir_log_file *log) {
   struct weir__file_stream *stream;
   struct weir__node *node;
+  size_t i;
 
+  /* Those that are hidden are held by those that hide them. */
+  for (i = 0; i < log->by_generation.buckets; ++i) {
+    weir__map_visit(&log->by_generation, i, confirm, log);
+  }
   for (node = weir__map_any(&log->by_generation); node != NULL;
        node = weir__map_any(&log->by_generation)) {
     stream = weir__owner(node, struct weir__file_stream, node);
