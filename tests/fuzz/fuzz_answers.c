@@ -213,6 +213,22 @@ static void bend_record(struct fuzz_input *input, weir_record *record,
   }
 }
 
+/* Change a byte of the stream's settings; not of the prefix or its length, the
+ * third: by that, readers know what weir says. */
+static void bend_meta(struct fuzz_input *input, struct wait *wait) {
+  const size_t at = fuzz_byte(input) % sizeof wait->meta;
+  const uint8_t by = fuzz_byte(input);
+  const size_t prefix = wait->answer.meta_len - 5;
+
+  if (wait->answer.meta_len == 0) {
+    return;
+  }
+  if (at != 2 && (at < prefix || at >= prefix + 5)) {
+    wait->meta[at] ^= by;
+  }
+  wait->answer.meta_len -= fuzz_byte(input) & 1;
+}
+
 static void bend(struct world *world, struct wait *wait) {
   struct fuzz_input *input = &world->input;
   weir_answer *answer = &wait->answer;
@@ -267,8 +283,7 @@ static void bend(struct world *world, struct wait *wait) {
       answer->first = fuzz_extreme(input);
       break;
     case 11:
-      wait->meta[fuzz_byte(input) % sizeof wait->meta] ^= fuzz_byte(input);
-      answer->meta_len -= answer->meta_len != 0 && (fuzz_byte(input) & 1) != 0;
+      bend_meta(input, wait);
       break;
     default:
       if (answer->record_count != 0) {
