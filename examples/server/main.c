@@ -171,16 +171,19 @@ static void run(struct server *server) {
   }
 }
 
+static void set_http(const struct options *options, weir_http_options *http) {
+  weir_http_options_init(http, sizeof *http);
+  http->origin = options->cors;
+  http->origin_len = options->cors == NULL ? 0 : strlen(options->cors);
+}
+
 /* What every response says to pages of other origins. */
 static void set_cors(struct server *server) {
   const char *origin = server->options.cors;
 
-  weir_http_options_init(&server->http, sizeof server->http);
   if (origin == NULL) {
     return;
   }
-  server->http.origin = origin;
-  server->http.origin_len = strlen(origin);
   text_put(&server->cors, "Access-Control-Allow-Origin: ");
   text_put(&server->cors, origin);
   text_put(&server->cors, "\r\nAccess-Control-Expose-Headers: X-Stream-Id\r\n");
@@ -191,15 +194,17 @@ static void set_cors(struct server *server) {
 
 /* Try what the command line says on a hub that nobody sees. Otherwise every
  * client would be told that it asks for the impossible. */
-static int try_options(const struct server *server) {
-  weir_open_options open = server->options.open;
-  weir_attach_options attach = server->options.attach;
+static int try_options(const struct options *options) {
+  weir_open_options open = options->open;
+  weir_attach_options attach = options->attach;
+  weir_http_options http;
   weir_subscriber *subscriber = NULL;
   weir_stream *stream = NULL;
   weir_response response;
   weir_hub *hub = NULL;
-  int rv = weir_hub_new(&server->options.hub, &hub);
+  int rv = weir_hub_new(&options->hub, &hub);
 
+  set_http(options, &http);
   open.key = attach.key = "key";
   open.key_len = attach.key_len = 3;
   response.size = sizeof response;
@@ -207,7 +212,7 @@ static int try_options(const struct server *server) {
     rv = weir_hub_open(hub, &open, &stream);
   }
   if (rv == WEIR_OK) {
-    rv = weir_http_attach(hub, &attach, &server->http, &subscriber, &response);
+    rv = weir_http_attach(hub, &attach, &http, &subscriber, &response);
   }
   weir_subscriber_release(subscriber);
   weir_stream_release(stream);
@@ -241,13 +246,8 @@ static bool start(struct server *server) {
   set_limits(server);
   server->pool.now = clock_now();
   server->started = server->pool.now;
+  set_http(&server->options, &server->http);
   set_cors(server);
-  rv = try_options(server);
-  if (rv != WEIR_OK) {
-    fprintf(stderr, "server: the options cannot be used: %s\n",
-            weir_strerror(rv));
-    return false;
-  }
   server->options.hub.notify = streams_notify;
   if (!durable_open(server)) {
     return false;
@@ -275,9 +275,23 @@ static bool start(struct server *server) {
 int main(int argc, char **argv) {
   struct server *server = &program.server;
   int status = options_parse(&server->options, argc, argv);
+  const char *blamed;
 
   if (status >= 0) {
     return status;
+  }
+  status = try_options(&program.server.options);
+  if (status != WEIR_OK) {
+    blamed = options_blame(argc, argv, try_options);
+    if (blamed == NULL) {
+      fprintf(stderr, "server: %s\n", weir_strerror(status));
+    } else {
+      fprintf(stderr,
+              "server: --%s: %s, by itself or with the options before "
+              "it; see --help\n",
+              blamed, weir_strerror(status));
+    }
+    return 2;
   }
   listen_raise_limit();
   if (!start(server)) {

@@ -66,7 +66,8 @@ static const struct option table[] = {
      "up to so much sooner; a tenth of it if not given"},
     {"stall", TIME32, AT(attach.stall),
      "cut off a reader that takes nothing so long"},
-    {"retry", TIME32, AT(attach.retry), "when clients are told to come back"},
+    {"retry", TIME32, AT(attach.retry),
+     "when clients shall come back, 500ms to 1d"},
     {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much later"},
     {"retry-replaced", TIME32, AT(attach.retry_replaced),
      "told to a reader that another replaces"},
@@ -199,6 +200,13 @@ static void set_defaults(struct options *options) {
   options->open.on_abandoned = WEIR_ACTION_END;
 }
 
+/* What follows from others if it is not given. */
+static void set_rest(struct options *options) {
+  if (options->attach.heartbeat_jitter == UINT32_MAX) {
+    options->attach.heartbeat_jitter = options->attach.heartbeat / 10;
+  }
+}
+
 /* A number in the largest of its units that leaves nothing over. */
 static void put_units(uint64_t value, const char *const *units,
                       const uint64_t *factors, size_t count) {
@@ -312,8 +320,27 @@ int options_parse(struct options *options, int argc, char **argv) {
       return 2;
     }
   }
-  if (options->attach.heartbeat_jitter == UINT32_MAX) {
-    options->attach.heartbeat_jitter = options->attach.heartbeat / 10;
-  }
+  set_rest(options);
   return -1;
+}
+
+const char *options_blame(int argc, char **argv,
+                          int (*try)(const struct options *options)) {
+  const struct option *option;
+  struct options options;
+  struct options whole;
+  const char *value;
+  int i;
+
+  set_defaults(&options);
+  for (i = 1; i < argc; ++i) {
+    option = find(argv[i], &value);
+    set(&options, option, value != NULL ? value : argv[++i]);
+    whole = options;
+    set_rest(&whole);
+    if (try(&whole) != WEIR_OK) {
+      return option->name;
+    }
+  }
+  return NULL;
 }

@@ -25,4 +25,9 @@ struct options {
  * exit status. */
 int options_parse(struct options *options, int argc, char **argv);
 
+/* The first option of a command line, which was parsed before, that cannot be
+ * used, or not with those before it. NULL: it is none of them. */
+const char *options_blame(int argc, char **argv,
+                          int (*try)(const struct options *options));
+
 #endif /* SERVER_OPTIONS_H */

@@ -102,18 +102,22 @@ class CommandLine(kit.Case):
         self.bad("--linger-", "1s")
         self.assertEqual(run("--linger")[0], 2)
 
-    def test_what_cannot_work_is_refused_at_the_start(self):
+    def test_what_cannot_work_is_refused_at_the_start_by_its_name(self):
         # Else every client would be told that it asks for the impossible.
-        for arguments in (("--retry", "100ms"), ("--retry", "25h"),
+        for arguments in (("--retry", "100ms"), ("--retry=25h", "--stall=1s"),
                           ("--heartbeat", "1s", "--heartbeat-jitter", "1s"),
                           ("--lifetime", "1s", "--lifetime-jitter", "1s"),
                           ("--signal-ring", "0"), ("--max-event-lines", "0"),
                           ("--max-event-lines", "100001"),
                           ("--cors", "https://x\r\nEvil: yes"),
-                          ("--retry", "24h", "--retry-jitter", "1s")):
+                          ("--retry", "23h", "--retry-jitter", "2h")):
             status, out, err = run("--listen", "127.0.0.1:0", *arguments)
-            self.assertEqual((status, out), (1, ""), arguments)
-            self.assertRegex(err, "^server: .*\n$")
+            self.assertEqual((status, out), (2, ""), arguments)
+            name = arguments[-2].split("=")[0]
+            self.assertRegex(err, "^server: %s: invalid argument, .*\n$" % name)
+        # What is wrong only without what follows is not.
+        self.assertIn("ADDR:PORT", run("--listen", "none", "--heartbeat-jitter",
+                                       "30s", "--heartbeat", "60s")[2])
 
     def test_addresses(self):
         for address in ("", "nonsense", "127.0.0.1", "127.0.0.1:x",
