@@ -64,16 +64,10 @@ void weir__core_tick(struct weir__core *core) {
   }
 }
 
-/* SplitMix64 (Steele, Lea and Flood, 2014). */
 uint32_t weir__core_draw(struct weir__core *core, uint32_t bound) {
-  uint64_t z;
+  const uint64_t drawn = weir__draw(&core->chance) >> 32;
 
-  core->chance += UINT64_C(0x9e3779b97f4a7c15);
-  z = core->chance;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  z ^= z >> 31;
-  return (uint32_t)((z >> 32) * ((uint64_t)bound + 1) >> 32);
+  return (uint32_t)(drawn * ((uint64_t)bound + 1) >> 32);
 }
 
 int weir__core_epoch(struct weir__core *core, uint64_t *epoch) {

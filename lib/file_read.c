@@ -165,10 +165,13 @@ static const unsigned char *bytes_at(const struct weir_log_file *log,
 /* Whether a record is in the buffer, as its head says, which may be none. */
 static bool is_buffered(const struct weir_log_file *log,
                         const struct weir__segment *segment, uint64_t at) {
-  const uint64_t begin = at - log->buffer_at;
+  uint64_t begin;
 
-  return log->buffer_segment == segment->number && at >= log->buffer_at &&
-         begin + WEIR__RECORD_SIZE <= log->buffer_len &&
+  if (log->buffer_segment != segment->number || at < log->buffer_at) {
+    return false;
+  }
+  begin = at - log->buffer_at;
+  return begin + WEIR__RECORD_SIZE <= log->buffer_len &&
          begin + weir__record_length(weir__record_payload(bytes_at(log, at))) <=
              log->buffer_len;
 }

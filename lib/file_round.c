@@ -442,7 +442,7 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
   if (task->result != WEIR_OK) {
     fail_task(log, segment, task);
   } else if (task->seal) {
-    log->info.bytes += task->at + task->len - segment->size;
+    log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
     weir__segment_sealed(log, segment, task->at + task->len, task->directory,
                          task->entries);
   } else {

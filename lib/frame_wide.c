@@ -54,10 +54,15 @@ AVX512 static inline void store(unsigned char *p, __m512i block) {
 
 /* CR, LF and NUL are below 14; text is looked at closer unless it is ASCII. */
 AVX512 static inline bool is_odd(__m512i least, __m512i bits, uint32_t flags) {
-  const uint64_t high = (uint64_t)(flags & WEIR_FRAME_BYTES) - 1;
+  const uint64_t high = (flags & WEIR_FRAME_BYTES) != 0 ? 0 : UINT64_MAX;
 
   return (_mm512_cmplt_epu8_mask(least, _mm512_set1_epi8(14)) |
           (_mm512_movepi8_mask(bits) & high)) != 0;
+}
+
+/* A limit of 0 is none: below it comes the largest number. */
+static inline bool is_too_long(size_t len, uint64_t most) {
+  return len - 1 > most - 1;
 }
 
 /* Everything up to the data. */
@@ -114,7 +119,7 @@ AVX512 static int put_long(const weir_frame *frame, const void *id,
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   n = put_lines(frame, d, cap - (size_t)(d - start));
-  if (n == 0 || (size_t)(d - start) + n + 1 > frame->max_bytes - 1) {
+  if (n == 0 || is_too_long((size_t)(d - start) + n + 2, frame->max_bytes)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   memcpy(d + n, "\n\n", 2);
@@ -137,7 +142,7 @@ AVX512 static int put_short(const weir_frame *frame, const void *id,
   if (is_odd(seen.least, seen.bits, frame->flags)) {
     return put_long(frame, id, id_len, dst, cap, len);
   }
-  if (written - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+  if (is_too_long(written, frame->max_bytes)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   *len = written;
@@ -228,7 +233,7 @@ AVX512 static int put_middle(const weir_frame *frame, const void *id,
   }
   memcpy(d, "\n\n", 2);
   written = (size_t)(d + 2 - (unsigned char *)dst);
-  if (written - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+  if (is_too_long(written, frame->max_bytes)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   *len = written;

@@ -404,18 +404,13 @@ static void renew(void *user, struct weir__node *node) {
   struct weir_log_file *log = user;
   struct weir__file_stream *stream =
       weir__owner(node, struct weir__file_stream, node);
-  uint64_t z;
+  uint64_t epoch;
 
   if (stream->ended != 0) {
     return;
   }
-  /* SplitMix64 from a random start: as good as random among epochs. */
-  log->chance += UINT64_C(0x9e3779b97f4a7c15);
-  z = log->chance;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  z ^= z >> 31;
-  if (weir__file_add_epoch(log, stream, z != 0 ? z : 1, stream->last) !=
+  epoch = weir__draw(&log->chance);
+  if (weir__file_add_epoch(log, stream, epoch != 0 ? epoch : 1, stream->last) !=
       WEIR_OK) {
     log->fault = WEIR_ENOMEM;
   }

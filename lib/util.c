@@ -19,6 +19,17 @@ void weir__free(const weir_allocator *allocator, void *memory, size_t size) {
   }
 }
 
+/* SplitMix64 (Steele, Lea and Flood, 2014). */
+uint64_t weir__draw(uint64_t *state) {
+  uint64_t z;
+
+  *state += UINT64_C(0x9e3779b97f4a7c15);
+  z = *state;
+  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+  return z ^ z >> 31;
+}
+
 /* A struct begins with its size; one of no more than that says nothing. */
 static bool is_struct(const void *callers, size_t *size) {
   if (callers == NULL) {

@@ -64,6 +64,10 @@ static inline unsigned weir__lowest_bit(uint64_t word) {
 #endif
 }
 
+/* 64 bits, as good as random to those who do not know the state, which goes on.
+ * No secrets are made of them. */
+uint64_t weir__draw(uint64_t *state);
+
 /* memcpy and memcmp for lengths of 0 with any pointer. */
 static inline void weir__copy(void *dst, const void *src, size_t len) {
   if (len != 0) {

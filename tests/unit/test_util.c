@@ -97,6 +97,32 @@ START_TEST(nothing_is_an_empty_string) {
 }
 END_TEST
 
+/* What others have published of SplitMix64. */
+START_TEST(draws_what_splitmix64_does) {
+  static const struct {
+    uint64_t seed;
+    uint64_t drawn[3];
+  } rows[] = {
+      {0,
+       {UINT64_C(0xe220a8397b1dcdaf), UINT64_C(0x6e789e6aa1b965f4),
+        UINT64_C(0x06c45d188009454f)}},
+      {1234567,
+       {UINT64_C(6457827717110365317), UINT64_C(3203168211198807973),
+        UINT64_C(9817491932198370423)}},
+  };
+  size_t i;
+  size_t n;
+
+  for (i = 0; i < 2; ++i) {
+    uint64_t state = rows[i].seed;
+
+    for (n = 0; n < 3; ++n) {
+      ck_assert_uint_eq(weir__draw(&state), rows[i].drawn[n]);
+    }
+  }
+}
+END_TEST
+
 /* --- Memory --------------------------------------------------------------- */
 
 START_TEST(memory_comes_from_the_host) {
@@ -407,6 +433,7 @@ int main(void) {
   tcase_add_test(sums, add_says_when_there_is_no_sum);
   tcase_add_test(sums, later_saturates_at_never);
   tcase_add_test(sums, least_and_greatest);
+  tcase_add_test(sums, draws_what_splitmix64_does);
   tcase_add_test(sums, nothing_is_an_empty_string);
   tcase_add_test(memory, memory_comes_from_the_host);
   tcase_add_test(memory, memory_comes_from_malloc_by_default);
