@@ -271,6 +271,10 @@ check-page:
 
 # The same suites under other compilers and watchers. Each builds apart.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+# Sums and conversions in lib/ that C allows and that lose something, but for
+# those that are meant to.
+INTEGER = -fsanitize=integer,implicit-conversion -fno-sanitize-recover=all \
+	-fsanitize-ignorelist=tests/wraps
 
 .PHONY: check-sanitizers check-valgrind check-clang check-crashes
 check-sanitizers:
@@ -278,6 +282,8 @@ check-sanitizers:
 	  check-unit check-fuzz check-system
 	WEIR_SYNC=never $(MAKE) B=$B-sanitizers CFLAGS='-O1 -g $(SANITIZE)' \
 	  LDFLAGS='$(SANITIZE)' check-system
+	$(MAKE) B=$B-integer CC=clang CFLAGS='-O1 -g' LDFLAGS='$(INTEGER)' \
+	  LIB_FLAGS='$(LIB_FLAGS) $(INTEGER)' check-unit check-fuzz
 
 check-clang:
 	$(MAKE) B=$B-clang CC=clang CFLAGS='-O2 -g -Werror' check-unit
