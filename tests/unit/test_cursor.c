@@ -712,7 +712,11 @@ END_TEST
 
 enum { E1 = 11, E2 = 22, E3 = 33, OLD = 44, NOBODY = 55, MOST_EPOCHS = 3 };
 
-/* A state in short. count is that of the epochs E1, E2, E3. */
+/* Those of a generation, and of the one before it. */
+static const uint64_t new_names[MOST_EPOCHS] = {E1, E2, E3};
+static const uint64_t old_names[MOST_EPOCHS] = {OLD, OLD + 1, OLD + 2};
+
+/* A state in short. count is that of the epochs. */
 struct short_state {
   size_t count;
   uint64_t lasts[MOST_EPOCHS];
@@ -720,15 +724,15 @@ struct short_state {
   bool ended;
 };
 
-static void fill_state(weir_state *state, weir_epoch epochs[MOST_EPOCHS],
-                       const struct short_state *from) {
-  static const uint64_t names[] = {E1, E2, E3};
+static void fill(weir_state *state, weir_epoch epochs[MOST_EPOCHS],
+                 const uint64_t epoch_names[MOST_EPOCHS],
+                 const struct short_state *from) {
   size_t i;
 
   memset(state, 0, sizeof *state);
   state->size = sizeof *state;
   for (i = 0; i < from->count; ++i) {
-    epochs[i].epoch = names[i];
+    epochs[i].epoch = epoch_names[i];
     epochs[i].last = from->lasts[i];
   }
   state->epochs = epochs;
@@ -738,16 +742,16 @@ static void fill_state(weir_state *state, weir_epoch epochs[MOST_EPOCHS],
   state->ended = from->ended ? state->last : 0;
 }
 
+static void fill_state(weir_state *state, weir_epoch epochs[MOST_EPOCHS],
+                       const struct short_state *from) {
+  fill(state, epochs, new_names, from);
+}
+
 /* The one before: one epoch, OLD, that ended with 4. */
-static void fill_previous(weir_state *state, weir_epoch *epoch) {
-  epoch->epoch = OLD;
-  epoch->last = 4;
-  memset(state, 0, sizeof *state);
-  state->size = sizeof *state;
-  state->epochs = epoch;
-  state->epoch_count = 1;
-  state->last = 4;
-  state->ended = 4;
+static void fill_previous(weir_state *state, weir_epoch epochs[MOST_EPOCHS]) {
+  static const struct short_state previous = {1, {4}, 0, true};
+
+  fill(state, epochs, old_names, &previous);
 }
 
 /* One epoch with events 3 to 6 left; three, with some lost in crashes: the
@@ -1096,13 +1100,13 @@ static const struct verdict {
 START_TEST(resolve_golden) {
   const struct verdict *row = &verdicts[_i];
   weir_epoch epochs[MOST_EPOCHS];
-  weir_epoch old;
+  weir_epoch old[MOST_EPOCHS];
   weir_state state;
   weir_state previous;
   weir_resolution got;
 
   fill_state(&state, epochs, &row->state);
-  fill_previous(&previous, &old);
+  fill_previous(&previous, old);
   memset(&got, 0xdd, sizeof got);
   got.size = sizeof got;
   ck_assert_int_eq(
@@ -1128,12 +1132,12 @@ END_TEST
 
 START_TEST(resolve_without_a_stream) {
   const weir_cursor cursor = {OLD, 4};
-  weir_epoch old;
+  weir_epoch old[MOST_EPOCHS];
   weir_state previous;
   weir_resolution got;
   int parsed;
 
-  fill_previous(&previous, &old);
+  fill_previous(&previous, old);
   for (parsed = WEIR_EABSENT; parsed <= WEIR_OK; ++parsed) {
     memset(&got, 0xdd, sizeof got);
     got.size = sizeof got;
@@ -1150,10 +1154,11 @@ START_TEST(resolve_without_a_stream) {
 }
 END_TEST
 
-/* --- The oracle: it knows who gave which number, and what a client that names
- * an epoch has seen of them. ----------------------------------------------- */
+/* --- The oracle: it knows who gave which number, and what a client that
+ * new_names an epoch has seen of them.
+ * ----------------------------------------------- */
 
-enum { MOST_SEQ = 6, ASKED = MOST_SEQ + 3 };
+enum { MOST_SEQ = 6 };
 
 struct oracle {
   size_t count;
@@ -1191,12 +1196,12 @@ static uint64_t has_up_to(const struct oracle *oracle, size_t index,
   return n;
 }
 
-/* Numbers are moved up by this, 0 excepted; the events in between are the
- * oldest epoch's that has any. */
+/* Numbers are moved up by this, except 0 and those that no event can have; the
+ * events in between are the oldest epoch's that has any. */
 static uint64_t shift_by;
 
 static uint64_t shift(uint64_t seq) {
-  return seq == 0 ? 0 : seq + shift_by;
+  return seq == 0 || seq > SEQ_MAX ? seq : seq + shift_by;
 }
 
 static size_t giver_of(const struct oracle *oracle, uint64_t shifted) {
@@ -1205,11 +1210,29 @@ static size_t giver_of(const struct oracle *oracle, uint64_t shifted) {
              : oracle->giver[shifted > shift_by ? shifted - shift_by : 1];
 }
 
-/* index is that of the epoch: count is none of them, SIZE_MAX is no epoch.
- * *position is shifted. */
-static int judge(const struct oracle *oracle, bool previous_ended, int parsed,
-                 size_t index, bool is_old, uint64_t seq, int from,
+/* Which epoch it is: count is none of them. */
+static size_t index_of(const struct oracle *oracle,
+                       const uint64_t epoch_names[MOST_EPOCHS],
+                       uint64_t epoch) {
+  size_t i = 0;
+
+  while (i < oracle->count && epoch_names[i] != epoch) {
+    ++i;
+  }
+  return i;
+}
+
+static bool has_seen_end(const struct oracle *oracle, size_t index,
+                         uint64_t seq) {
+  return oracle->ended && index < oracle->count && seq == oracle->last &&
+         has_up_to(oracle, index, seq) == seq;
+}
+
+/* previous may be NULL. *position is shifted. */
+static int judge(const struct oracle *oracle, const struct oracle *previous,
+                 int parsed, uint64_t epoch, uint64_t seq, int from,
                  uint64_t *position) {
+  size_t index;
   uint64_t has;
 
   *position = shift(oracle->trimmed);
@@ -1225,14 +1248,15 @@ static int judge(const struct oracle *oracle, bool previous_ended, int parsed,
   if (parsed != WEIR_OK) {
     return WEIR_VERDICT_MALFORMED;
   }
-  if (is_old && previous_ended && seq == 4) {
-    *position = seq;
+  if (previous != NULL &&
+      has_seen_end(previous, index_of(previous, old_names, epoch), seq)) {
+    *position = shift(seq);
     return WEIR_VERDICT_FINISHED;
   }
+  index = epoch == 0 ? oracle->count - 1 : index_of(oracle, new_names, epoch);
   if (index == oracle->count) {
     return WEIR_VERDICT_FOREIGN;
   }
-  index = index == SIZE_MAX ? oracle->count - 1 : index;
   has = has_up_to(oracle, index, seq);
   if (has == seq) {
     /* All that it says it has is real. */
@@ -1255,14 +1279,15 @@ static int judge(const struct oracle *oracle, bool previous_ended, int parsed,
 
 /* A client that comes back with the position that it was given has lost
  * nothing and gets nothing twice. */
-static bool comes_back(const weir_state *state, const weir_resolution *given) {
+static bool comes_back(const weir_state *state, const weir_state *previous,
+                       const weir_resolution *given) {
   const int want = state->ended != 0 && given->position.seq == state->ended
                        ? WEIR_VERDICT_FINISHED
                        : WEIR_VERDICT_RESUMED;
   weir_resolution got;
 
   got.size = sizeof got;
-  return weir_cursor_resolve(state, NULL, WEIR_OK, &given->position,
+  return weir_cursor_resolve(state, previous, WEIR_OK, &given->position,
                              WEIR_FROM_HEAD, &got) == WEIR_OK &&
          got.verdict == want && got.gap == 0 &&
          got.position.epoch == given->position.epoch &&
@@ -1273,8 +1298,8 @@ struct question {
   const struct short_state *in_short;
   const struct oracle *oracle;
   const weir_state *state;
-  const weir_state *previous;
-  bool previous_ended;
+  const weir_state *previous; /* NULL, as the next */
+  const struct oracle *previous_oracle;
 };
 
 /* What comes next is there, and what the client lacks of what came before, it
@@ -1295,12 +1320,11 @@ static bool is_safe(const struct question *question,
          got->last == question->state->last &&
          got->position.seq >= question->state->trimmed &&
          got->position.seq <= question->state->last && got->gap == gap &&
-         comes_back(question->state, got);
+         comes_back(question->state, question->previous, got);
 }
 
-static void ask(const struct question *question, int parsed, size_t index,
-                uint64_t epoch, uint64_t seq, int from) {
-  static const uint64_t names[] = {E1, E2, E3};
+static void ask(const struct question *question, int parsed, uint64_t epoch,
+                uint64_t seq, int from) {
   const struct oracle *oracle = question->oracle;
   const struct short_state *s = question->in_short;
   weir_cursor cursor;
@@ -1310,9 +1334,9 @@ static void ask(const struct question *question, int parsed, size_t index,
   int rv;
 
   cursor.epoch = epoch;
-  cursor.seq = epoch == OLD ? seq : shift(seq);
-  verdict = judge(oracle, question->previous_ended, parsed, index, epoch == OLD,
-                  seq, from, &position);
+  cursor.seq = shift(seq);
+  verdict = judge(oracle, question->previous_oracle, parsed, epoch, seq, from,
+                  &position);
   got.size = sizeof got;
   rv = weir_cursor_resolve(question->state, question->previous, parsed,
                            parsed == WEIR_OK ? &cursor : NULL, from, &got);
@@ -1320,7 +1344,7 @@ static void ask(const struct question *question, int parsed, size_t index,
       got.position.epoch !=
           (verdict == WEIR_VERDICT_FINISHED && parsed == WEIR_OK
                ? epoch
-               : names[giver_of(oracle, position)]) ||
+               : new_names[giver_of(oracle, position)]) ||
       !is_safe(question, &got)) {
     ck_abort_msg(
         "%d epochs, to %d %d %d, trimmed %d, ended %d; cursor %d-%d, parsed "
@@ -1335,98 +1359,140 @@ static void ask(const struct question *question, int parsed, size_t index,
 
 /* Every cursor there is, and every way to have none. */
 static void ask_all(const struct question *question) {
-  static const uint64_t names[] = {E1, E2, E3, NOBODY, OLD, 0};
-  const size_t count = question->oracle->count;
-  uint64_t seq;
+  static const uint64_t epochs[] = {E1,      E2,      E3,     OLD,
+                                    OLD + 1, OLD + 2, NOBODY, 0};
+  /* Some agree with others in their lower half. */
+  static const uint64_t seqs[] = {0,
+                                  1,
+                                  2,
+                                  3,
+                                  4,
+                                  5,
+                                  6,
+                                  7,
+                                  8,
+                                  (UINT64_C(1) << 32) + 2,
+                                  (UINT64_C(1) << 32) + 6,
+                                  SEQ_MAX + 1,
+                                  UINT64_MAX - 1,
+                                  UINT64_MAX};
   size_t i;
+  size_t n;
   int from;
 
   for (from = WEIR_FROM_START; from <= WEIR_FROM_HEAD; ++from) {
-    ask(question, WEIR_EABSENT, count, NOBODY, 0, from);
-    ask(question, WEIR_EMALFORMED, count, NOBODY, 0, from);
-    for (i = 0; i < sizeof names / sizeof names[0]; ++i) {
-      const size_t index = names[i] == 0 ? SIZE_MAX : i < count ? i : count;
-
-      for (seq = 0; seq < ASKED; ++seq) {
-        ask(question, WEIR_OK, index, names[i], seq, from);
+    ask(question, WEIR_EABSENT, NOBODY, 0, from);
+    ask(question, WEIR_EMALFORMED, NOBODY, 0, from);
+    for (i = 0; i < sizeof epochs / sizeof epochs[0]; ++i) {
+      for (n = 0; n < sizeof seqs / sizeof seqs[0]; ++n) {
+        ask(question, WEIR_OK, epochs[i], seqs[n], from);
       }
     }
   }
 }
 
-static void ask_state(const struct short_state *in_short) {
-  struct short_state shifted = *in_short;
-  weir_epoch epochs[MOST_EPOCHS];
-  weir_epoch old;
-  weir_state state;
-  weir_state previous;
-  struct oracle oracle;
-  struct question question;
-  uint64_t seq;
-  size_t i;
+/* Every state of up to three epochs with numbers to `most`. Returns how many
+ * there are, of MOST_STATES at most. */
+enum { MOST_STATES = 1260 };
 
-  make_oracle(&oracle, in_short);
-  for (i = 0; i < shifted.count; ++i) {
-    shifted.lasts[i] = shift(shifted.lasts[i]);
-  }
-  shifted.trimmed = shift(shifted.trimmed);
-  fill_state(&state, epochs, &shifted);
-  fill_previous(&previous, &old);
-  ck_assert(weir__state_is_sound(&state));
-  for (seq = 0; seq <= oracle.last; ++seq) {
-    ck_assert_uint_eq(weir__state_epoch_of(&state, shift(seq)),
-                      epochs[giver_of(&oracle, shift(seq))].epoch);
-  }
-  question.in_short = in_short;
-  question.oracle = &oracle;
-  question.state = &state;
-  question.previous = NULL;
-  question.previous_ended = false;
-  ask_all(&question);
-  question.previous = &previous;
-  question.previous_ended = true;
-  ask_all(&question);
-  previous.ended = 0; /* replaced without an end of its own */
-  question.previous_ended = false;
-  ask_all(&question);
-}
-
-/* Every state of up to three epochs with numbers to 6, under every cursor. */
-static size_t ask_every_state(void) {
+static size_t list_states(uint64_t most, struct short_state *list) {
   struct short_state state;
-  size_t states = 0;
+  size_t count = 0;
   uint64_t a;
   uint64_t b;
   uint64_t c;
 
   for (state.count = 1; state.count <= MOST_EPOCHS; ++state.count) {
-    for (a = 0; a <= (state.count > 2 ? MOST_SEQ : 0); ++a) {
-      for (b = a; b <= (state.count > 1 ? MOST_SEQ : a); ++b) {
-        for (c = b; c <= MOST_SEQ; ++c) {
+    for (a = 0; a <= (state.count > 2 ? most : 0); ++a) {
+      for (b = a; b <= (state.count > 1 ? most : a); ++b) {
+        for (c = b; c <= most; ++c) {
           const uint64_t lasts[] = {a, b, c};
 
           memcpy(state.lasts, lasts + (MOST_EPOCHS - state.count),
                  state.count * sizeof lasts[0]);
           for (state.trimmed = 0; state.trimmed <= c; ++state.trimmed) {
             state.ended = false;
-            ask_state(&state);
+            list[count++] = state;
             state.ended = true; /* where there is an event at all */
-            ask_state(&state);
-            states += 2;
+            list[count++] = state;
           }
         }
       }
     }
   }
-  return states;
+  return count;
 }
 
+static void fill_shifted(weir_state *state, weir_epoch epochs[MOST_EPOCHS],
+                         const uint64_t epoch_names[MOST_EPOCHS],
+                         struct short_state in_short) {
+  size_t i;
+
+  for (i = 0; i < in_short.count; ++i) {
+    in_short.lasts[i] = shift(in_short.lasts[i]);
+  }
+  in_short.trimmed = shift(in_short.trimmed);
+  fill(state, epochs, epoch_names, &in_short);
+  kit_need(weir__state_is_sound(state));
+}
+
+/* Under every cursor, and after another generation, or NULL. */
+static void ask_state(const struct short_state *in_short,
+                      const struct short_state *before) {
+  weir_epoch epochs[MOST_EPOCHS];
+  weir_epoch old[MOST_EPOCHS];
+  weir_state state;
+  weir_state previous;
+  struct oracle oracle;
+  struct oracle previous_oracle;
+  struct question question = {in_short, &oracle, &state, NULL, NULL};
+  uint64_t seq;
+
+  make_oracle(&oracle, in_short);
+  fill_shifted(&state, epochs, new_names, *in_short);
+  for (seq = 0; seq <= oracle.last; ++seq) {
+    kit_need(weir__state_epoch_of(&state, shift(seq)) ==
+             epochs[giver_of(&oracle, shift(seq))].epoch);
+  }
+  if (before != NULL) {
+    make_oracle(&previous_oracle, before);
+    fill_shifted(&previous, old, old_names, *before);
+    question.previous = &previous;
+    question.previous_oracle = &previous_oracle;
+  }
+  ask_all(&question);
+}
+
+static const uint64_t shifts[] = {0, 1000, SEQ_MAX - MOST_SEQ};
+
 START_TEST(resolve_every_state) {
-  static const uint64_t shifts[] = {0, 1000, SEQ_MAX - MOST_SEQ};
+  static struct short_state states[MOST_STATES];
+  const size_t count = list_states(MOST_SEQ, states);
+  size_t i;
 
   shift_by = shifts[_i];
   /* 7 with one epoch, 28 with two, 84 with three; by last + 1 trimmed. */
-  ck_assert_uint_eq(ask_every_state(), 2 * (28 + 140 + 462));
+  ck_assert_uint_eq(count, 2 * (28 + 140 + 462));
+  for (i = 0; i < count; ++i) {
+    ask_state(&states[i], NULL);
+  }
+}
+END_TEST
+
+/* Small ones, after each of them. */
+START_TEST(resolve_every_state_after_every_other) {
+  static struct short_state states[MOST_STATES];
+  const size_t count = list_states(2, states);
+  size_t i;
+  size_t before;
+
+  shift_by = shifts[_i];
+  ck_assert_uint_eq(count, 2 * (6 + 14 + 25));
+  for (i = 0; i < count; ++i) {
+    for (before = 0; before < count; ++before) {
+      ask_state(&states[i], &states[before]);
+    }
+  }
 }
 END_TEST
 
@@ -1767,6 +1833,7 @@ int main(void) {
   tcase_add_loop_test(verdict, resolve_golden, 0, COUNT(verdicts));
   tcase_add_test(verdict, resolve_without_a_stream);
   tcase_add_loop_test(verdict, resolve_every_state, 0, 3);
+  tcase_add_loop_test(verdict, resolve_every_state_after_every_other, 0, 3);
   tcase_add_test(verdict, resolve_refuses_unsound_states);
   tcase_add_test(verdict, resolve_into_any_size);
   tcase_add_test(verdict, verdicts_have_names);
