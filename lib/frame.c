@@ -5,7 +5,6 @@
 
 #include "frame_plain.h"
 #include "frame_wide.h"
-#include "lines.h"
 #include "scan.h"
 #include "util.h"
 
@@ -20,7 +19,7 @@ int weir_frame_encode_event(const weir_frame *frame, const void *id,
   if (frame != NULL) {
     memcpy(&size, frame, sizeof size);
   }
-  return size == sizeof *frame && weir__widest() == WEIR__BYTES_64
+  return size == sizeof *frame && weir__frame_is_wide()
              ? weir__frame_wide(frame, id, id_len, dst, cap, len)
              : weir__frame_plain(frame, id, id_len, dst, cap, len);
 }

@@ -5,255 +5,330 @@
 #include "lines.h"
 #include "scan.h"
 
-#if WEIR__HAS_64
+#if WEIR__HAS_AVX
 
 #include <immintrin.h>
 
-#define AVX512 WEIR__TARGET_64
+#define AVX512 __attribute__((target("avx512bw,avx512vl,bmi,bmi2")))
+#define INLINE AVX512 static inline __attribute__((always_inline))
 
-/* The longest id and type, and the longest data for which it pays to store it
- * first as one line. */
-#define FIELD 64
-#define SHORT 512
+/* What is rarer stays apart, so that nobody else saves registers for it. */
+#define APART AVX512 static __attribute__((noinline))
 
-/* What all is stored besides the data: names, id, type, line breaks, and what
- * a vector has more than was wanted. */
-#define ROOM (64 + 2 * FIELD + 128)
+/* The lines of a frame, each of which is stored as one vector, or half of one:
+ * its name, what it says, and line feeds, of which the next line overwrites
+ * what is too many. */
+#define FEEDS_20 "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n"
+#define FEEDS FEEDS_20 FEEDS_20 FEEDS_20
 
-/* What is known of all bytes that were loaded: enough to say that none is odd,
- * which means CR, LF, NUL, or another that needs a closer look. */
-struct seen {
-  __m512i least;
-  __m512i bits;
-};
+static const _Alignas(64) char id_line[] = "id: " FEEDS;
+static const _Alignas(64) char type_line[] = "event: " FEEDS;
+static const _Alignas(64) char data_line[] = "data: " FEEDS;
 
-AVX512 static inline void begin(struct seen *seen) {
-  seen->least = _mm512_set1_epi8(' ');
-  seen->bits = _mm512_setzero_si512();
+#define ID_NAME 4
+#define TYPE_NAME 7
+#define DATA_NAME 6
+
+/* The longest that any of them says in a vector, and in half of one. */
+#define WHOLE 56
+#define HALF 24
+
+/* More than all is that is stored besides data in which no line ends. */
+#define ROOM 256
+
+/* What 64 line feeds grow by, and what is stored behind them. */
+#define GROWTH (64 * 6 + 64)
+
+/* From how many bytes on it pays to store them where they are aligned. */
+#define MANY 1024
+
+/* The first so many of 64. */
+INLINE __mmask64 first(size_t n) {
+  return _bzhi_u64(UINT64_MAX, (unsigned)n);
 }
 
-AVX512 static inline void see(struct seen *seen, __m512i block) {
-  seen->least = _mm512_min_epu8(seen->least, block);
-  seen->bits = _mm512_or_si512(seen->bits, block);
+INLINE __m512i load(const unsigned char *p) {
+  return _mm512_loadu_si512((const void *)p);
 }
 
-/* A load that stops where the data does: what is beyond is blank. */
-AVX512 static inline __m512i load(struct seen *seen, const unsigned char *p,
-                                  size_t len) {
-  const __mmask64 wanted = _bzhi_u64(UINT64_MAX, (unsigned)len);
-  const __m512i block =
-      _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), wanted, p);
-
-  see(seen, block);
-  return block;
-}
-
-AVX512 static inline void store(unsigned char *p, __m512i block) {
+INLINE void store(unsigned char *p, __m512i block) {
   _mm512_storeu_si512((void *)p, block);
 }
 
-/* CR, LF and NUL are below 14; text is looked at closer unless it is ASCII. */
-AVX512 static inline bool is_odd(__m512i least, __m512i bits, uint32_t flags) {
-  const uint64_t high = (flags & WEIR_FRAME_BYTES) != 0 ? 0 : UINT64_MAX;
-
-  return (_mm512_cmplt_epu8_mask(least, _mm512_set1_epi8(14)) |
-          (_mm512_movepi8_mask(bits) & high)) != 0;
+/* Each byte as a signed number: what is not ASCII is less than what is. */
+INLINE __m512i lesser(__m512i a, __m512i b) {
+  return _mm512_min_epi8(a, b);
 }
 
-/* A limit of 0 is none: below it comes the largest number. */
-static inline bool is_too_long(size_t len, uint64_t most) {
-  return len - 1 > most - 1;
+/* Store a line. What is loaded begins with its name, but only what it says,
+ * where *said is, is read. */
+INLINE __m512i put_line(unsigned char *d, const char *line, unsigned name,
+                        const void *says, size_t len, __mmask64 *said) {
+  const __m512i names = _mm512_load_si512((const void *)line);
+  __m512i block;
+
+  *said = first(len) << name;
+  block = _mm512_mask_loadu_epi8(names, *said,
+                                 (const void *)((uintptr_t)says - name));
+  store(d, block);
+  return block;
 }
 
-/* Everything up to the data. */
-AVX512 static inline unsigned char *put_head(struct seen *seen,
-                                             const weir_frame *frame,
-                                             const void *id, size_t id_len,
-                                             unsigned char *d) {
-  const size_t type_len = frame->type_len;
+/* The same in half a vector, which takes half the time. */
+INLINE __m512i put_half(unsigned char *d, const char *line, unsigned name,
+                        const void *says, size_t len, __mmask64 *said) {
+  const __m256i names = _mm256_load_si256((const void *)line);
+  __m256i block;
 
+  *said = first(len) << name;
+  block = _mm256_mask_loadu_epi8(names, (__mmask32)*said,
+                                 (const void *)((uintptr_t)says - name));
+  _mm256_storeu_si256((void *)d, block);
+  return _mm512_castsi256_si512(block);
+}
+
+/* Everything before the data; `half` if no line says more than HALF. *least has
+ * the least of its bytes: what is below a blank somebody else has to look at.
+ */
+INLINE unsigned char *put_head(bool half, const weir_frame *frame,
+                               const void *id, size_t id_len, unsigned char *d,
+                               __m512i *least) {
+  __m512i block;
+  __mmask64 said;
+
+  *least = _mm512_set1_epi8(' ');
   if (id_len != 0) {
-    memcpy(d, "id: ", 4);
-    store(d + 4, load(seen, id, id_len));
-    d[4 + id_len] = '\n';
-    d += 5 + id_len;
+    block = half ? put_half(d, id_line, ID_NAME, id, id_len, &said)
+                 : put_line(d, id_line, ID_NAME, id, id_len, &said);
+    *least = _mm512_mask_min_epi8(*least, said, *least, block);
+    d += ID_NAME + id_len + 1;
   }
-  if (type_len != 0) {
-    memcpy(d, "event: ", 8);
-    store(d + 7, load(seen, frame->type, type_len));
-    d[7 + type_len] = '\n';
-    d += 8 + type_len;
+  if (frame->type_len != 0) {
+    block = half ? put_half(d, type_line, TYPE_NAME, frame->type,
+                            frame->type_len, &said)
+                 : put_line(d, type_line, TYPE_NAME, frame->type,
+                            frame->type_len, &said);
+    *least = _mm512_mask_min_epi8(*least, said, *least, block);
+    d += TYPE_NAME + frame->type_len + 1;
   }
-  memcpy(d, "data: ", 6);
-  return d + 6;
+  return d;
 }
 
-/* Data of any kind, of which some is there. Returns its length in the frame; 0
- * if there was no room, there are too many lines, or it is no text. */
-static size_t put_lines(const weir_frame *frame, unsigned char *d, size_t cap) {
-  const uint64_t most =
-      frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX;
-  const unsigned char *data = frame->data;
-  const size_t len = frame->data_len;
-  struct weir__progress progress;
+/* What follows each line feed of a block that is stored is stored once more,
+ * behind the name of its line, which adds six bytes. */
+INLINE unsigned char *put_breaks(unsigned char *d, const unsigned char *p,
+                                 uint64_t rest, uint64_t feeds) {
+  size_t at;
 
-  if ((frame->flags & WEIR_FRAME_BYTES) == 0 && !weir__is_text(data, len)) {
+  do {
+    at = (size_t)_tzcnt_u64(feeds);
+    memcpy(d + at, "\ndata: ", 8);
+    store(d + at + 7, _mm512_maskz_loadu_epi8(rest >> at, p + at + 1));
+    d += 6;
+    /* With feeds & (feeds - 1), gcc counts them all once more. */
+    feeds ^= UINT64_C(1) << at;
+  } while (feeds != 0);
+  return d;
+}
+
+/* Copy from the front of many bytes to where they are aligned, since a store
+ * that crosses a cache line costs two. Stops before what is below 14, as CR and
+ * LF are. */
+INLINE size_t put_run(unsigned char *d, const unsigned char *p, size_t len,
+                      __m512i *least) {
+  const __m512i limit = _mm512_set1_epi8(14);
+  __m512i v[4];
+  size_t at;
+
+  v[0] = load(p);
+  if (_mm512_cmplt_epu8_mask(v[0], limit) != 0) {
     return 0;
   }
-  /* Two bytes are for the end. */
-  weir__lines_copy(WEIR__BYTES_64, d, cap - 2, data, len, &progress);
-  return progress.read == len && progress.breaks < most ? progress.written : 0;
+  store(d, v[0]);
+  *least = lesser(*least, v[0]);
+  for (at = 64 - ((uintptr_t)d & 63); len - at >= MANY / 2; at += 256) {
+    v[0] = load(p + at);
+    v[1] = load(p + at + 64);
+    v[2] = load(p + at + 128);
+    v[3] = load(p + at + 192);
+    if (_mm512_cmplt_epu8_mask(_mm512_min_epu8(_mm512_min_epu8(v[0], v[1]),
+                                               _mm512_min_epu8(v[2], v[3])),
+                               limit) != 0) {
+      break;
+    }
+    store(d + at, v[0]);
+    store(d + at + 64, v[1]);
+    store(d + at + 128, v[2]);
+    store(d + at + 192, v[3]);
+    *least = lesser(*least, lesser(lesser(v[0], v[1]), lesser(v[2], v[3])));
+  }
+  return at;
 }
 
-/* A frame of any data. */
-AVX512 static int put_long(const weir_frame *frame, const void *id,
-                           size_t id_len, void *dst, size_t cap, size_t *len) {
-  unsigned char *const start = dst;
-  unsigned char *d;
-  struct seen seen;
-  size_t n;
+APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
+                   void *dst, size_t cap, size_t *len);
 
-  begin(&seen);
-  d = put_head(&seen, frame, id, id_len, dst);
-  if (is_odd(seen.least, seen.bits, frame->flags)) {
-    return weir__frame_plain(frame, id, id_len, dst, cap, len);
+/* A frame whose data may have lines. Unless `any`, its head is as in put_few,
+ * and the data any bytes, but not MANY. */
+INLINE int put_lines(bool any, const weir_frame *frame, const void *id,
+                     size_t id_len, void *dst, size_t cap, size_t *len) {
+  const unsigned char *const end = (unsigned char *)dst + cap;
+  const unsigned char *p = frame->data;
+  size_t n = frame->data_len;
+  const __m512i lf = _mm512_set1_epi8('\n');
+  const __m512i cr = _mm512_set1_epi8('\r');
+  unsigned char *d;
+  __m512i least;
+  __m512i block;
+  uint64_t feeds;
+  __mmask64 odd;
+  size_t stop;
+
+  d = put_head(!any, frame, id, id_len, dst, &least);
+  odd = _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' '));
+  memcpy(d, "data: ", DATA_NAME);
+  d += DATA_NAME;
+  while (n > 64) {
+    stop = 64;
+    if (any && n >= MANY) {
+      const size_t run = put_run(d, p, n, &least);
+
+      d += run;
+      p += run;
+      n -= run;
+      stop = n - MANY / 4;
+    }
+    for (; n > stop; p += 64, d += 64, n -= 64) {
+      block = load(p);
+      store(d, block);
+      odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+      if (any) {
+        least = lesser(least, block);
+      }
+      feeds = _mm512_cmpeq_epi8_mask(block, lf);
+      if (feeds != 0) {
+        if ((size_t)(end - d) < n + GROWTH) {
+          return weir__frame_plain(frame, id, id_len, dst, cap, len);
+        }
+        d = put_breaks(d, p, UINT64_MAX >> 1, feeds);
+      }
+    }
   }
-  n = put_lines(frame, d, cap - (size_t)(d - start));
-  if (n == 0 || is_too_long((size_t)(d - start) + n + 2, frame->max_bytes)) {
-    return weir__frame_plain(frame, id, id_len, dst, cap, len);
+  block = _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), first(n), p);
+  store(d, block);
+  odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+  if (any) {
+    least = lesser(least, block);
+  }
+  feeds = _mm512_cmpeq_epi8_mask(block, lf);
+  if (feeds != 0) {
+    if ((size_t)(end - d) < n + GROWTH) {
+      return weir__frame_plain(frame, id, id_len, dst, cap, len);
+    }
+    d = put_breaks(d, p, first(n) >> 1, feeds);
   }
   memcpy(d + n, "\n\n", 2);
-  *len = (size_t)(d - start) + n + 2;
-  return WEIR_OK;
-}
-
-AVX512 static int put_short(const weir_frame *frame, const void *id,
-                            size_t id_len, void *dst, size_t cap, size_t *len) {
-  unsigned char *d;
-  struct seen seen;
-  size_t written;
-
-  begin(&seen);
-  d = put_head(&seen, frame, id, id_len, dst);
-  store(d, load(&seen, frame->data, frame->data_len));
-  d += frame->data_len;
-  memcpy(d, "\n\n", 2);
-  written = (size_t)(d + 2 - (unsigned char *)dst);
-  if (is_odd(seen.least, seen.bits, frame->flags)) {
-    return put_long(frame, id, id_len, dst, cap, len);
-  }
-  if (is_too_long(written, frame->max_bytes)) {
+  n = (size_t)(d + n + 2 - (unsigned char *)dst);
+  if (odd != 0 || n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  *len = written;
+  if (any && (frame->flags & WEIR_FRAME_BYTES) == 0 &&
+      _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)) != 0) {
+    return put_text(frame, id, id_len, dst, cap, len);
+  }
+  *len = n;
   return WEIR_OK;
 }
 
-/* Copy so many bytes, and store up to 64 more. */
-AVX512 static inline unsigned char *copy_line(unsigned char *d,
-                                              const unsigned char *p,
-                                              size_t len) {
-  for (; len > 64; len -= 64, p += 64, d += 64) {
-    store(d, _mm512_loadu_si512((const void *)p));
+APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
+                   void *dst, size_t cap, size_t *len) {
+  return put_lines(false, frame, id, id_len, dst, cap, len);
+}
+
+APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
+                  void *dst, size_t cap, size_t *len) {
+  return put_lines(true, frame, id, id_len, dst, cap, len);
+}
+
+/* The data is not ASCII, or has a NUL. */
+APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
+                   void *dst, size_t cap, size_t *len) {
+  weir_frame bytes = *frame;
+
+  if (!weir__is_text(frame->data, frame->data_len)) {
+    return WEIR_EUTF8;
   }
-  store(d, _mm512_maskz_loadu_epi8(_bzhi_u64(UINT64_MAX, (unsigned)len), p));
-  return d + len;
+  bytes.flags |= WEIR_FRAME_BYTES;
+  return put_any(&bytes, id, id_len, dst, cap, len);
 }
 
-/* Bits of the bytes of a block that are below 14. */
-AVX512 static inline uint64_t low_of(__m512i block) {
-  return _mm512_cmplt_epu8_mask(block, _mm512_set1_epi8(14));
-}
-
-/* The lines of data of up to SHORT bytes whose breaks are all LF; NULL if there
- * is anything else below 14, or if there are more than `most` breaks. */
-AVX512 static unsigned char *put_few_lines(unsigned char *d,
-                                           const unsigned char *data,
-                                           size_t len, size_t most) {
-  struct seen seen;
-  uint64_t low;
-  size_t from = 0;
-  size_t at;
-  size_t i;
-
-  begin(&seen);
-  for (i = 0; i < len; i += 64) {
-    low = low_of(load(&seen, data + i, len - i < 64 ? len - i : 64));
-    for (; low != 0; low &= low - 1) {
-      at = i + (size_t)__builtin_ctzll(low);
-      if (data[at] != '\n' || most == 0) {
-        return NULL;
-      }
-      most -= 1;
-      d = copy_line(d, data + from, at - from);
-      memcpy(d, "\ndata: ", 8);
-      d += 7;
-      from = at + 1;
-    }
-  }
-  return copy_line(d, data + from, len - from);
-}
-
-/* A frame of data of up to SHORT bytes: all of it is stored as if it were one
- * line, and then looked at once. */
-AVX512 static int put_middle(const weir_frame *frame, const void *id,
-                             size_t id_len, void *dst, size_t cap,
-                             size_t *len) {
-  const unsigned char *data = frame->data;
+/* A frame of which is known that it has nothing strange, and room for so much.
+ */
+static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
+                      void *dst, size_t cap, size_t *len) {
   const size_t data_len = frame->data_len;
-  const size_t spare = (cap - ROOM - data_len) / 6;
-  const size_t most =
-      (frame->max_lines != 0 ? frame->max_lines : WEIR_FRAME_LINES_MAX) - 1;
-  unsigned char *start;
-  unsigned char *d;
-  struct seen seen;
-  struct seen head;
-  __m512i block;
-  size_t written;
-  size_t at = 0;
+  const size_t type_len = frame->type_len;
 
-  begin(&seen);
-  start = put_head(&seen, frame, id, id_len, dst);
-  head = seen;
-  for (; data_len - at > 64; at += 64) {
-    block = _mm512_loadu_si512((const void *)(data + at));
-    see(&seen, block);
-    store(start + at, block);
-  }
-  store(start + at, load(&seen, data + at, data_len - at));
-  d = start + data_len;
-  if (is_odd(seen.least, seen.bits, frame->flags)) {
-    /* Line feeds in the data are nothing special. */
-    d = is_odd(head.least, seen.bits, frame->flags)
-            ? NULL
-            : put_few_lines(start, data, data_len, most < spare ? most : spare);
-    if (d == NULL) {
-      return put_long(frame, id, id_len, dst, cap, len);
-    }
-  }
-  memcpy(d, "\n\n", 2);
-  written = (size_t)(d + 2 - (unsigned char *)dst);
-  if (is_too_long(written, frame->max_bytes)) {
+  /* Nobody counts lines: each has a byte, and that many may be there. */
+  if (cap - ROOM < data_len || data_len > frame->max_lines - 1) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  *len = written;
+  if (data_len < MANY && id_len <= HALF && type_len <= HALF &&
+      frame->flags != 0) {
+    return put_some(frame, id, id_len, dst, cap, len);
+  }
+  return data_len < WEIR_FRAME_LINES_MAX && id_len <= WHOLE && type_len <= WHOLE
+             ? put_any(frame, id, id_len, dst, cap, len)
+             : weir__frame_plain(frame, id, id_len, dst, cap, len);
+}
+
+/* A frame whose lines are a vector each, or half of one; `ascii` if the data
+ * has to be that. */
+INLINE int put_few(bool ascii, const weir_frame *frame, const void *id,
+                   size_t id_len, void *dst, size_t cap, size_t *len) {
+  const __m512i blank = _mm512_set1_epi8(' ');
+  unsigned char *d;
+  __m512i least;
+  __m512i block;
+  __mmask64 said;
+  __mmask64 odd;
+
+  d = put_head(true, frame, id, id_len, dst, &least);
+  block =
+      put_line(d, data_line, DATA_NAME, frame->data, frame->data_len, &said);
+  odd = ascii ? _mm512_mask_cmplt_epi8_mask(said, block, blank)
+              : _mm512_mask_cmplt_epu8_mask(said, block, blank);
+  if (!_kortestz_mask64_u8(odd, _mm512_cmplt_epi8_mask(least, blank))) {
+    return put_larger(frame, id, id_len, dst, cap, len);
+  }
+  d += DATA_NAME + frame->data_len + 2;
+  *len = (size_t)(d - (unsigned char *)dst);
   return WEIR_OK;
+}
+
+APART int put_few_ascii(const weir_frame *frame, const void *id, size_t id_len,
+                        void *dst, size_t cap, size_t *len) {
+  return put_few(true, frame, id, id_len, dst, cap, len);
+}
+
+APART int put_few_bytes(const weir_frame *frame, const void *id, size_t id_len,
+                        void *dst, size_t cap, size_t *len) {
+  return put_few(false, frame, id, id_len, dst, cap, len);
 }
 
 int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
                      void *dst, size_t cap, size_t *len) {
-  const size_t data_len = frame->data_len;
-
   if ((frame->retry | (frame->flags & ~WEIR_FRAME_BYTES) | frame->reserved0 |
        frame->reserved[0] | frame->reserved[1]) != 0 ||
-      id_len > FIELD || frame->type_len > FIELD || cap < ROOM ||
-      cap - ROOM < data_len ||
-      weir__frame_is_default(frame->type, frame->type_len)) {
+      cap < ROOM || weir__frame_is_default(frame->type, frame->type_len)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  return data_len <= 64      ? put_short(frame, id, id_len, dst, cap, len)
-         : data_len <= SHORT ? put_middle(frame, id, id_len, dst, cap, len)
-                             : put_long(frame, id, id_len, dst, cap, len);
+  if (frame->data_len <= WHOLE && id_len <= HALF && frame->type_len <= HALF &&
+      frame->max_bytes - 1 >= ROOM - 1) { /* 0 is no limit */
+    return frame->flags == 0 ? put_few_ascii(frame, id, id_len, dst, cap, len)
+                             : put_few_bytes(frame, id, id_len, dst, cap, len);
+  }
+  return put_larger(frame, id, id_len, dst, cap, len);
 }
 
 #else
@@ -263,4 +338,4 @@ int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
   return weir__frame_plain(frame, id, id_len, dst, cap, len);
 }
 
-#endif /* WEIR__HAS_64 */
+#endif /* WEIR__HAS_AVX */

@@ -14,7 +14,7 @@ static size_t lowest(uint64_t word) {
 
 #endif
 
-#if WEIR__HAS_64
+#if WEIR__HAS_AVX
 
 #include <immintrin.h>
 
@@ -168,121 +168,6 @@ AVX2 static inline bool is_ascii32(struct block32 block) {
 #define IS_ASCII is_ascii32
 #include "lines_kernel.h"
 
-/* --- 64 bytes: AVX-512 --- */
-
-#define AVX512 WEIR__TARGET_64
-
-AVX512 static inline __m512i load64(const unsigned char *p) {
-  return _mm512_loadu_si512((const void *)p);
-}
-
-AVX512 static inline void store64(unsigned char *p, __m512i block) {
-  _mm512_storeu_si512((void *)p, block);
-}
-
-AVX512 static inline __m512i least64(__m512i a, __m512i b) {
-  return _mm512_min_epu8(a, b);
-}
-
-AVX512 static inline bool is_low64(__m512i block) {
-  return _mm512_cmplt_epu8_mask(block, _mm512_set1_epi8(14)) != 0;
-}
-
-AVX512 static inline uint64_t breaks64(__m512i block, uint64_t *returns) {
-  *returns = _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8('\r'));
-  return *returns | _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8('\n'));
-}
-
-AVX512 static inline bool is_ascii64(__m512i block) {
-  return _mm512_cmpgt_epi8_mask(block, _mm512_setzero_si512()) == UINT64_MAX;
-}
-
-#define TARGET AVX512
-#define NAME(x) x##_64
-#define BLOCK __m512i
-#define LOAD load64
-#define STORE store64
-#define LEAST least64
-#define IS_LOW is_low64
-#define BREAKS breaks64
-#define IS_ASCII is_ascii64
-#include "lines_kernel.h"
-
-/* Loads that stop where the data does: what is beyond is blank. */
-AVX512 static inline __m512i load_part(const unsigned char *p, size_t len) {
-  return _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '),
-                                _bzhi_u64(UINT64_MAX, (unsigned)len), p);
-}
-
-AVX512 static inline void store_part(unsigned char *p, __m512i block,
-                                     size_t len) {
-  _mm512_mask_storeu_epi8(p, _bzhi_u64(UINT64_MAX, (unsigned)len), block);
-}
-
-/* A last block of n bytes with line breaks that are all LF. */
-AVX512 static inline unsigned char *break_part(unsigned char *d,
-                                               const unsigned char *src,
-                                               size_t n, uint64_t breaks,
-                                               size_t *count) {
-  size_t at;
-
-  store_part(d, load_part(src, n), n);
-  do {
-    at = lowest(breaks);
-    memcpy(d + at, "\ndata: ", 7);
-    store_part(d + at + 7, load_part(src + at + 1, n - at - 1), n - at - 1);
-    d += 6;
-    *count += 1;
-    breaks &= breaks - 1;
-  } while (breaks != 0);
-  return d + n;
-}
-
-/* The last piece, up to the last byte. */
-AVX512 static void copy_rest(unsigned char *dst, size_t cap,
-                             const unsigned char *src, size_t len,
-                             struct weir__progress *progress) {
-  unsigned char *d = dst + progress->written;
-  size_t at = progress->read;
-  uint64_t returns;
-  uint64_t breaks;
-  __m512i block;
-  size_t n;
-
-  while (len - at >= 64 && cap - (size_t)(d - dst) >= BLOCK_ROOM) {
-    block = load64(src + at);
-    if (is_low64(block)) {
-      break;
-    }
-    store64(d, block);
-    d += 64;
-    at += 64;
-  }
-  while (at < len && cap - (size_t)(d - dst) >= BLOCK_ROOM) {
-    n = len - at < 64 ? len - at : 64;
-    block = load_part(src + at, n);
-    breaks = is_low64(block) ? breaks64(block, &returns) : 0;
-    if (breaks == 0) {
-      store_part(d, block, n);
-      d += n;
-      at += n;
-    } else if (returns == 0) {
-      d = break_part(d, src + at, n, breaks, &progress->breaks);
-      at += n;
-    } else {
-      n = lowest(breaks);
-      store_part(d, block, n);
-      memcpy(d + n, "\ndata: ", 7);
-      d += n + 7;
-      at += n;
-      at += src[at] == '\r' && at + 1 < len && src[at + 1] == '\n' ? 2 : 1;
-      progress->breaks += 1;
-    }
-  }
-  progress->read = at;
-  progress->written = (size_t)(d - dst);
-}
-
 #elif WEIR__HAS_16
 
 #include <arm_neon.h>
@@ -373,15 +258,9 @@ void weir__lines_copy(enum weir__width width, unsigned char *dst, size_t cap,
       copy_16(dst, cap, src, len, progress);
       break;
 #endif
-#if WEIR__HAS_64
+#if WEIR__HAS_AVX
     case WEIR__BYTES_32:
       copy_32(dst, cap, src, len, progress);
-      break;
-    case WEIR__BYTES_64:
-      if (len > 512) {
-        copy_64(dst, cap, src, len, progress);
-      }
-      copy_rest(dst, cap, src, len, progress);
       break;
 #endif
     default:
@@ -400,11 +279,9 @@ size_t weir__lines_ascii(enum weir__width width, const unsigned char *src,
     case WEIR__BYTES_16:
       return ascii_16(src, len);
 #endif
-#if WEIR__HAS_64
+#if WEIR__HAS_AVX
     case WEIR__BYTES_32:
       return ascii_32(src, len);
-    case WEIR__BYTES_64:
-      return ascii_64(src, len);
 #endif
     default:
       (void)src;

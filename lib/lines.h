@@ -12,33 +12,22 @@
 
 /* What the compiler can build. */
 #if defined(__GNUC__) && defined(__x86_64__)
-#define WEIR__HAS_16 1 /* SSE2 */
-#define WEIR__HAS_64 1 /* AVX2 and AVX-512, where the processor has them */
+#define WEIR__HAS_16 1  /* SSE2 */
+#define WEIR__HAS_AVX 1 /* AVX2 and AVX-512, where the processor has them */
 #elif defined(__GNUC__) && defined(__aarch64__)
 #define WEIR__HAS_16 1 /* NEON */
-#define WEIR__HAS_64 0
+#define WEIR__HAS_AVX 0
 #else
 #define WEIR__HAS_16 0
-#define WEIR__HAS_64 0
+#define WEIR__HAS_AVX 0
 #endif
 
-/* What has AVX-512 here can do more than that. */
-#define WEIR__TARGET_64 __attribute__((target("avx512bw,bmi,bmi2")))
-
 /* How many bytes a vector has. */
-enum weir__width {
-  WEIR__PLAIN,
-  WEIR__BYTES_16,
-  WEIR__BYTES_32,
-  WEIR__BYTES_64
-};
+enum weir__width { WEIR__PLAIN, WEIR__BYTES_16, WEIR__BYTES_32 };
 
 /* Found out whenever it is asked, since there is nowhere to keep it. */
 static inline enum weir__width weir__widest(void) {
-#if WEIR__HAS_64
-  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi2")) {
-    return WEIR__BYTES_64;
-  }
+#if WEIR__HAS_AVX
   return __builtin_cpu_supports("avx2") ? WEIR__BYTES_32 : WEIR__BYTES_16;
 #else
   return WEIR__HAS_16 ? WEIR__BYTES_16 : WEIR__PLAIN;

@@ -12,7 +12,6 @@
 
 #include "frame_plain.h"
 #include "frame_wide.h"
-#include "lines.h"
 
 struct parts {
   weir_frame frame;
@@ -144,7 +143,7 @@ static void check_encoders(const struct parts *parts, size_t cap,
                            size_t split) {
   static encoder *const encoders[] = {weir_frame_encode_event,
                                       weir__frame_plain, weir__frame_wide};
-  const size_t encoder_count = weir__widest() == WEIR__BYTES_64 ? 3 : 2;
+  const size_t encoder_count = weir__frame_is_wide() ? 3 : 2;
   struct fuzz_bytes first = {NULL, 0};
   struct fuzz_bytes bytes;
   size_t len = 0;
