@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__((target("avx512bw,avx512vl,bmi,bmi2")))
+#define AVX512 __attribute__((target("avx512bw,avx512vl,bmi,bmi2,popcnt")))
 #define INLINE AVX512 static inline __attribute__((always_inline))
 
 /* What is rarer stays apart, so that nobody else saves registers for it. */
@@ -114,20 +114,26 @@ INLINE unsigned char *put_head(bool half, const weir_frame *frame,
   return d;
 }
 
-/* What follows each line feed of a block that is stored is stored once more,
- * behind the name of its line, which adds six bytes. */
+/* What follows a line break in a block that is stored is stored once more,
+ * behind the name of its line. Each adds six bytes, unless it has two itself,
+ * as those in pairs have. Of the block, only what is wanted is read. */
 INLINE unsigned char *put_breaks(unsigned char *d, const unsigned char *p,
-                                 uint64_t rest, uint64_t feeds) {
+                                 __mmask64 wanted, uint64_t breaks,
+                                 uint64_t pairs) {
+  const uint64_t rest = wanted >> 1;
+  size_t pair;
   size_t at;
 
   do {
-    at = (size_t)_tzcnt_u64(feeds);
+    at = (size_t)_tzcnt_u64(breaks);
+    pair = (size_t)(pairs >> at & 1);
     memcpy(d + at, "\ndata: ", 8);
-    store(d + at + 7, _mm512_maskz_loadu_epi8(rest >> at, p + at + 1));
-    d += 6;
-    /* With feeds & (feeds - 1), gcc counts them all once more. */
-    feeds ^= UINT64_C(1) << at;
-  } while (feeds != 0);
+    store(d + at + 7,
+          _mm512_maskz_loadu_epi8(rest >> at >> pair, p + at + 1 + pair));
+    d += 6 - pair;
+    /* With breaks & (breaks - 1), gcc counts them all once more. */
+    breaks ^= UINT64_C(1) << at;
+  } while (breaks != 0);
   return d;
 }
 
@@ -165,89 +171,94 @@ INLINE size_t put_run(unsigned char *d, const unsigned char *p, size_t len,
   return at;
 }
 
+/* The same for any breaks. *skip is 1 if the LF of the last is the byte behind
+ * the block, and there is one. */
+INLINE unsigned char *put_returns(unsigned char *d, const unsigned char *p,
+                                  __mmask64 wanted, uint64_t feeds,
+                                  uint64_t returns, size_t *skip) {
+  const uint64_t pairs = returns & feeds >> 1;
+
+  *skip = wanted == UINT64_MAX && returns >> 63 != 0 && p[64] == '\n';
+  return put_breaks(d, p, wanted, (returns | feeds) ^ pairs << 1, pairs);
+}
+
 APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
                    void *dst, size_t cap, size_t *len);
 
-/* A frame whose data may have lines. Unless `any`, its head is as in put_few,
- * and the data any bytes, but not MANY. */
-INLINE int put_lines(bool any, const weir_frame *frame, const void *id,
-                     size_t id_len, void *dst, size_t cap, size_t *len) {
+/* A frame of any data. */
+APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
+                  void *dst, size_t cap, size_t *len) {
+  const __m512i cr = _mm512_set1_epi8('\r');
+  const __m512i lf = _mm512_set1_epi8('\n');
   const unsigned char *const end = (unsigned char *)dst + cap;
   const unsigned char *p = frame->data;
   size_t n = frame->data_len;
-  const __m512i lf = _mm512_set1_epi8('\n');
-  const __m512i cr = _mm512_set1_epi8('\r');
   unsigned char *d;
   __m512i least;
   __m512i block;
+  uint64_t returns;
   uint64_t feeds;
-  __mmask64 odd;
+  size_t skip;
   size_t stop;
 
-  d = put_head(!any, frame, id, id_len, dst, &least);
-  odd = _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' '));
+  d = put_head(false, frame, id, id_len, dst, &least);
+  if (_mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' ')) != 0) {
+    return weir__frame_plain(frame, id, id_len, dst, cap, len);
+  }
   memcpy(d, "data: ", DATA_NAME);
   d += DATA_NAME;
   while (n > 64) {
     stop = 64;
-    if (any && n >= MANY) {
-      const size_t run = put_run(d, p, n, &least);
-
-      d += run;
-      p += run;
-      n -= run;
+    if (n >= MANY) {
+      skip = put_run(d, p, n, &least);
+      d += skip;
+      p += skip;
+      n -= skip;
       stop = n - MANY / 4;
     }
     for (; n > stop; p += 64, d += 64, n -= 64) {
       block = load(p);
       store(d, block);
-      odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
-      if (any) {
-        least = lesser(least, block);
-      }
+      least = lesser(least, block);
+      returns = _mm512_cmpeq_epi8_mask(block, cr);
       feeds = _mm512_cmpeq_epi8_mask(block, lf);
-      if (feeds != 0) {
+      if ((feeds | returns) != 0) {
         if ((size_t)(end - d) < n + GROWTH) {
           return weir__frame_plain(frame, id, id_len, dst, cap, len);
         }
-        d = put_breaks(d, p, UINT64_MAX >> 1, feeds);
+        if (returns == 0) {
+          d = put_breaks(d, p, UINT64_MAX, feeds, 0);
+        } else {
+          d = put_returns(d, p, UINT64_MAX, feeds, returns, &skip);
+          p += skip;
+          n -= skip;
+        }
       }
     }
   }
   block = _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), first(n), p);
   store(d, block);
-  odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
-  if (any) {
-    least = lesser(least, block);
-  }
+  least = lesser(least, block);
+  returns = _mm512_cmpeq_epi8_mask(block, cr);
   feeds = _mm512_cmpeq_epi8_mask(block, lf);
-  if (feeds != 0) {
+  if ((feeds | returns) != 0) {
     if ((size_t)(end - d) < n + GROWTH) {
       return weir__frame_plain(frame, id, id_len, dst, cap, len);
     }
-    d = put_breaks(d, p, first(n) >> 1, feeds);
+    const uint64_t pairs = returns & feeds >> 1;
+    d = put_breaks(d, p, first(n), (returns | feeds) ^ pairs << 1, pairs);
   }
-  memcpy(d + n, "\n\n", 2);
-  n = (size_t)(d + n + 2 - (unsigned char *)dst);
-  if (odd != 0 || n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
-    return weir__frame_plain(frame, id, id_len, dst, cap, len);
-  }
-  if (any && (frame->flags & WEIR_FRAME_BYTES) == 0 &&
+  if ((frame->flags & WEIR_FRAME_BYTES) == 0 &&
       _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)) != 0) {
     return put_text(frame, id, id_len, dst, cap, len);
   }
+  memcpy(d + n, "\n\n", 2);
+  n = (size_t)(d + n + 2 - (unsigned char *)dst);
+  if (n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+    return weir__frame_plain(frame, id, id_len, dst, cap, len);
+  }
   *len = n;
   return WEIR_OK;
-}
-
-APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
-                   void *dst, size_t cap, size_t *len) {
-  return put_lines(false, frame, id, id_len, dst, cap, len);
-}
-
-APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
-                  void *dst, size_t cap, size_t *len) {
-  return put_lines(true, frame, id, id_len, dst, cap, len);
 }
 
 /* The data is not ASCII, or has a NUL. */
@@ -262,6 +273,56 @@ APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
   return put_any(&bytes, id, id_len, dst, cap, len);
 }
 
+/* A frame with a short head, of bytes of which there are not MANY, nor as many
+ * as there may be lines: what most are that are published, and no more. */
+APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
+                   void *dst, size_t cap, size_t *len) {
+  const __m512i cr = _mm512_set1_epi8('\r');
+  const __m512i lf = _mm512_set1_epi8('\n');
+  const unsigned char *const end = (unsigned char *)dst + cap;
+  const unsigned char *p = frame->data;
+  size_t n = frame->data_len;
+  unsigned char *d;
+  __m512i least;
+  __m512i block;
+  uint64_t feeds;
+  __mmask64 odd;
+
+  d = put_head(true, frame, id, id_len, dst, &least);
+  odd = _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' '));
+  memcpy(d, "data: ", DATA_NAME);
+  d += DATA_NAME;
+  for (; n > 64; p += 64, d += 64, n -= 64) {
+    block = load(p);
+    store(d, block);
+    odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+    feeds = _mm512_cmpeq_epi8_mask(block, lf);
+    if (feeds != 0) {
+      if ((size_t)(end - d) < n + GROWTH) {
+        return weir__frame_plain(frame, id, id_len, dst, cap, len);
+      }
+      d = put_breaks(d, p, UINT64_MAX, feeds, 0);
+    }
+  }
+  block = _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), first(n), p);
+  store(d, block);
+  odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+  feeds = _mm512_cmpeq_epi8_mask(block, lf);
+  if (feeds != 0) {
+    if ((size_t)(end - d) < n + GROWTH) {
+      return weir__frame_plain(frame, id, id_len, dst, cap, len);
+    }
+    d = put_breaks(d, p, first(n), feeds, 0);
+  }
+  memcpy(d + n, "\n\n", 2);
+  n = (size_t)(d + n + 2 - (unsigned char *)dst);
+  if (odd != 0 || n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+    return put_any(frame, id, id_len, dst, cap, len);
+  }
+  *len = n;
+  return WEIR_OK;
+}
+
 /* A frame of which is known that it has nothing strange, and room for so much.
  */
 static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
@@ -270,16 +331,14 @@ static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
   const size_t type_len = frame->type_len;
 
   /* Nobody counts lines: each has a byte, and that many may be there. */
-  if (cap - ROOM < data_len || data_len > frame->max_lines - 1) {
+  if (cap - ROOM < data_len || data_len > frame->max_lines - 1 ||
+      data_len >= WEIR_FRAME_LINES_MAX || id_len > WHOLE || type_len > WHOLE) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  if (data_len < MANY && id_len <= HALF && type_len <= HALF &&
-      frame->flags != 0) {
-    return put_some(frame, id, id_len, dst, cap, len);
-  }
-  return data_len < WEIR_FRAME_LINES_MAX && id_len <= WHOLE && type_len <= WHOLE
-             ? put_any(frame, id, id_len, dst, cap, len)
-             : weir__frame_plain(frame, id, id_len, dst, cap, len);
+  return data_len < MANY && id_len <= HALF && type_len <= HALF &&
+                 frame->flags != 0
+             ? put_some(frame, id, id_len, dst, cap, len)
+             : put_any(frame, id, id_len, dst, cap, len);
 }
 
 /* A frame whose lines are a vector each, or half of one; `ascii` if the data
