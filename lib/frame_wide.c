@@ -273,10 +273,10 @@ APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
   return put_any(&bytes, id, id_len, dst, cap, len);
 }
 
-/* A frame with a short head, of bytes of which there are not MANY, nor as many
- * as there may be lines: what most are that are published, and no more. */
-APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
-                   void *dst, size_t cap, size_t *len) {
+/* A frame with lines of HALF before data of less than MANY bytes; `ascii` if it
+ * has to be that. */
+INLINE int put_some(bool ascii, const weir_frame *frame, const void *id,
+                    size_t id_len, void *dst, size_t cap, size_t *len) {
   const __m512i cr = _mm512_set1_epi8('\r');
   const __m512i lf = _mm512_set1_epi8('\n');
   const unsigned char *const end = (unsigned char *)dst + cap;
@@ -296,6 +296,9 @@ APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
     block = load(p);
     store(d, block);
     odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+    if (ascii) {
+      least = lesser(least, block);
+    }
     feeds = _mm512_cmpeq_epi8_mask(block, lf);
     if (feeds != 0) {
       if ((size_t)(end - d) < n + GROWTH) {
@@ -307,6 +310,10 @@ APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
   block = _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), first(n), p);
   store(d, block);
   odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
+  if (ascii) {
+    least = lesser(least, block);
+    odd = _kor_mask64(odd, _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)));
+  }
   feeds = _mm512_cmpeq_epi8_mask(block, lf);
   if (feeds != 0) {
     if ((size_t)(end - d) < n + GROWTH) {
@@ -323,22 +330,34 @@ APART int put_some(const weir_frame *frame, const void *id, size_t id_len,
   return WEIR_OK;
 }
 
+APART int put_some_ascii(const weir_frame *frame, const void *id, size_t id_len,
+                         void *dst, size_t cap, size_t *len) {
+  return put_some(true, frame, id, id_len, dst, cap, len);
+}
+
+APART int put_some_bytes(const weir_frame *frame, const void *id, size_t id_len,
+                         void *dst, size_t cap, size_t *len) {
+  return put_some(false, frame, id, id_len, dst, cap, len);
+}
+
 /* A frame of which is known that it has nothing strange, and room for so much.
  */
 static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
                       void *dst, size_t cap, size_t *len) {
   const size_t data_len = frame->data_len;
-  const size_t type_len = frame->type_len;
 
   /* Nobody counts lines: each has a byte, and that many may be there. */
-  if (cap - ROOM < data_len || data_len > frame->max_lines - 1 ||
-      data_len >= WEIR_FRAME_LINES_MAX || id_len > WHOLE || type_len > WHOLE) {
+  if (cap - ROOM < data_len || data_len > frame->max_lines - 1) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
-  return data_len < MANY && id_len <= HALF && type_len <= HALF &&
-                 frame->flags != 0
-             ? put_some(frame, id, id_len, dst, cap, len)
-             : put_any(frame, id, id_len, dst, cap, len);
+  if (data_len < MANY && id_len <= HALF && frame->type_len <= HALF) {
+    return frame->flags == 0 ? put_some_ascii(frame, id, id_len, dst, cap, len)
+                             : put_some_bytes(frame, id, id_len, dst, cap, len);
+  }
+  return data_len < WEIR_FRAME_LINES_MAX && id_len <= WHOLE &&
+                 frame->type_len <= WHOLE
+             ? put_any(frame, id, id_len, dst, cap, len)
+             : weir__frame_plain(frame, id, id_len, dst, cap, len);
 }
 
 /* A frame whose lines are a vector each, or half of one; `ascii` if the data
