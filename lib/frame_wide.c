@@ -42,9 +42,11 @@ static const _Alignas(64) char data_line[] = "data: " FEEDS;
 /* From how many bytes on it pays to store them where they are aligned. */
 #define MANY 1024
 
-/* The first so many of 64. */
+/* All of 64, and the first so many of them. */
+#define ALL UINT64_MAX
+
 INLINE __mmask64 first(size_t n) {
-  return _bzhi_u64(UINT64_MAX, (unsigned)n);
+  return _bzhi_u64(ALL, (unsigned)n);
 }
 
 INLINE __m512i load(const unsigned char *p) {
@@ -60,63 +62,53 @@ INLINE __m512i lesser(__m512i a, __m512i b) {
   return _mm512_min_epi8(a, b);
 }
 
-/* Store a line. What is loaded begins with its name, but only what it says,
- * where *said is, is read. */
-INLINE __m512i put_line(unsigned char *d, const char *line, unsigned name,
-                        const void *says, size_t len, __mmask64 *said) {
-  const __m512i names = _mm512_load_si512((const void *)line);
-  __m512i block;
+/* A line whose name has so many bytes, with what it says from there on, which
+ * is where `said` is: nothing else is read. */
+INLINE __m512i load_line(const char *line, unsigned name, const void *says,
+                         __mmask64 said) {
+  return _mm512_mask_loadu_epi8(_mm512_load_si512((const void *)line), said,
+                                (const void *)((uintptr_t)says - name));
+}
 
-  *said = first(len) << name;
-  block = _mm512_mask_loadu_epi8(names, *said,
-                                 (const void *)((uintptr_t)says - name));
+/* Store a line of the head, if it says anything, and return where the next one
+ * begins. *least is the least of all bytes; somebody else has to look at what
+ * is below a blank. */
+INLINE unsigned char *put_line(unsigned char *d, const char *line,
+                               unsigned name, const void *says, size_t len,
+                               __m512i *least) {
+  const __mmask64 said = first(len) << name;
+  const __m512i block = load_line(line, name, says, said);
+
+  if (len == 0) {
+    return d;
+  }
   store(d, block);
-  return block;
+  *least = _mm512_mask_min_epi8(*least, said, *least, block);
+  return d + name + len + 1;
 }
 
 /* The same in half a vector, which takes half the time. */
-INLINE __m512i put_half(unsigned char *d, const char *line, unsigned name,
-                        const void *says, size_t len, __mmask64 *said) {
+INLINE unsigned char *put_half(unsigned char *d, const char *line,
+                               unsigned name, const void *says, size_t len,
+                               __m512i *least) {
+  const __mmask64 said = first(len) << name;
   const __m256i names = _mm256_load_si256((const void *)line);
   __m256i block;
 
-  *said = first(len) << name;
-  block = _mm256_mask_loadu_epi8(names, (__mmask32)*said,
+  if (len == 0) {
+    return d;
+  }
+  block = _mm256_mask_loadu_epi8(names, (__mmask32)said,
                                  (const void *)((uintptr_t)says - name));
   _mm256_storeu_si256((void *)d, block);
-  return _mm512_castsi256_si512(block);
-}
-
-/* Everything before the data; `half` if no line says more than HALF. *least has
- * the least of its bytes: what is below a blank somebody else has to look at.
- */
-INLINE unsigned char *put_head(bool half, const weir_frame *frame,
-                               const void *id, size_t id_len, unsigned char *d,
-                               __m512i *least) {
-  __m512i block;
-  __mmask64 said;
-
-  *least = _mm512_set1_epi8(' ');
-  if (id_len != 0) {
-    block = half ? put_half(d, id_line, ID_NAME, id, id_len, &said)
-                 : put_line(d, id_line, ID_NAME, id, id_len, &said);
-    *least = _mm512_mask_min_epi8(*least, said, *least, block);
-    d += ID_NAME + id_len + 1;
-  }
-  if (frame->type_len != 0) {
-    block = half ? put_half(d, type_line, TYPE_NAME, frame->type,
-                            frame->type_len, &said)
-                 : put_line(d, type_line, TYPE_NAME, frame->type,
-                            frame->type_len, &said);
-    *least = _mm512_mask_min_epi8(*least, said, *least, block);
-    d += TYPE_NAME + frame->type_len + 1;
-  }
-  return d;
+  *least =
+      _mm512_mask_min_epi8(*least, said, *least, _mm512_castsi256_si512(block));
+  return d + name + len + 1;
 }
 
 /* What follows a line break in a block that is stored is stored once more,
- * behind the name of its line. Each adds six bytes, unless it has two itself,
- * as those in pairs have. Of the block, only what is wanted is read. */
+ * behind the name of its line. Each adds six bytes, or five if it is a CRLF, as
+ * those in pairs are. Of the block, only what is wanted is read. */
 INLINE unsigned char *put_breaks(unsigned char *d, const unsigned char *p,
                                  __mmask64 wanted, uint64_t breaks,
                                  uint64_t pairs) {
@@ -135,6 +127,15 @@ INLINE unsigned char *put_breaks(unsigned char *d, const unsigned char *p,
     breaks ^= UINT64_C(1) << at;
   } while (breaks != 0);
   return d;
+}
+
+/* The same where there are CR. */
+INLINE unsigned char *put_returns(unsigned char *d, const unsigned char *p,
+                                  __mmask64 wanted, uint64_t feeds,
+                                  uint64_t returns) {
+  const uint64_t pairs = returns & feeds >> 1;
+
+  return put_breaks(d, p, wanted, (returns | feeds) ^ pairs << 1, pairs);
 }
 
 /* Copy from the front of many bytes to where they are aligned, since a store
@@ -171,17 +172,6 @@ INLINE size_t put_run(unsigned char *d, const unsigned char *p, size_t len,
   return at;
 }
 
-/* The same for any breaks. *skip is 1 if the LF of the last is the byte behind
- * the block, and there is one. */
-INLINE unsigned char *put_returns(unsigned char *d, const unsigned char *p,
-                                  __mmask64 wanted, uint64_t feeds,
-                                  uint64_t returns, size_t *skip) {
-  const uint64_t pairs = returns & feeds >> 1;
-
-  *skip = wanted == UINT64_MAX && returns >> 63 != 0 && p[64] == '\n';
-  return put_breaks(d, p, wanted, (returns | feeds) ^ pairs << 1, pairs);
-}
-
 APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
                    void *dst, size_t cap, size_t *len);
 
@@ -193,15 +183,16 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
   const unsigned char *const end = (unsigned char *)dst + cap;
   const unsigned char *p = frame->data;
   size_t n = frame->data_len;
+  __m512i least = _mm512_set1_epi8(' ');
   unsigned char *d;
-  __m512i least;
   __m512i block;
   uint64_t returns;
   uint64_t feeds;
-  size_t skip;
   size_t stop;
+  size_t run;
 
-  d = put_head(false, frame, id, id_len, dst, &least);
+  d = put_line(dst, id_line, ID_NAME, id, id_len, &least);
+  d = put_line(d, type_line, TYPE_NAME, frame->type, frame->type_len, &least);
   if (_mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' ')) != 0) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
@@ -210,10 +201,10 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
   while (n > 64) {
     stop = 64;
     if (n >= MANY) {
-      skip = put_run(d, p, n, &least);
-      d += skip;
-      p += skip;
-      n -= skip;
+      run = put_run(d, p, n, &least);
+      d += run;
+      p += run;
+      n -= run;
       stop = n - MANY / 4;
     }
     for (; n > stop; p += 64, d += 64, n -= 64) {
@@ -227,11 +218,13 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
           return weir__frame_plain(frame, id, id_len, dst, cap, len);
         }
         if (returns == 0) {
-          d = put_breaks(d, p, UINT64_MAX, feeds, 0);
+          d = put_breaks(d, p, ALL, feeds, 0);
         } else {
-          d = put_returns(d, p, UINT64_MAX, feeds, returns, &skip);
-          p += skip;
-          n -= skip;
+          d = put_returns(d, p, ALL, feeds, returns);
+          if (returns >> 63 != 0 && p[64] == '\n') {
+            p += 1;
+            n -= 1;
+          }
         }
       }
     }
@@ -245,8 +238,7 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
     if ((size_t)(end - d) < n + GROWTH) {
       return weir__frame_plain(frame, id, id_len, dst, cap, len);
     }
-    const uint64_t pairs = returns & feeds >> 1;
-    d = put_breaks(d, p, first(n), (returns | feeds) ^ pairs << 1, pairs);
+    d = put_returns(d, p, first(n), feeds, returns);
   }
   if ((frame->flags & WEIR_FRAME_BYTES) == 0 &&
       _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)) != 0) {
@@ -273,22 +265,23 @@ APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
   return put_any(&bytes, id, id_len, dst, cap, len);
 }
 
-/* A frame with lines of HALF before data of less than MANY bytes; `ascii` if it
- * has to be that. */
-INLINE int put_some(bool ascii, const weir_frame *frame, const void *id,
+/* A frame whose head has lines of HALF, and its data not MANY bytes, and no CR.
+ * Of each 64, those where `ascii` is have to be that. */
+INLINE int put_some(__mmask64 ascii, const weir_frame *frame, const void *id,
                     size_t id_len, void *dst, size_t cap, size_t *len) {
   const __m512i cr = _mm512_set1_epi8('\r');
   const __m512i lf = _mm512_set1_epi8('\n');
   const unsigned char *const end = (unsigned char *)dst + cap;
   const unsigned char *p = frame->data;
   size_t n = frame->data_len;
+  __m512i least = _mm512_set1_epi8(' ');
   unsigned char *d;
-  __m512i least;
   __m512i block;
   uint64_t feeds;
   __mmask64 odd;
 
-  d = put_head(true, frame, id, id_len, dst, &least);
+  d = put_half(dst, id_line, ID_NAME, id, id_len, &least);
+  d = put_half(d, type_line, TYPE_NAME, frame->type, frame->type_len, &least);
   odd = _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(' '));
   memcpy(d, "data: ", DATA_NAME);
   d += DATA_NAME;
@@ -296,24 +289,21 @@ INLINE int put_some(bool ascii, const weir_frame *frame, const void *id,
     block = load(p);
     store(d, block);
     odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
-    if (ascii) {
-      least = lesser(least, block);
-    }
+    least = _mm512_mask_min_epi8(least, ascii, least, block);
     feeds = _mm512_cmpeq_epi8_mask(block, lf);
     if (feeds != 0) {
       if ((size_t)(end - d) < n + GROWTH) {
         return weir__frame_plain(frame, id, id_len, dst, cap, len);
       }
-      d = put_breaks(d, p, UINT64_MAX, feeds, 0);
+      d = put_breaks(d, p, ALL, feeds, 0);
     }
   }
   block = _mm512_mask_loadu_epi8(_mm512_set1_epi8(' '), first(n), p);
   store(d, block);
   odd = _kor_mask64(odd, _mm512_cmpeq_epi8_mask(block, cr));
-  if (ascii) {
-    least = lesser(least, block);
-    odd = _kor_mask64(odd, _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)));
-  }
+  least = _mm512_mask_min_epi8(least, ascii, least, block);
+  odd = _kor_mask64(
+      odd, _mm512_mask_cmplt_epi8_mask(ascii, least, _mm512_set1_epi8(1)));
   feeds = _mm512_cmpeq_epi8_mask(block, lf);
   if (feeds != 0) {
     if ((size_t)(end - d) < n + GROWTH) {
@@ -332,16 +322,15 @@ INLINE int put_some(bool ascii, const weir_frame *frame, const void *id,
 
 APART int put_some_ascii(const weir_frame *frame, const void *id, size_t id_len,
                          void *dst, size_t cap, size_t *len) {
-  return put_some(true, frame, id, id_len, dst, cap, len);
+  return put_some(ALL, frame, id, id_len, dst, cap, len);
 }
 
 APART int put_some_bytes(const weir_frame *frame, const void *id, size_t id_len,
                          void *dst, size_t cap, size_t *len) {
-  return put_some(false, frame, id, id_len, dst, cap, len);
+  return put_some(0, frame, id, id_len, dst, cap, len);
 }
 
-/* A frame of which is known that it has nothing strange, and room for so much.
- */
+/* A frame that is none of the smallest, or has something in it. */
 static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
                       void *dst, size_t cap, size_t *len) {
   const size_t data_len = frame->data_len;
@@ -360,22 +349,21 @@ static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
              : weir__frame_plain(frame, id, id_len, dst, cap, len);
 }
 
-/* A frame whose lines are a vector each, or half of one; `ascii` if the data
- * has to be that. */
-INLINE int put_few(bool ascii, const weir_frame *frame, const void *id,
+/* A frame that is a vector of data, and half a one for each line before it. */
+INLINE int put_few(__mmask64 ascii, const weir_frame *frame, const void *id,
                    size_t id_len, void *dst, size_t cap, size_t *len) {
   const __m512i blank = _mm512_set1_epi8(' ');
+  const __mmask64 said = first(frame->data_len) << DATA_NAME;
+  const __m512i block = load_line(data_line, DATA_NAME, frame->data, said);
+  __m512i least = blank;
   unsigned char *d;
-  __m512i least;
-  __m512i block;
-  __mmask64 said;
   __mmask64 odd;
 
-  d = put_head(true, frame, id, id_len, dst, &least);
-  block =
-      put_line(d, data_line, DATA_NAME, frame->data, frame->data_len, &said);
-  odd = ascii ? _mm512_mask_cmplt_epi8_mask(said, block, blank)
-              : _mm512_mask_cmplt_epu8_mask(said, block, blank);
+  d = put_half(dst, id_line, ID_NAME, id, id_len, &least);
+  d = put_half(d, type_line, TYPE_NAME, frame->type, frame->type_len, &least);
+  store(d, block);
+  odd = _kor_mask64(_mm512_mask_cmplt_epu8_mask(said, block, blank),
+                    _mm512_mask_cmplt_epi8_mask(said & ascii, block, blank));
   if (!_kortestz_mask64_u8(odd, _mm512_cmplt_epi8_mask(least, blank))) {
     return put_larger(frame, id, id_len, dst, cap, len);
   }
@@ -386,12 +374,12 @@ INLINE int put_few(bool ascii, const weir_frame *frame, const void *id,
 
 APART int put_few_ascii(const weir_frame *frame, const void *id, size_t id_len,
                         void *dst, size_t cap, size_t *len) {
-  return put_few(true, frame, id, id_len, dst, cap, len);
+  return put_few(ALL, frame, id, id_len, dst, cap, len);
 }
 
 APART int put_few_bytes(const weir_frame *frame, const void *id, size_t id_len,
                         void *dst, size_t cap, size_t *len) {
-  return put_few(false, frame, id, id_len, dst, cap, len);
+  return put_few(0, frame, id, id_len, dst, cap, len);
 }
 
 int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
