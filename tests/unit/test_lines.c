@@ -73,6 +73,18 @@ static const unsigned char *make_text(size_t len) {
   return text;
 }
 
+/* Text that is UTF-8, and hardly ASCII. */
+static const unsigned char *make_umlauts(size_t len) {
+  unsigned char *text = text_end - len;
+  size_t i;
+
+  memset(text, 'u', len);
+  for (i = draw(5); i + 1 < len; i += 2 + draw(5)) {
+    memcpy(text + i, "\xc3\xa4", 2);
+  }
+  return text;
+}
+
 /* What len bytes of text become. */
 static size_t split(const unsigned char *text, size_t len, size_t *breaks) {
   size_t n = 0;
@@ -168,7 +180,8 @@ static void draw_frame(weir_frame *frame) {
     frame->type_len = 20 + draw(50);
   }
   frame->data_len = draw(4) == 0 ? draw(MOST + 1) : draw(200);
-  frame->data = make_text(frame->data_len);
+  frame->data =
+      draw(8) == 0 ? make_umlauts(frame->data_len) : make_text(frame->data_len);
   frame->flags = draw(2) == 0 ? WEIR_FRAME_BYTES : 0;
   frame->flags |= draw(50) == 0 ? 2u : 0;
   frame->retry = draw(20) == 0 ? 3000 : 0;
@@ -208,6 +221,31 @@ START_TEST(frame_is_the_same_in_any_width) {
   }
   ck_assert_uint_gt(done[0], ROUNDS / 2);
   ck_assert_uint_gt(done[1], ROUNDS);
+}
+END_TEST
+
+/* As many lines as there may be, and one more. */
+START_TEST(lines_are_counted) {
+  const size_t cap = WEIR_FRAME_LINES_MAX * GROWTH + 1000;
+  unsigned char *data = malloc(WEIR_FRAME_LINES_MAX);
+  unsigned char *dst = malloc(cap);
+  weir_frame frame;
+  size_t len;
+
+  ck_assert_ptr_nonnull(data);
+  ck_assert_ptr_nonnull(dst);
+  memset(data, '\n', WEIR_FRAME_LINES_MAX);
+  weir_frame_init(&frame, sizeof frame);
+  frame.data = data;
+  frame.data_len = WEIR_FRAME_LINES_MAX - 1;
+  ck_assert_int_eq(weir_frame_encode_event(&frame, NULL, 0, dst, cap, &len),
+                   WEIR_OK);
+  ck_assert_uint_eq(len, 7 * WEIR_FRAME_LINES_MAX + 1);
+  frame.data_len = WEIR_FRAME_LINES_MAX;
+  ck_assert_int_eq(weir_frame_encode_event(&frame, NULL, 0, dst, cap, &len),
+                   WEIR_ETOOBIG);
+  free(data);
+  free(dst);
 }
 END_TEST
 
@@ -260,6 +298,7 @@ static TCase *widths(void) {
   tcase_add_loop_test(tcase, lines_are_copied, WEIR__PLAIN, WEIR__BYTES_32 + 1);
   tcase_add_loop_test(tcase, ascii_is_counted, WEIR__PLAIN, WEIR__BYTES_32 + 1);
   tcase_add_test(tcase, frame_is_the_same_in_any_width);
+  tcase_add_test(tcase, lines_are_counted);
 #if WEIR__HAS_AVX && defined(__GNUC__) && !defined(__clang__)
   tcase_add_loop_test(tcase, a_lesser_processor, 0, 4);
 #endif
