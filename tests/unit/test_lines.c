@@ -224,6 +224,37 @@ START_TEST(frame_is_the_same_in_any_width) {
 }
 END_TEST
 
+/* In any room, also where nothing but lines comes out of it. */
+START_TEST(frame_is_the_same_in_any_room) {
+  static const char *const breaks[] = {"\n", "\r\n"};
+  static unsigned char plain[2048];
+  const size_t width = strlen(breaks[_i % 2]);
+  const size_t data_len = 62 + (size_t)_i / 2;
+  unsigned char *data = text_end - data_len;
+  weir_frame frame;
+  size_t plain_len;
+  size_t cap;
+  size_t len;
+  size_t i;
+  int plain_rv;
+
+  for (i = 0; i < data_len; ++i) {
+    data[i] = (unsigned char)breaks[_i % 2][i % width];
+  }
+  weir_frame_init(&frame, sizeof frame);
+  frame.data = data;
+  frame.data_len = data_len;
+  frame.flags = WEIR_FRAME_BYTES;
+  for (cap = 0; cap <= sizeof plain; ++cap) {
+    plain_rv = weir__frame_plain(&frame, "7-1", 3, plain, cap, &plain_len);
+    kit_need(weir_frame_encode_event(&frame, "7-1", 3, copy_end - cap, cap,
+                                     &len) == plain_rv);
+    kit_need(len == plain_len);
+    kit_need(plain_rv != WEIR_OK || memcmp(copy_end - cap, plain, len) == 0);
+  }
+}
+END_TEST
+
 /* As many lines as there may be, and one more. */
 START_TEST(lines_are_counted) {
   const size_t cap = WEIR_FRAME_LINES_MAX * GROWTH + 1000;
@@ -298,6 +329,7 @@ static TCase *widths(void) {
   tcase_add_loop_test(tcase, lines_are_copied, WEIR__PLAIN, WEIR__BYTES_32 + 1);
   tcase_add_loop_test(tcase, ascii_is_counted, WEIR__PLAIN, WEIR__BYTES_32 + 1);
   tcase_add_test(tcase, frame_is_the_same_in_any_width);
+  tcase_add_loop_test(tcase, frame_is_the_same_in_any_room, 0, 2 * 68);
   tcase_add_test(tcase, lines_are_counted);
 #if WEIR__HAS_AVX && defined(__GNUC__) && !defined(__clang__)
   tcase_add_loop_test(tcase, a_lesser_processor, 0, 4);
