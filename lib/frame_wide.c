@@ -362,8 +362,8 @@ INLINE int put_few(__mmask64 ascii, const weir_frame *frame, const void *id,
   d = put_half(dst, id_line, ID_NAME, id, id_len, &least);
   d = put_half(d, type_line, TYPE_NAME, frame->type, frame->type_len, &least);
   store(d, block);
-  odd = _kor_mask64(_mm512_mask_cmplt_epu8_mask(said, block, blank),
-                    _mm512_mask_cmplt_epi8_mask(said & ascii, block, blank));
+  least = _mm512_mask_min_epi8(least, said & ascii, least, block);
+  odd = _mm512_mask_cmplt_epu8_mask(said, block, blank);
   if (!_kortestz_mask64_u8(odd, _mm512_cmplt_epi8_mask(least, blank))) {
     return put_larger(frame, id, id_len, dst, cap, len);
   }
