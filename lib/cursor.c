@@ -200,49 +200,109 @@ static int decode(const unsigned char *p, size_t len, unsigned char *dst,
   return n == 0 ? WEIR_EABSENT : WEIR_OK;
 }
 
-static bool is_cursor_name(const unsigned char *name, size_t len) {
+/*@ requires \valid_read(text + (0 .. len - 1));
+  @ assigns \nothing; */
+static bool is_known(const unsigned char *text, size_t len) {
   static const char *const known[] = {"lastEventId", "last_event_id",
                                       "Last-Event-ID", "evs_last_event_id"};
+  size_t i = 0;
+
+  while (i < sizeof known / sizeof known[0] &&
+         !weir__same(text, len, known[i], strlen(known[i]))) {
+    i += 1;
+  }
+  return i < sizeof known / sizeof known[0];
+}
+
+/*@ requires \valid_read(name + (0 .. len - 1));
+  @ assigns \nothing; */
+static bool is_cursor_name(const unsigned char *name, size_t len) {
   unsigned char text[WEIR_CURSOR_MAX];
   size_t text_len;
-  size_t i;
 
-  if (decode(name, len, text, &text_len) != WEIR_OK) {
-    return false;
-  }
-  for (i = 0; i < sizeof known / sizeof known[0]; ++i) {
-    if (weir__same(text, text_len, known[i], strlen(known[i]))) {
-      return true;
-    }
-  }
-  return false;
+  return decode(name, len, text, &text_len) == WEIR_OK &&
+         is_known(text, text_len);
+}
+
+/* Where a byte is, or len. */
+/*@ requires \valid_read(p + (0 .. len - 1));
+  @ assigns \nothing;
+  @ ensures \result <= len; */
+static size_t find(const unsigned char *p, size_t len, unsigned char byte) {
+  const unsigned char *found = memchr(p, byte, len);
+
+  return found == NULL ? len : (size_t)(found - p);
 }
 
 /* The first parameter of a known name whose value is not empty. */
+/*@ requires \valid_read(p + (0 .. len - 1));
+  @ requires \valid(dst + (0 .. WEIR_CURSOR_MAX - 1)) && \valid(dst_len);
+  @ requires \separated(p + (0 .. len - 1), dst + (0 .. WEIR_CURSOR_MAX - 1),
+  @                      dst_len);
+  @ assigns dst[0 .. WEIR_CURSOR_MAX - 1], *dst_len;
+  @ ensures \result == WEIR_OK ==> 0 < *dst_len <= WEIR_CURSOR_MAX; */
 static int pick_query(const unsigned char *p, size_t len, unsigned char *dst,
                       size_t *dst_len) {
-  const unsigned char *end = len == 0 ? p : p + len;
-  const unsigned char *stop;
-  const unsigned char *equals;
+  size_t at = 0;
+  size_t pair;
+  size_t name;
   int rv = WEIR_EABSENT;
 
-  while (p < end && rv == WEIR_EABSENT) {
-    stop = memchr(p, '&', (size_t)(end - p));
-    stop = stop == NULL ? end : stop;
-    equals = memchr(p, '=', (size_t)(stop - p));
-    if (equals != NULL && is_cursor_name(p, (size_t)(equals - p))) {
-      rv = decode(equals + 1, (size_t)(stop - equals - 1), dst, dst_len);
+  /*@ loop invariant at <= len;
+    @ loop invariant rv == WEIR_OK ==> 0 < *dst_len <= WEIR_CURSOR_MAX;
+    @ loop assigns at, pair, name, rv, dst[0 .. WEIR_CURSOR_MAX - 1], *dst_len;
+    @ loop variant len - at; */
+  while (at < len && rv == WEIR_EABSENT) {
+    pair = find(p + at, len - at, '&');
+    name = find(p + at, pair, '=');
+    if (name < pair && is_cursor_name(p + at, name)) {
+      rv = decode(p + at + name + 1, pair - name - 1, dst, dst_len);
     }
-    p = stop == end ? end : stop + 1;
+    at += pair < len - at ? pair + 1 : pair;
   }
   return rv;
+}
+
+/*@ requires \valid_read(request);
+  @ requires \valid_read((const unsigned char *)request->header +
+  @                      (0 .. request->header_len - 1));
+  @ requires \valid_read((const unsigned char *)request->query +
+  @                      (0 .. request->query_len - 1));
+  @ requires \valid_read((const unsigned char *)request->path +
+  @                      (0 .. request->path_len - 1));
+  @ requires \valid(dst + (0 .. WEIR_CURSOR_MAX - 1)) && \valid(dst_len);
+  @ requires \separated(dst + (0 .. WEIR_CURSOR_MAX - 1), dst_len, request,
+  @                      (const unsigned char *)request->header +
+  @                      (0 .. request->header_len - 1),
+  @                      (const unsigned char *)request->query +
+  @                      (0 .. request->query_len - 1),
+  @                      (const unsigned char *)request->path +
+  @                      (0 .. request->path_len - 1));
+  @ assigns dst[0 .. WEIR_CURSOR_MAX - 1], *dst_len;
+  @ ensures \result == WEIR_OK ==> 0 < *dst_len <= WEIR_CURSOR_MAX; */
+static int pick(const weir_request *request, unsigned char *dst,
+                size_t *dst_len) {
+  int rv;
+
+  if (request->header_len > WEIR_CURSOR_MAX) {
+    return WEIR_EMALFORMED;
+  }
+  if (request->header_len != 0) {
+    memcpy(dst, request->header, request->header_len);
+    *dst_len = request->header_len;
+    return WEIR_OK;
+  }
+  rv = pick_query(request->query, request->query_len, dst, dst_len);
+  return rv == WEIR_EABSENT
+             ? decode(request->path, request->path_len, dst, dst_len)
+             : rv;
 }
 
 int weir_cursor_pick(const weir_request *callers, void *dst, size_t cap,
                      size_t *len) {
   unsigned char text[WEIR_CURSOR_MAX];
   weir_request request;
-  size_t text_len = 0;
+  size_t text_len;
   int rv;
 
   weir_request_init(&request, sizeof request);
@@ -251,18 +311,7 @@ int weir_cursor_pick(const weir_request *callers, void *dst, size_t cap,
       !weir__is_zero(request.reserved, sizeof request.reserved)) {
     return WEIR_EINVAL;
   }
-  if (request.header_len > WEIR_CURSOR_MAX) {
-    return WEIR_EMALFORMED;
-  }
-  if (request.header_len != 0) {
-    memcpy(text, request.header, request.header_len);
-    text_len = request.header_len;
-  } else {
-    rv = pick_query(request.query, request.query_len, text, &text_len);
-    if (rv == WEIR_EABSENT) {
-      rv = decode(request.path, request.path_len, text, &text_len);
-    }
-  }
+  rv = pick(&request, text, &text_len);
   if (rv == WEIR_OK) {
     memcpy(dst, text, text_len);
     *len = text_len;
