@@ -927,6 +927,55 @@ START_TEST(what_is_under_way_is_not_forgotten) {
 }
 END_TEST
 
+/* Between which places of the stack memory has been given back. */
+static struct {
+  void (*free)(void *user, void *bytes, size_t size);
+  uintptr_t least;
+  uintptr_t most;
+} depth;
+
+static void free_and_note_depth(void *user, void *bytes, size_t size) {
+  const char here = 0;
+  const uintptr_t at = (uintptr_t)&here;
+
+  depth.least = at < depth.least ? at : depth.least;
+  depth.most = at > depth.most ? at : depth.most;
+  depth.free(user, bytes, size);
+}
+
+/* A host that goes on replacing what storage has not got the end of makes a
+ * chain of generations, however long. The hub forgets all of them from one
+ * frame of the stack. */
+START_TEST(a_long_chain_is_forgotten_at_one_depth) {
+  enum { MANY = 500 };
+  weir_stream *stream;
+  int i;
+
+  storage->later = true;
+  depth.free = a->memory.allocator.free;
+  a->memory.allocator.free = free_and_note_depth;
+  bench_hub(&bench);
+  for (i = 0; i < MANY; ++i) {
+    stream = kit_open(a, "k");
+    kit_pass(a, 0);
+    while (bench_info(stream).status == WEIR_STREAM_OPENING) {
+      testlog_deliver(storage, testlog_waiting(storage) - 1);
+      kit_pass(a, 0);
+    }
+    ck_assert_int_eq(end(stream, 0), WEIR_OK); /* not answered */
+    weir_stream_release(stream);
+    kit_pass(a, 0);
+  }
+  ck_assert_uint_eq(testlog_waiting(storage), MANY);
+  depth.least = UINTPTR_MAX;
+  depth.most = 0;
+  weir_hub_free(a->hub);
+  a->hub = NULL;
+  ck_assert_uint_lt(depth.least, depth.most);
+  ck_assert_uint_lt(depth.most - depth.least, MANY * 4);
+}
+END_TEST
+
 /* --- Who writes ---------------------------------------------------------- */
 
 /* Whoever takes a generation over goes on at the next number under a new epoch;
@@ -1177,6 +1226,7 @@ static TCase *refusals(void) {
   tcase_add_loop_test(tcase, a_failure_without_memory_cuts_readers_off, 0, 2);
   tcase_add_test(tcase, a_refusal_after_anothers_end);
   tcase_add_test(tcase, what_is_under_way_is_not_forgotten);
+  tcase_add_test(tcase, a_long_chain_is_forgotten_at_one_depth);
   return tcase;
 }
 
