@@ -66,8 +66,10 @@ START_TEST(what_is_null_has_gone) {
   ck_assert_ptr_null(weir_stream_get_user(NULL));
   weir_stream_release(NULL);
   ck_assert_int_eq(weir_subscriber_peek(NULL, &bytes, 1, &len), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_peek(NULL, NULL, 0, &len), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_consume(NULL, 0), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_read(NULL, room, 1, &len), WEIR_EGONE);
+  ck_assert_int_eq(weir_subscriber_read(NULL, NULL, 0, &len), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_signal(NULL, &event), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_close(NULL, NULL, 0, 0), WEIR_EGONE);
   ck_assert_int_eq(weir_subscriber_get_info(NULL, &about_subscriber),

@@ -757,6 +757,7 @@ END_TEST
 
 START_TEST(who_has_left_is_told_nothing) {
   weir_subscriber *subscriber = attach_at_head();
+  size_t len;
 
   publish_many(1);
   weir_subscriber_detach(subscriber);
@@ -766,6 +767,9 @@ START_TEST(who_has_left_is_told_nothing) {
   kit_pass(&kit, 100000);
   kit_expect_notices(&kit, "");
   kit_expect_frames(subscriber, WEIR_EGONE, "");
+  /* Room for nothing is a mistake of the caller's all the same. */
+  ck_assert_int_eq(weir_subscriber_read(subscriber, NULL, 0, &len),
+                   WEIR_EINVAL);
   ck_assert_int_eq(weir_subscriber_close(subscriber, NULL, 0, 0), WEIR_EGONE);
   weir_subscriber_release(subscriber);
   weir_subscriber_release(NULL);
