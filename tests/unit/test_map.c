@@ -66,8 +66,8 @@ static uint32_t hash_of(const struct weir__secret *with, const void *key,
   set_key(&item, 0);
   item.node.key = key;
   item.node.key_len = (uint32_t)len;
-  ck_assert(weir__map_insert(&map, &item.node) == WEIR_OK);
-  ck_assert(weir__map_find(&map, key, len) == &item.node);
+  kit_need(weir__map_insert(&map, &item.node) == WEIR_OK);
+  kit_need(weir__map_find(&map, key, len) == &item.node);
   weir__map_free(&map);
   return item.node.hash;
 }
@@ -91,21 +91,81 @@ static uint32_t hash_by_words(const struct weir__secret *with,
   return (uint32_t)(sum ^ sum >> 16);
 }
 
-/* At each length, of bytes that end where memory does. */
-START_TEST(hash_is_multilinear) {
-  unsigned char bytes[WEIR__MAP_KEY_MOST];
-  uint64_t chance = 7;
-  size_t len;
+/* Secrets and keys at the ends of what there is, and any. */
+static void make_extreme_secret(struct weir__secret *made, int kind) {
+  size_t i;
 
-  for (len = 0; len < sizeof bytes; ++len) {
-    bytes[len] = (unsigned char)draw(&chance, 256);
+  make_secret(made, 11);
+  for (i = 0; i < WORDS && kind < 3; ++i) {
+    made->words[i] = kind == 0   ? 0
+                     : kind == 1 ? UINT64_MAX
+                                 : made->words[i] | UINT32_MAX;
   }
-  for (len = 0; len <= sizeof bytes; ++len) {
-    const unsigned char *key = kit_fenced(bytes, len);
-    const uint32_t want = hash_by_words(&secret, bytes, len);
+}
 
-    if (hash_of(&secret, key, len) != want) {
-      ck_abort_msg("length %zu", len);
+static void make_extreme_key(unsigned char *key, int kind) {
+  uint64_t chance = 7;
+  size_t i;
+
+  for (i = 0; i < WEIR__MAP_KEY_MOST; ++i) {
+    key[i] = (unsigned char)(kind == 0   ? 0
+                             : kind == 1 ? 0xff
+                                         : draw(&chance, 256));
+  }
+}
+
+/* At each length and alignment: so many bytes behind the key are not its own,
+ * and behind them memory ends; so do some before it. */
+START_TEST(hash_is_multilinear) {
+  enum { SECRETS = 4, KEYS = 3, AROUND = 16 };
+  const size_t behind = (size_t)_i;
+  unsigned char bytes[WEIR__MAP_KEY_MOST];
+  unsigned char *end = kit_fence(AROUND + WEIR__MAP_KEY_MOST + behind);
+  unsigned char *key;
+  struct weir__secret with;
+  size_t len;
+  int i;
+
+  end += AROUND + WEIR__MAP_KEY_MOST;
+  for (i = 0; i < SECRETS * KEYS; ++i) {
+    make_extreme_secret(&with, i % SECRETS);
+    make_extreme_key(bytes, i / SECRETS);
+    for (len = 0; len <= sizeof bytes; ++len) {
+      key = end - len;
+      memset(key - AROUND, 0x5a, AROUND);
+      memcpy(key, bytes, len);
+      memset(end, 0xa5, behind);
+      if (hash_of(&with, key, len) != hash_by_words(&with, bytes, len)) {
+        ck_abort_msg("secret %d, key %d, length %zu", i % SECRETS, i / SECRETS,
+                     len);
+      }
+    }
+  }
+}
+END_TEST
+
+/* Under each of these secrets, keys that differ in one bit do not collide. */
+START_TEST(every_bit_of_a_key_counts) {
+  enum { LONGEST = 40 };
+  unsigned char key[LONGEST];
+  struct weir__secret with;
+  uint64_t chance = (uint64_t)_i + 1;
+  uint32_t hash;
+  size_t len;
+  size_t bit;
+
+  make_secret(&with, chance);
+  for (len = 1; len <= LONGEST; ++len) {
+    for (bit = 0; bit < len; ++bit) {
+      key[bit] = (unsigned char)draw(&chance, 256);
+    }
+    hash = hash_of(&with, key, len);
+    for (bit = 0; bit < len * 8; ++bit) {
+      key[bit / 8] ^= (unsigned char)(1u << bit % 8);
+      if (hash_of(&with, key, len) == hash) {
+        ck_abort_msg("length %zu, bit %zu", len, bit);
+      }
+      key[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
   }
 }
@@ -736,7 +796,8 @@ int main(void) {
   TCase *cases[4];
 
   make_secret(&secret, 1);
-  tcase_add_test(hash, hash_is_multilinear);
+  tcase_add_loop_test(hash, hash_is_multilinear, 0, 17);
+  tcase_add_loop_test(hash, every_bit_of_a_key_counts, 0, 4);
   tcase_add_test(hash, hash_depends_on_the_secret_as_far_as_the_key_goes);
   tcase_add_loop_test(hash, keys_collide_no_more_than_the_bound, 0, 8);
   tcase_add_loop_test(hash, alike_keys_are_spread, 0, 4);
