@@ -123,6 +123,13 @@ static bool run(const struct plan *plan, struct result *result, FILE *lines) {
 
 /* --- Shrinking -------------------------------------------------------------*/
 
+/* There are no more than two of them for each stream. */
+static void fit_producers(struct plan *plan) {
+  if (plan->producers > 2 * plan->keys) {
+    plan->producers = 2 * plan->keys;
+  }
+}
+
 static struct plan plan_of(uint64_t seed) {
   struct plan plan;
 
@@ -135,9 +142,7 @@ static struct plan plan_of(uint64_t seed) {
   if (options.clients != 0 && options.clients < plan.clients) {
     plan.clients = options.clients;
   }
-  if (plan.producers > 2 * plan.keys) {
-    plan.producers = 2 * plan.keys;
-  }
+  fit_producers(&plan);
   return plan;
 }
 
@@ -164,14 +169,43 @@ static bool still_fails(struct plan *plan, const struct plan *smaller,
   return fails;
 }
 
-static void shrink(struct plan *plan, struct result *result) {
-  const int invariant = result->found.invariant;
+static unsigned *count_of(struct plan *plan, bool of_keys) {
+  return of_keys ? &plan->keys : &plan->clients;
+}
+
+/* Fewer clients or streams: without half of them; if that is too much and they
+ * are counted, without a quarter, and so on to one. */
+static bool shrink_count(struct plan *plan, bool of_keys, bool counted,
+                         struct result *result, int invariant,
+                         unsigned *tries) {
   struct plan smaller = *plan;
+  unsigned *count = count_of(&smaller, of_keys);
+  unsigned less = (*count + 1) / 2;
+  bool changed = false;
+
+  while (*count > 1 && less != 0) {
+    *count -= less;
+    fit_producers(&smaller);
+    *tries += 1;
+    if (still_fails(plan, &smaller, result, invariant)) {
+      changed = true;
+      less = (*count + 1) / 2;
+    } else {
+      less = counted ? less / 2 : 0;
+    }
+    smaller = *plan;
+  }
+  return changed;
+}
+
+/* Everything in turn, until nothing helps. */
+static void shrink_all(struct plan *plan, bool counted, struct result *result,
+                       int invariant) {
+  struct plan smaller;
   bool changed = true;
   unsigned tries = 0;
   unsigned bit;
 
-  cut_steps(plan, result);
   while (changed && tries < TRIES) {
     changed = false;
     for (bit = 0; bit < PLAN_BITS; ++bit) {
@@ -182,25 +216,8 @@ static void shrink(struct plan *plan, struct result *result) {
         changed |= still_fails(plan, &smaller, result, invariant);
       }
     }
-    for (smaller = *plan; smaller.clients > 1; smaller = *plan) {
-      smaller.clients -= (smaller.clients + 1) / 2;
-      tries += 1;
-      if (!still_fails(plan, &smaller, result, invariant)) {
-        break;
-      }
-      changed = true;
-    }
-    for (smaller = *plan; smaller.keys > 1; smaller = *plan) {
-      smaller.keys -= (smaller.keys + 1) / 2;
-      smaller.producers = smaller.producers > 2 * smaller.keys
-                              ? 2 * smaller.keys
-                              : smaller.producers;
-      tries += 1;
-      if (!still_fails(plan, &smaller, result, invariant)) {
-        break;
-      }
-      changed = true;
-    }
+    changed |= shrink_count(plan, false, counted, result, invariant, &tries);
+    changed |= shrink_count(plan, true, counted, result, invariant, &tries);
     for (smaller = *plan; smaller.steps > 1; smaller = *plan) {
       smaller.steps -= (smaller.steps + 1) / 2;
       tries += 1;
@@ -210,6 +227,15 @@ static void shrink(struct plan *plan, struct result *result) {
       changed = true;
     }
   }
+}
+
+/* By halves first, so that what is counted afterwards makes it no larger. */
+static void shrink(struct plan *plan, struct result *result) {
+  const int invariant = result->found.invariant;
+
+  cut_steps(plan, result);
+  shrink_all(plan, false, result, invariant);
+  shrink_all(plan, true, result, invariant);
 }
 
 /* The next name in a text, such as "c12", "kb.3", "client 5" or "#100"; its
