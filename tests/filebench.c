@@ -1,13 +1,9 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
-#define _DEFAULT_SOURCE /* for mkdtemp */
-
 #include "filebench.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cursor.h"
 #include "file_format.h"
@@ -70,31 +66,12 @@ void fb_init(struct filebench *bench) {
 
 /* --- The log ---------------------------------------------------------------*/
 
-static void make_directory(struct filebench *bench) {
-  strcpy(bench->path, "/tmp/weir-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(bench->path));
-  bench->options.path = bench->path;
-}
-
-static void remove_directory(struct filebench *bench) {
-  DIR *directory = opendir(bench->path);
-  const struct dirent *entry;
-  char name[512];
-
-  ck_assert_ptr_nonnull(directory);
-  for (entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-    snprintf(name, sizeof name, "%s/%s", bench->path, entry->d_name);
-    (void)unlink(name);
-  }
-  (void)closedir(directory);
-  (void)rmdir(bench->path);
-}
-
 int fb_try(struct filebench *bench) {
   int rv;
 
   if (bench->real && bench->path[0] == '\0') {
-    make_directory(bench);
+    kit_directory(bench->path);
+    bench->options.path = bench->path;
   }
   rv = weir__log_file_open(&bench->options,
                            bench->real ? NULL : &bench->disk.io, &bench->log);
@@ -140,9 +117,6 @@ void fb_end(struct filebench *bench) {
   if (bench->log != NULL) {
     simdisk_heal(&bench->disk);
     (void)fb_close(bench);
-  }
-  if (bench->path[0] != '\0') {
-    remove_directory(bench);
   }
   simdisk_free(&bench->disk);
   kit_bytes_free(&bench->reports);

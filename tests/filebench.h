@@ -30,8 +30,8 @@ struct filebench {
   struct kit_memory memory;      /* the log's */
   weir_log_file_options options; /* to be changed before fb_open */
   struct simdisk disk;
-  bool real;     /* a directory, instead: to be set before fb_open */
-  char path[64]; /* of it */
+  bool real;                /* a directory, instead: to be set before fb_open */
+  char path[KIT_DIRECTORY]; /* of it */
   weir_log_file *log;
   weir_log table;
   uint64_t wall;

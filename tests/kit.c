@@ -1,5 +1,5 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
-#define _DEFAULT_SOURCE /* for mmap's MAP_ANONYMOUS */
+#define _DEFAULT_SOURCE /* for mmap's MAP_ANONYMOUS, mkdtemp */
 
 #include "kit.h"
 
@@ -10,7 +10,9 @@
 #ifdef _WIN32
 #include <windows.h>
 #else
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #endif
 
@@ -39,6 +41,45 @@ void *kit_fence(size_t size) {
   ck_assert_ptr_ne(map, MAP_FAILED);
   ck_assert_int_eq(mprotect(map + room, page, PROT_NONE), 0);
   return map + room - size;
+}
+
+/* A shell waits until nobody holds the other end of a pipe. It is in a group of
+ * its own before this returns, since tests are killed by the group. */
+static void remove_afterwards(const char *path) {
+  int ends[2];
+  int status;
+  pid_t pid;
+
+  ck_assert_int_eq(pipe(ends), 0);
+  ck_assert_int_eq(fcntl(ends[1], F_SETFD, FD_CLOEXEC), 0);
+  pid = fork();
+  if (pid == 0) {
+    pid = setsid() < 0 ? -1 : fork();
+    if (pid == 0) {
+      (void)dup2(ends[0], 0);
+      (void)execl("/bin/sh", "sh", "-c",
+                  "exec > /dev/null 2>&1; read -r _; rm -rf \"$0\"", path,
+                  (char *)NULL);
+    }
+    _exit(pid < 0);
+  }
+  ck_assert_int_gt(pid, 0);
+  ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+  ck_assert_int_eq(status, 0);
+  (void)close(ends[0]);
+}
+
+void kit_directory(char path[KIT_DIRECTORY]) {
+  static char own[] = "/tmp/weir-XXXXXX";
+  static bool made;
+
+  if (!made) {
+    ck_assert_ptr_nonnull(mkdtemp(own));
+    remove_afterwards(own);
+    made = true;
+  }
+  snprintf(path, KIT_DIRECTORY, "%s/XXXXXX", own);
+  ck_assert_ptr_nonnull(mkdtemp(path));
 }
 
 #endif

@@ -37,6 +37,11 @@ void *kit_fence(size_t size);
 /* The same, with a copy of something in it. */
 void *kit_fenced(const void *bytes, size_t size);
 
+/* A new directory below one of this process's own, which is gone soon after the
+ * process is, however that has ended. */
+#define KIT_DIRECTORY 32
+void kit_directory(char path[KIT_DIRECTORY]);
+
 /* An allocator that counts, and fails on demand. */
 struct kit_memory {
   weir_allocator allocator; /* what to hand out */

@@ -1,5 +1,5 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* for mkdtemp, seteuid, syscall */
+#define _GNU_SOURCE /* for seteuid, syscall */
 
 /* The file log's system calls, in a real directory: what the system says when
  * it says no, and what becomes of reads and writes that are done in pieces. */
@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -23,24 +22,19 @@
 
 #include "../kit.h"
 
-static char top[64];   /* everything is below it */
-static char path[128]; /* of the log */
+static char top[KIT_DIRECTORY]; /* everything is below it */
+static char path[128];          /* of the log */
 static struct weir__io_system system_;
 static const struct weir__io *const io = &system_.io;
 
 static void setup(void) {
-  strcpy(top, "/tmp/weir-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(top));
+  kit_directory(top);
   snprintf(path, sizeof path, "%s/log", top);
   weir__io_system_init(&system_);
 }
 
 static void teardown(void) {
-  char command[160];
-
   io->leave(io->user);
-  snprintf(command, sizeof command, "rm -rf '%s'", top);
-  ck_assert_int_eq(system(command), 0);
 }
 
 static const char *below(const char *name) {

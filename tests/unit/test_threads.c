@@ -3,14 +3,11 @@
 /* What the headers call safe on several threads: hubs, which share nothing, and
  * the round of a file log, which another thread runs. make check-threads has it
  * watched by ThreadSanitizer. */
-#define _DEFAULT_SOURCE /* for mkdtemp */
-
 #include "../kit.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define STRING(line) #line
@@ -41,7 +38,7 @@ struct reader {
 struct world {
   pthread_t thread;
   const char *failure;
-  char path[32];
+  char path[KIT_DIRECTORY];
   weir_log_file *file; /* NULL: no log */
   weir_hub *hub;
   weir_stream *stream;
@@ -271,7 +268,6 @@ static void expect_everything(const struct reader *reader) {
 }
 
 static void run_worlds(void) {
-  char command[64];
   size_t i;
   size_t n;
 
@@ -285,10 +281,6 @@ static void run_worlds(void) {
     ck_assert_int_eq(pthread_join(worlds[i].thread, NULL), 0);
   }
   for (i = 0; i < WORLDS; ++i) {
-    if (worlds[i].path[0] != '\0') {
-      (void)snprintf(command, sizeof command, "rm -r %s", worlds[i].path);
-      ck_assert_int_eq(system(command), 0);
-    }
     ck_assert_msg(worlds[i].failure == NULL, "%s", worlds[i].failure);
     for (n = 0; n < READERS; ++n) {
       expect_everything(&worlds[i].readers[n]);
@@ -310,8 +302,7 @@ START_TEST(rounds_of_file_logs_are_run_on_other_threads) {
   size_t i;
 
   for (i = 0; i < WORLDS; ++i) {
-    strcpy(worlds[i].path, "/tmp/weir-threads-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(worlds[i].path));
+    kit_directory(worlds[i].path);
   }
   run_worlds();
 }
