@@ -121,7 +121,7 @@ class Program:
         it took; without patience, as many as it likes."""
         env = dict(os.environ, LD_LIBRARY_PATH=library, CK_FORK=self.fork,
                    CK_VERBOSITY="silent", CK_TIMEOUT_MULTIPLIER="50",
-                   **environment)
+                   WEIR_SHARED="1", **environment)
         limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, FILE),
                   (resource.RLIMIT_AS, MEMORY)]
         if patience is not None:
