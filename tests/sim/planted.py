@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 STEPS = "3000"
 SEEDS = "1-2000"
-PATIENCE = 120
+PATIENCE = 600
 ROW = "{:>4}  {:<12}{:<42}{:>4}{:>8}  {}"
 
 # Invariant, its name, the bug, and the edits: file, what stands there once,
