@@ -583,6 +583,64 @@ START_TEST(a_buffer_that_is_large_enough_takes_no_memory) {
 }
 END_TEST
 
+/* What has been appended behind what is being written, and that fails: it has
+ * not been stored, and does not come to the disk later. */
+START_TEST(what_waits_behind_a_failed_write_is_void) {
+  struct weir__handle *a;
+  struct weir__handle *b;
+  struct fb_call first;
+  struct fb_call second;
+
+  bench.options.sync = WEIR_SYNC_ALWAYS;
+  fb_open(&bench);
+  a = create("a", 1);
+  b = create("b", 2);
+  append(a, 1, 1, 1);
+  append(b, 2, 1, 1);
+  fb_start_append(&bench, &first, a, 1, 2, 2, 0);
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  fb_start_append(&bench, &second, b, 2, 2, 2, 0);
+  simdisk_fail(&bench.disk, SIM_WRITE, 1, SIM_ERROR, EIO);
+  weir_log_file_run(bench.log);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_EIO);
+  simdisk_heal(&bench.disk);
+  ck_assert_uint_eq(first.answers, 1);
+  ck_assert_int_eq(first.result, WEIR_EIO);
+  ck_assert_uint_eq(second.answers, 1);
+  ck_assert_int_eq(second.result, WEIR_EIO);
+  weir__handle_release(a);
+  weir__handle_release(b);
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  weir_log_file_run(bench.log);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  expect("a", "1:1 | 1");
+  expect("b", "2:1 | 1");
+  fb_kill(&bench);
+  fb_open(&bench);
+  expect("a", "1:1 *:1 | 1");
+  expect("b", "2:1 *:1 | 1");
+}
+END_TEST
+
+/* A file has its full size, and no holes unless nothing is ever synced. */
+START_TEST(a_segment_is_filled_beforehand) {
+  const uint64_t size = 300000;
+  const size_t blocks = 300000 / 65536 + 1;
+  size_t writes;
+  int fd;
+
+  ck_assert_int_eq(bench.disk.io.enter(bench.disk.io.user, "log"), 0);
+  ck_assert_int_eq(
+      weir__segment_make(&bench.disk.io, &crc, 1, 2, 3, size, _i != 0, &fd),
+      WEIR_OK);
+  writes = bench.disk.calls_of[SIM_WRITE];
+  ck_assert_uint_eq(writes, _i != 0 ? 2 : 2 + blocks);
+  ck_assert_int_eq(bench.disk.io.size(bench.disk.io.user, fd), (int64_t)size);
+  bench.disk.io.close(bench.disk.io.user, fd);
+  bench.disk.io.leave(bench.disk.io.user);
+}
+END_TEST
+
 static TCase *edges(void) {
   TCase *tcase = tcase_create("edges");
 
@@ -592,6 +650,8 @@ static TCase *edges(void) {
   tcase_add_test(tcase, a_small_struct_is_left_alone);
   tcase_add_test(tcase, a_listing_has_room);
   tcase_add_test(tcase, a_round_has_an_order);
+  tcase_add_test(tcase, what_waits_behind_a_failed_write_is_void);
+  tcase_add_loop_test(tcase, a_segment_is_filled_beforehand, 0, 2);
   tcase_add_test(tcase, requests_are_looked_at);
   tcase_add_test(tcase, batches_are_looked_at);
   tcase_add_test(tcase, more_than_can_be);

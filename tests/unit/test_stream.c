@@ -196,6 +196,31 @@ START_TEST(limits_of_an_event_are_exact) {
 }
 END_TEST
 
+/* JSON keeps its line breaks in an envelope, and they count there too. */
+START_TEST(lines_of_an_envelope_have_the_same_limit) {
+  static const char *const rows[] = {"[1]", "[1,\n2]", "[1\r,\r\n2]",
+                                     "[\n1\r,\r\n2]"};
+  weir_open_options options = kit_open_options("a", NULL);
+  weir_stream *stream;
+  weir_event event;
+  size_t n;
+
+  weir_hub_free(kit.hub);
+  kit.options.max_event_lines = 3;
+  kit_hub(&kit);
+  options.flags = WEIR_OPEN_ENVELOPE;
+  stream = kit_open_with(&kit, &options);
+  for (n = 0; n < 4; ++n) {
+    event = kit_make_event("x", rows[n]);
+    event.flags = WEIR_EVENT_JSON;
+    ck_assert_int_eq(publish(stream, &event), n < 3 ? WEIR_OK : WEIR_ETOOBIG);
+    ck_assert_int_eq(weir_stream_signal(stream, &event, NULL),
+                     n < 3 ? WEIR_OK : WEIR_ETOOBIG);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
+
 START_TEST(without_limits_an_event_may_be_long) {
   const size_t len = 3 * 1024 * 1024;
   char *data = malloc(len);
@@ -803,6 +828,7 @@ static TCase *publishing(void) {
   tcase_add_loop_test(tcase, a_batch_is_all_or_nothing, 0, 11);
   tcase_add_test(tcase, a_call_without_events_is_refused);
   tcase_add_test(tcase, limits_of_an_event_are_exact);
+  tcase_add_test(tcase, lines_of_an_envelope_have_the_same_limit);
   tcase_add_test(tcase, without_limits_an_event_may_be_long);
   tcase_add_test(tcase, f09_no_byte_of_an_event_passes_for_a_field);
   tcase_add_loop_test(tcase, r17_a_line_break_or_nul_in_a_type_is_refused, 0,
