@@ -148,12 +148,7 @@ static void drop_receipts(struct weir__backing *backing,
 
 /* Nothing fires for it any more. */
 static void retire(struct weir__generation *generation) {
-  unsigned i;
-
   generation->registered = false;
-  for (i = 0; i < WEIR__ATS; ++i) {
-    generation->at[i] = NEVER;
-  }
   weir__timer_stop(&generation->core->wheel, &generation->timer);
 }
 

@@ -28,6 +28,9 @@ struct weir__bucket {
 /* Asked for at once; what getentropy gives is 256. */
 #define DRAW 208
 
+/* Where a key ends, what is added to its hash has two words of the secret. */
+_Static_assert(WEIR__MAP_KEY_MOST % 8 == 0, "the last word has no secret");
+
 /* Eight bytes, the first of them lowest: a form that compilers know. */
 static inline uint64_t load_le(const unsigned char *p) {
   return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |

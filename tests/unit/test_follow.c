@@ -1324,6 +1324,35 @@ START_TEST(a_lookup_that_takes_long) {
 }
 END_TEST
 
+/* There is no memory for the lookup, and a take-over comes before the next try:
+ * its answer is not taken for that of the lookup. */
+START_TEST(a_lookup_without_memory) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  size_t before;
+
+  a->options.recheck = 1000;
+  reader = follow();
+  storage->later = true;
+  before = storage->modes[WEIR_LOG_LOOKUP];
+  a->memory.fail_at = a->memory.calls + 1;
+  a->memory.fail_on = true;
+  kit_pass(a, 1000);
+  ck_assert_uint_ge(a->memory.calls, a->memory.fail_at);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before);
+  a->memory.fail_at = 0;
+  stream = kit_open(a, "k");
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_rest(&bench);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  kit_publish(stream, "x", "3");
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* Of a shared one that is hidden an event is on its way when that is found: its
  * end comes as soon as that is stored. */
 START_TEST(a_hidden_generation_ends_behind_what_is_under_way) {
@@ -1421,6 +1450,7 @@ static TCase *shared(void) {
   tcase_add_test(tcase, a_batch_of_a_shared_stream_has_its_numbers);
   tcase_add_test(tcase, race16_a_shared_stream_is_taken_over_meanwhile);
   tcase_add_loop_test(tcase, a_lookup_that_takes_long, 0, 2);
+  tcase_add_test(tcase, a_lookup_without_memory);
   tcase_add_test(tcase, a_hidden_generation_ends_behind_what_is_under_way);
   return tcase;
 }

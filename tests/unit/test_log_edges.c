@@ -101,6 +101,7 @@ START_TEST(options_are_looked_at) {
       options.reserved[7] = 1;
       break;
     default:
+      options.segment_bytes = UINT64_C(0x200000000);
       break;
   }
   ck_assert_int_eq(weir__log_file_open(&options, &bench.disk.io, &log),

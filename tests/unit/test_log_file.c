@@ -208,6 +208,19 @@ END_TEST
 
 /* --- Segments --------------------------------------------------------------*/
 
+/* Of those that the log counts. */
+static uint64_t bytes_of_segments(void) {
+  uint64_t sum = 0;
+  uint64_t size;
+  size_t n;
+
+  for (n = 0; n < fb_info(&bench).segments; ++n) {
+    (void)fb_segment(&bench, n, &size);
+    sum += size;
+  }
+  return sum;
+}
+
 /* Streams in turn, over many segments, with what each of them is left by. */
 START_TEST(many_segments) {
   struct weir__handle *handles[3];
@@ -227,6 +240,7 @@ START_TEST(many_segments) {
     weir__handle_release(handles[i]);
   }
   ck_assert_uint_gt(fb_info(&bench).segments, 10);
+  ck_assert_uint_eq(fb_info(&bench).bytes, bytes_of_segments());
   expect("a", "1:300 | 1-300");
   if (_i % 3 == 0) {
     fb_reopen(&bench);
