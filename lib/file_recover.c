@@ -56,6 +56,7 @@ static int found(void *arg, const char *name, bool regular) {
     log->fault = WEIR_ENOMEM;
     return 1;
   }
+  segment->named = true;
   insert(log, segment);
   return 0;
 }

@@ -8,6 +8,14 @@
 /* ms to another try to make a segment, or to let one go. */
 #define AGAIN 1000
 
+/* The next segment is made while the active one fills up, behind its half: so
+ * many bytes for each of its own, since it may be twice as large and is to be
+ * there in time; and in pieces, so that no round takes long: two of them, or
+ * more where they would be large. */
+#define SPARE_PACE 4
+#define SPARE_PIECES 2
+#define SPARE_PIECE_MOST ((uint64_t)4 * 1024 * 1024)
+
 static struct weir__segment *segment_of(struct weir__link *link) {
   return weir__owner(link, struct weir__segment, link);
 }
@@ -15,10 +23,11 @@ static struct weir__segment *segment_of(struct weir__link *link) {
 /* Something of it is not on the disk, and may still come there. */
 static bool is_dirty(const struct weir__segment *segment) {
   return !segment->distrusted &&
-         (segment->pending_len != 0 || segment->written > segment->synced);
+         (segment->pending_len != 0 || segment->written > segment->synced ||
+          (segment->full && !segment->named));
 }
 
-/* When a dirty segment is to be synced. Somebody who waits for it waits under
+/* When a dirty segment is to be synced. Whatever waits for a round waits under
  * every policy. */
 static uint64_t sync_time(const struct weir_log_file *log,
                           const struct weir__segment *segment) {
@@ -26,7 +35,7 @@ static uint64_t sync_time(const struct weir_log_file *log,
     return NEVER;
   }
   if (log->options.sync == WEIR_SYNC_ALWAYS || segment->full ||
-      segment->wanted > segment->synced) {
+      segment->pending_len != 0 || segment->wanted > segment->synced) {
     return 0;
   }
   return log->options.sync == WEIR_SYNC_NEVER
@@ -58,11 +67,27 @@ static bool may_go(const struct weir_log_file *log,
   return true;
 }
 
-static bool wants_spare(const struct weir_log_file *log) {
+/* How much there should be of a spare by now. With WEIR_SYNC_NEVER nobody waits
+ * for the syncs of a file with holes: there is nothing to prepare. */
+static uint64_t spare_goal(const struct weir_log_file *log) {
   const struct weir__segment *active = log->active;
+  uint64_t half;
 
-  return log->spare == NULL && active != NULL &&
-         active->tail > active->size / 2;
+  if (active == NULL || !active->named ||
+      log->options.sync == WEIR_SYNC_NEVER) {
+    return 0;
+  }
+  half = active->size / 2;
+  return active->tail <= half ? 0 : (active->tail - half) * SPARE_PACE;
+}
+
+static bool wants_spare(const struct weir_log_file *log) {
+  const struct weir__segment *spare = log->spare;
+  const uint64_t filled = spare == NULL ? 0 : spare->filled;
+  const uint64_t size = spare == NULL ? weir__file_next_size(log) : spare->size;
+  const uint64_t piece = weir__min(size / SPARE_PIECES, SPARE_PIECE_MOST);
+
+  return filled < size && spare_goal(log) >= weir__min(filled + piece, size);
 }
 
 /* --- Retention
@@ -255,14 +280,29 @@ uint64_t weir__round_due(struct weir_log_file *log) {
   return wants_spare(log) ? weir__min(due, log->again_at) : due;
 }
 
-/* A segment is to be written to, or synced. */
-static void add_sync(struct weir_log_file *log, struct weir__round *round,
-                     struct weir__segment *segment) {
+static struct weir__task *add_task(struct weir__round *round,
+                                   const struct weir__segment *segment) {
   struct weir__task *task = &round->tasks[round->task_count++];
 
-  (void)log;
   task->number = segment->number;
   task->fd = segment->fd;
+  task->named = segment->named;
+  task->from = segment->filled;
+  task->to = segment->filled;
+  return task;
+}
+
+/* A segment is to be written to, or synced; first it may have to be made. */
+static void add_sync(struct weir_log_file *log, struct weir__round *round,
+                     struct weir__segment *segment) {
+  struct weir__task *task = add_task(round, segment);
+
+  if (!segment->named) {
+    task->to = log->options.sync == WEIR_SYNC_NEVER ? 0 : segment->size;
+    task->size = segment->size;
+    task->salt = segment->salt;
+    task->time = weir__file_wall(log);
+  }
   task->bytes = segment->pending;
   task->len = segment->pending_len;
   task->cap = segment->pending_cap;
@@ -275,39 +315,38 @@ static void add_sync(struct weir_log_file *log, struct weir__round *round,
 /* A segment gets its index: everything in it is synced. */
 static int add_seal(struct weir_log_file *log, struct weir__round *round,
                     struct weir__segment *segment) {
-  struct weir__task *task = &round->tasks[round->task_count];
-  int rv = weir__segment_index(log, segment, &task->bytes, &task->len,
-                               &task->directory, &task->entries);
+  struct weir__task *task;
+  unsigned char *bytes;
+  uint64_t directory;
+  uint64_t entries;
+  size_t size;
+  const int rv =
+      weir__segment_index(log, segment, &bytes, &size, &directory, &entries);
 
   if (rv == WEIR_OK) {
-    round->task_count += 1;
-    task->number = segment->number;
-    task->fd = segment->fd;
-    task->cap = task->len;
+    task = add_task(round, segment);
+    task->bytes = bytes;
+    task->len = size;
+    task->cap = size;
     task->at = segment->tail;
     task->seal = true;
+    task->directory = directory;
+    task->entries = entries;
   }
   return rv;
 }
 
+/* A piece of the next segment. */
 static int add_spare(struct weir_log_file *log, struct weir__round *round) {
-  struct weir__segment *spare = weir__segment_new(log, log->numbers + 1);
-  int rv = spare == NULL
-               ? WEIR_ENOMEM
-               : weir__file_random(log, &spare->salt, sizeof spare->salt);
+  const int rv = weir__file_have_spare(log);
 
-  if (rv != WEIR_OK) {
+  if (rv == WEIR_OK) {
+    add_task(round, log->spare)->to =
+        weir__min(log->spare->size, spare_goal(log));
+  } else {
     log->again_at = weir__later(weir__file_clock(log), AGAIN);
-    if (spare != NULL) {
-      weir__segment_free(log, spare);
-    }
-    return rv;
   }
-  log->numbers += 1;
-  round->spare = spare;
-  round->spare_size = weir__file_next_size(log);
-  round->made = weir__file_wall(log);
-  return WEIR_OK;
+  return rv;
 }
 
 static int collect(struct weir_log_file *log, struct weir__round *round) {
@@ -355,7 +394,7 @@ int weir__round_begin(struct weir_log_file *log) {
   }
   memset(round, 0, sizeof *round);
   rv = collect(log, round);
-  if (round->task_count == 0 && round->removed == 0 && round->spare == NULL) {
+  if (round->task_count == 0 && round->removed == 0) {
     weir__file_free(log, round, sizeof *round);
     return rv != WEIR_OK ? rv : WEIR_EAGAIN;
   }
@@ -363,8 +402,26 @@ int weir__round_begin(struct weir_log_file *log) {
   return WEIR_OK;
 }
 
-static void run_task(const struct weir__io *io, struct weir__task *task) {
-  if (task->len != 0) {
+/* As far as its file has to be made for a task. */
+static int make_file(const struct weir__io *io, const struct weir__crc32c *crc,
+                     struct weir__task *task) {
+  const struct weir__head head = {WEIR__FILE_VERSION, task->number, task->salt,
+                                  task->time};
+  int rv =
+      weir__segment_fill(io, task->number, task->from, task->to, &task->fd);
+
+  if (rv == WEIR_OK && task->size != 0) {
+    rv = weir__segment_write_heads(io, crc, task->fd, &head, task->size);
+  }
+  return rv;
+}
+
+static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
+                     struct weir__task *task) {
+  if (!task->named) {
+    task->result = make_file(io, crc, task);
+  }
+  if (task->result == WEIR_OK && task->len != 0) {
     task->result =
         weir__io_write(io, task->fd, task->bytes, task->len, task->at);
   }
@@ -374,6 +431,12 @@ static void run_task(const struct weir__io *io, struct weir__task *task) {
   if (task->result == WEIR_OK) {
     task->result = weir__io_sync(io, task->fd);
     task->failed_sync = task->result != WEIR_OK;
+  }
+  if (task->result == WEIR_OK && task->size != 0) {
+    task->result = weir__segment_give_name(io, task->number);
+  }
+  if (task->result != WEIR_OK && !task->named) {
+    weir__segment_unmake(io, task->number, &task->fd);
   }
 }
 
@@ -396,27 +459,32 @@ void weir__round_run(struct weir_log_file *log) {
   size_t i;
 
   for (i = 0; i < round->task_count; ++i) {
-    run_task(io, &round->tasks[i]);
+    run_task(io, &log->crc, &round->tasks[i]);
   }
   if (round->removed != 0) {
     round->remove_result = remove_segment(io, round->removed);
   }
-  if (round->spare != NULL) {
-    round->spare_result = weir__segment_make(
-        io, &log->crc, round->spare->number, round->spare->salt, round->made,
-        round->spare_size, log->options.sync == WEIR_SYNC_NEVER,
-        &round->spare->fd);
-  }
   round->has_run = true;
 }
 
+static void report_failure(const struct weir_log_file *log,
+                           const struct weir__task *task) {
+  weir__file_report(log, "segment %016llx: cannot be %s: %s",
+                    (unsigned long long)task->number,
+                    !task->named        ? "made"
+                    : task->failed_sync ? "synced"
+                                        : "written",
+                    weir_strerror(task->result));
+}
+
 /* What a segment was to have written or synced has failed: nothing is added to
- * it any more, and what waited for it is void. */
-static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
-                      const struct weir__task *task) {
+ * it any more, and what waited for it is void. If it was to be made it never
+ * was. */
+static void fail_segment(struct weir_log_file *log,
+                         struct weir__segment *segment,
+                         const struct weir__task *task) {
   struct weir__segment *first = segment_of(log->segments.next);
 
-  log->info.failures += 1;
   /* What the system could not write it may have forgotten: what a later sync
    * says of this file is worth nothing (LWN 752063, 2018). */
   segment->distrusted = task->failed_sync || task->seal;
@@ -429,25 +497,60 @@ static void fail_task(struct weir_log_file *log, struct weir__segment *segment,
       segment->number <= first->carried_by) {
     first->carried = false;
   }
-  weir__file_report(
-      log, "segment %016llx: %s: %s", (unsigned long long)segment->number,
-      task->failed_sync ? "cannot be synced" : "cannot be written",
-      weir_strerror(task->result));
+  if (!segment->named) {
+    log->info.segments -= 1;
+    log->info.bytes -= segment->size;
+    weir__segment_free(log, segment);
+  }
+}
+
+/* The next segment cannot be made: it is tried again, later, or at once if it
+ * has become the active one meanwhile. */
+static void fail_spare(struct weir_log_file *log,
+                       struct weir__segment *segment) {
+  segment->filled = 0;
+  if (segment == log->spare) {
+    log->spare = NULL;
+    log->again_at = weir__later(weir__file_clock(log), AGAIN);
+    weir__segment_free(log, segment);
+  }
+}
+
+/* A segment has been written to and synced. */
+static void note_sync(struct weir_log_file *log, struct weir__segment *segment,
+                      const struct weir__task *task) {
+  segment->written = weir__max(segment->written, task->at + task->len);
+  segment->synced = task->at + task->len;
+  if (!segment->named) {
+    segment->named = true;
+    log->growth = segment->size * 2;
+  }
 }
 
 static int end_task(struct weir_log_file *log, struct weir__task *task) {
   struct weir__segment *segment = weir__segment_upto(log, task->number);
+  const bool is_piece = !task->named && task->size == 0;
 
+  if (log->spare != NULL && log->spare->number == task->number) {
+    segment = log->spare;
+  }
+  segment->fd = task->fd;
+  segment->filled = task->to;
   log->info.syncs += task->result == WEIR_OK;
+  log->info.failures += task->result != WEIR_OK;
   if (task->result != WEIR_OK) {
-    fail_task(log, segment, task);
+    report_failure(log, task);
+    if (is_piece) {
+      fail_spare(log, segment);
+    } else {
+      fail_segment(log, segment, task);
+    }
   } else if (task->seal) {
     log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
     weir__segment_sealed(log, segment, task->at + task->len, task->directory,
                          task->entries);
-  } else {
-    segment->written = weir__max(segment->written, task->at + task->len);
-    segment->synced = task->len != 0 ? task->at + task->len : task->at;
+  } else if (!is_piece) {
+    note_sync(log, segment, task);
   }
   weir__file_free(log, task->bytes, task->cap);
   return task->result;
@@ -470,25 +573,6 @@ static int end_removal(struct weir_log_file *log,
   return WEIR_OK;
 }
 
-static int end_spare(struct weir_log_file *log, struct weir__round *round) {
-  struct weir__segment *spare = round->spare;
-
-  if (round->spare_result != WEIR_OK) {
-    log->info.failures += 1;
-    log->again_at = weir__later(weir__file_clock(log), AGAIN);
-    weir__segment_free(log, spare);
-    return round->spare_result;
-  }
-  spare->size = round->spare_size;
-  if (segment_of(log->segments.prev)->number < spare->number) {
-    log->spare = spare;
-  } else {
-    /* It came too late: there is a newer one. */
-    weir__segment_discard(log, spare);
-  }
-  return WEIR_OK;
-}
-
 int weir__round_end(struct weir_log_file *log) {
   struct weir__round *round = log->round;
   int rv = WEIR_OK;
@@ -502,10 +586,6 @@ int weir__round_end(struct weir_log_file *log) {
   }
   if (round->removed != 0) {
     one = end_removal(log, round);
-    rv = rv == WEIR_OK ? one : rv;
-  }
-  if (round->spare != NULL) {
-    one = end_spare(log, round);
     rv = rv == WEIR_OK ? one : rv;
   }
   weir__file_free(log, round, sizeof *round);

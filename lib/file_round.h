@@ -14,28 +14,32 @@
 struct weir__task {
   uint64_t number;
   int fd;
+  /* While its file has no name: zeros are written from here, to there, and then
+   * (`size` is not 0) it is finished, with two heads, and gets its name. */
+  uint64_t from;
+  uint64_t to;
+  uint64_t size;
+  uint64_t salt;
+  uint64_t time;
   unsigned char *bytes; /* to be written at `at`, in a buffer of `cap` */
   size_t len;
   size_t cap;
   uint64_t at;
+  bool named;
   bool seal; /* the bytes are its index, and it ends behind them */
   uint64_t directory;
   uint64_t entries;
-  int result; /* of writing, or of syncing */
+  int result; /* of what failed first */
   bool failed_sync;
 };
 
 struct weir__round {
-  struct weir__task tasks[WEIR__ROUND_MOST];
+  struct weir__task tasks[WEIR__ROUND_MOST + 1]; /* one for the spare */
   size_t task_count;
   /* The oldest segment, which goes; 0: none does. One at a time, so that
    * whatever is left after a crash or a fault, no older one is left over. */
   uint64_t removed;
   int remove_result;
-  struct weir__segment *spare; /* to be made */
-  uint64_t spare_size;
-  uint64_t made;
-  int spare_result;
   bool has_run;
 };
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Zeros are written in pieces of this size. */
+/* Zeros are written by so many at a time. */
 #define ZEROS 65536
 
 /* Closed segments whose files are open. */
@@ -95,79 +95,70 @@ void weir__segment_free(struct weir_log_file *log,
   weir__file_free(log, segment, sizeof *segment);
 }
 
-void weir__segment_discard(struct weir_log_file *log,
-                           struct weir__segment *segment) {
-  char name[WEIR__FILE_NAME];
-
-  weir__segment_name(segment->number, true, name);
-  (void)log->io->remove(log->io->user, name);
-  weir__segment_free(log, segment);
-}
-
 uint64_t weir__segment_room(const struct weir__segment *segment) {
   const uint64_t used = segment->tail + WEIR__HEAD_SIZE;
 
   return used < segment->size ? segment->size - used : 0;
 }
 
-/* The head, zeros (a file that grows costs more to sync, and one with holes
- * too), and the head again. */
-static int fill(const struct weir__io *io, int fd,
-                const unsigned char head[WEIR__HEAD_SIZE], uint64_t size,
-                bool hollow) {
+int weir__segment_fill(const struct weir__io *io, uint64_t number,
+                       uint64_t from, uint64_t to, int *fd) {
   static const unsigned char zeros[ZEROS];
-  const uint64_t end = size - WEIR__HEAD_SIZE;
+  char name[WEIR__FILE_NAME];
   uint64_t at;
   size_t n;
-  int rv = weir__io_write(io, fd, head, WEIR__HEAD_SIZE, 0);
+  int rv = WEIR_OK;
 
-  for (at = WEIR__HEAD_SIZE; rv == WEIR_OK && at < end && !hollow; at += n) {
-    n = end - at < ZEROS ? (size_t)(end - at) : ZEROS;
-    rv = weir__io_write(io, fd, zeros, n, at);
+  if (*fd < 0) {
+    weir__segment_name(number, false, name);
+    *fd = io->open(io->user, name, true);
+    rv = *fd < 0 ? weir__io_error(*fd) : WEIR_OK;
   }
-  return rv == WEIR_OK ? weir__io_write(io, fd, head, WEIR__HEAD_SIZE, end)
+  for (at = from; rv == WEIR_OK && at < to; at += n) {
+    n = (size_t)weir__min(to - at, ZEROS);
+    rv = weir__io_write(io, *fd, zeros, n, at);
+  }
+  return rv;
+}
+
+int weir__segment_write_heads(const struct weir__io *io,
+                              const struct weir__crc32c *crc, int fd,
+                              const struct weir__head *head, uint64_t size) {
+  unsigned char bytes[WEIR__HEAD_SIZE];
+  int rv;
+
+  weir__head_write(crc, head, bytes);
+  rv = weir__io_write(io, fd, bytes, WEIR__HEAD_SIZE, 0);
+  return rv == WEIR_OK ? weir__io_write(io, fd, bytes, WEIR__HEAD_SIZE,
+                                        size - WEIR__HEAD_SIZE)
                        : rv;
 }
 
-int weir__segment_make(const struct weir__io *io,
-                       const struct weir__crc32c *crc, uint64_t number,
-                       uint64_t salt, uint64_t made, uint64_t size, bool hollow,
-                       int *fd) {
-  const struct weir__head head = {WEIR__FILE_VERSION, number, salt, made};
-  unsigned char bytes[WEIR__HEAD_SIZE];
+int weir__segment_give_name(const struct weir__io *io, uint64_t number) {
   char name[WEIR__FILE_NAME];
   char temporary[WEIR__FILE_NAME];
   int rv;
 
   weir__segment_name(number, true, name);
   weir__segment_name(number, false, temporary);
-  weir__head_write(crc, &head, bytes);
-  *fd = io->open(io->user, temporary, true);
-  if (*fd < 0) {
-    return weir__io_error(*fd);
-  }
-  rv = fill(io, *fd, bytes, size, hollow);
-  if (rv == WEIR_OK) {
-    rv = weir__io_sync(io, *fd);
-  }
-  if (rv == WEIR_OK) {
-    rv = io->rename(io->user, temporary, name);
-    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
-  }
-  if (rv == WEIR_OK) {
+  rv = io->rename(io->user, temporary, name);
+  if (rv == 0) {
     rv = io->sync_names(io->user);
-    rv = rv < 0 ? weir__io_error(rv) : WEIR_OK;
-    if (rv != WEIR_OK) {
-      (void)io->remove(io->user, name);
-    }
-  } else {
-    (void)io->remove(io->user, temporary);
   }
-  if (rv != WEIR_OK) {
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
+void weir__segment_unmake(const struct weir__io *io, uint64_t number, int *fd) {
+  char name[WEIR__FILE_NAME];
+
+  if (*fd >= 0) {
+    weir__segment_name(number, false, name);
+    (void)io->remove(io->user, name);
+    weir__segment_name(number, true, name);
+    (void)io->remove(io->user, name);
     io->close(io->user, *fd);
     *fd = -1;
   }
-  return rv;
 }
 
 /* Of those that are only read, no more than so many stay open. */

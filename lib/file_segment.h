@@ -22,21 +22,21 @@ struct weir__segment *weir__segment_new(struct weir_log_file *log,
 void weir__segment_free(struct weir_log_file *log,
                         struct weir__segment *segment);
 
-/* Remove the file of a segment that nothing was written to, and free it. */
-void weir__segment_discard(struct weir_log_file *log,
-                           struct weir__segment *segment);
-
 /* Bytes of records that a file of this size has room for, behind `tail`. */
 uint64_t weir__segment_room(const struct weir__segment *segment);
 
-/* Make its file, of `size` bytes with zeros between the two heads, under its
- * name, and sync that: may be done on any thread. hollow: nobody waits for
- * syncs, so that the zeros need not be written. WEIR_OK or an error; no file
- * is left then. */
-int weir__segment_make(const struct weir__io *io,
-                       const struct weir__crc32c *crc, uint64_t number,
-                       uint64_t salt, uint64_t made, uint64_t size, bool hollow,
-                       int *fd);
+/* Its file is made on any thread, in steps, each of which is WEIR_OK or an
+ * error: zeros are written, maybe in pieces (*fd is -1 before the first one),
+ * then its heads, and when all of that is synced it gets its name. */
+int weir__segment_fill(const struct weir__io *io, uint64_t number,
+                       uint64_t from, uint64_t to, int *fd);
+int weir__segment_write_heads(const struct weir__io *io,
+                              const struct weir__crc32c *crc, int fd,
+                              const struct weir__head *head, uint64_t size);
+int weir__segment_give_name(const struct weir__io *io, uint64_t number);
+
+/* Nothing of that has been: no file is left. */
+void weir__segment_unmake(const struct weir__io *io, uint64_t number, int *fd);
 
 /* Open its file if it is not, WEIR_OK or an error; and close it. */
 int weir__segment_open(struct weir_log_file *log,

@@ -32,60 +32,49 @@ uint64_t weir__file_next_size(const struct weir_log_file *log) {
                    log->options.segment_bytes);
 }
 
-/* The active segment is followed by another one. */
-static void push(struct weir_log_file *log, struct weir__segment *segment) {
-  weir__link_append(&log->segments, &segment->link);
-  log->active = segment;
-  log->growth = segment->size * 2;
-  log->info.segments += 1;
-  log->info.bytes += segment->size;
-}
-
-/* Make a segment here and now, because none has been made beforehand. */
-static int make_now(struct weir_log_file *log, uint64_t size) {
-  struct weir__segment *segment = weir__segment_new(log, log->numbers + 1);
+int weir__file_have_spare(struct weir_log_file *log) {
+  struct weir__segment *spare;
   int rv;
 
-  if (segment == NULL) {
-    return WEIR_ENOMEM;
+  if (log->spare != NULL) {
+    return WEIR_OK;
   }
-  /* Also if this fails: something may be left under the name. */
-  log->numbers += 1;
-  rv = weir__file_random(log, &segment->salt, sizeof segment->salt);
-  if (rv == WEIR_OK) {
-    rv = weir__segment_make(log->io, &log->crc, segment->number, segment->salt,
-                            weir__file_wall(log), size,
-                            log->options.sync == WEIR_SYNC_NEVER, &segment->fd);
-  }
+  spare = weir__segment_new(log, log->numbers + 1);
+  rv = spare == NULL ? WEIR_ENOMEM
+                     : weir__file_random(log, &spare->salt, sizeof spare->salt);
   if (rv != WEIR_OK) {
-    log->info.failures += 1;
-    weir__segment_free(log, segment);
+    if (spare != NULL) {
+      weir__segment_free(log, spare);
+    }
     return rv;
   }
-  segment->size = size;
-  push(log, segment);
+  /* Never given again: something may be left under its name. */
+  log->numbers += 1;
+  spare->size = weir__file_next_size(log);
+  log->spare = spare;
   return WEIR_OK;
 }
 
-/* The active segment has no room: have another, with room for so much. */
+/* The active segment has no room: have another, with room for so much. Its file
+ * is made by the next round, as far as it is not there yet. */
 static int turn_over(struct weir_log_file *log, uint64_t bytes) {
-  struct weir__segment *spare = log->spare;
+  const int rv = weir__file_have_spare(log);
+  struct weir__segment *segment = log->spare;
 
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  segment->size =
+      weir__max(segment->size, bytes + (uint64_t)2 * WEIR__HEAD_SIZE);
   if (log->active != NULL) {
     log->active->full = true;
-    log->active = NULL;
   }
+  weir__link_append(&log->segments, &segment->link);
+  log->active = segment;
   log->spare = NULL;
-  if (spare != NULL && bytes <= weir__segment_room(spare)) {
-    push(log, spare);
-    return WEIR_OK;
-  }
-  if (spare != NULL) {
-    /* Numbers rise in the order in which segments are used. */
-    weir__segment_discard(log, spare);
-  }
-  return make_now(log, weir__max(weir__file_next_size(log),
-                                 bytes + (uint64_t)2 * WEIR__HEAD_SIZE));
+  log->info.segments += 1;
+  log->info.bytes += segment->size;
+  return WEIR_OK;
 }
 
 /* Whether this segment knows the stream already. */
@@ -219,12 +208,19 @@ static int note_all(struct weir_log_file *log, struct weir__segment *segment,
   return rv;
 }
 
+bool weir__file_waits(const struct weir_log_file *log) {
+  const struct weir__segment *active = log->active;
+
+  return log->options.sync == WEIR_SYNC_ALWAYS || !active->named ||
+         active->written != active->tail;
+}
+
 /* The bytes are made: into the file, or into the queue. */
 static int deliver(struct weir_log_file *log, struct weir__segment *segment,
                    const unsigned char *bytes, size_t size) {
   int rv;
 
-  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+  if (weir__file_waits(log)) {
     segment->pending_len += size; /* where they were made */
     return WEIR_OK;
   }
@@ -243,7 +239,7 @@ static int deliver(struct weir_log_file *log, struct weir__segment *segment,
 /* A buffer to make `size` bytes of records in. */
 static unsigned char *make_room(struct weir_log_file *log,
                                 struct weir__segment *segment, size_t size) {
-  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+  if (weir__file_waits(log)) {
     return weir__file_reserve(log, &segment->pending, &segment->pending_cap,
                               segment->pending_len + size)
                ? segment->pending + segment->pending_len

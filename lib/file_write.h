@@ -17,13 +17,21 @@ struct weir__append {
   uint64_t seq;   /* of a take or a trim */
 };
 
-/* Append. WEIR_OK: it stands in the active segment, in the file or (with
- * WEIR_SYNC_ALWAYS) waiting for the next round; else nothing has happened. */
+/* Append. WEIR_OK: it stands in the active segment, in the file or waiting for
+ * the next round (see weir__file_waits); else nothing has happened. */
 int weir__file_append(struct weir_log_file *log,
                       const struct weir__append *append);
 
+/* Whether what was appended last waits for a round: with WEIR_SYNC_ALWAYS, and
+ * when its file is not there yet or something waits before it. */
+bool weir__file_waits(const struct weir_log_file *log);
+
 /* The size of the segment that comes next. */
 uint64_t weir__file_next_size(const struct weir_log_file *log);
+
+/* Have a segment that will be the next one, as log->spare. WEIR_OK or an error.
+ */
+int weir__file_have_spare(struct weir_log_file *log);
 
 /* Append a stream's whole state, so that the segment it was in may go. */
 int weir__file_carry(struct weir_log_file *log,

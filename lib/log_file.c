@@ -150,7 +150,7 @@ static void fail(struct weir_log_file *log, struct weir__op *op, int error) {
  * when the disk has it. A new epoch waits for that under every policy: were it
  * lost with events that clients have seen, their cursors would say nothing. */
 static void finish(struct weir_log_file *log, struct weir__op *op) {
-  if (log->options.sync != WEIR_SYNC_ALWAYS && op->mode != WEIR_LOG_TAKE) {
+  if (!weir__file_waits(log) && op->mode != WEIR_LOG_TAKE) {
     succeed(log, op);
     return;
   }
@@ -559,8 +559,8 @@ int weir_log_file_close(weir_log_file *log) {
     fail(log, weir__owner(log->ops.next, struct weir__op, link), one);
   }
   if (log->spare != NULL) {
-    weir__segment_discard(log, log->spare);
-    log->spare = NULL;
+    weir__segment_unmake(log->io, log->spare->number, &log->spare->fd);
+    weir__segment_free(log, log->spare);
   }
   free_log(log);
   return rv;
@@ -606,8 +606,10 @@ static void answer_ops(struct weir_log_file *log, int error) {
   while (link != &log->ops) {
     op = weir__owner(link, struct weir__op, link);
     link = link->next;
-    segment = weir__segment_upto(log, op->segment); /* it has waited for it */
-    if (segment->synced >= op->place) {
+    segment = weir__segment_upto(log, op->segment);
+    if (segment == NULL || segment->number != op->segment) {
+      fail(log, op, error); /* it could not be made */
+    } else if (segment->synced >= op->place) {
       succeed(log, op);
     } else if (segment->tail < op->place || segment->distrusted) {
       fail(log, op, error);

@@ -360,7 +360,7 @@ START_TEST(no_entropy) {
   draws = 1;
   handle = create("a", 1);
   draws = 0;
-  ck_assert_int_eq(fb_append(&bench, handle, 1, 1, 20, 0), WEIR_LOG_YES);
+  ck_assert_int_eq(fb_append(&bench, handle, 1, 1, 30, 0), WEIR_LOG_YES);
   /* The next one is not made beforehand; but tried for, now and then. */
   ck_assert_int_eq(weir_log_file_get_timeout(bench.log), 1000);
   bench.kit.now += 1000;
@@ -368,7 +368,7 @@ START_TEST(no_entropy) {
   ck_assert_int_eq(weir_log_file_get_timeout(bench.log), 1000);
   ck_assert_uint_eq(simdisk_name(&bench.disk, 1) != NULL, 0);
   draws = 9;
-  append(handle, 1, 21, 60);
+  append(handle, 1, 31, 60);
   weir__handle_release(handle);
   expect("a", "1:60 | 1-60");
 }
