@@ -776,6 +776,19 @@ class Again(Home):
             return after
         self.twice(story)
 
+    def test_its_timers_start_anew(self):
+        for end in (self.kill, self.stop):
+            key = "%s %s" % (self.key, end.__name__)
+            self.start("--idle", "700ms")
+            self.own.publish_id(key, b"x")
+            end()
+            self.start()
+            self.own.publish_id(key, b"y")
+            failed = json.loads(self.own.reader(key).wait("weir.failed").data)
+            self.assertEqual(failed["code"], "idle_timeout")
+            self.assertEqual(self.own.info(key)["last"], 3)
+            self.stop()
+
     def test_an_empty_stream_is_there(self):
         def story():
             made = self.own.open(self.key).json()["generation"]
