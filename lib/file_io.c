@@ -151,7 +151,10 @@ static int64_t system_size(void *user, int fd) {
   struct stat status;
 
   (void)user;
-  return fstat(fd, &status) == 0 ? (int64_t)status.st_size : -errno;
+  if (fstat(fd, &status) != 0) {
+    return -errno;
+  }
+  return status.st_nlink == 0 ? -ENOENT : (int64_t)status.st_size;
 }
 
 static int64_t system_read(void *user, int fd, void *dst, size_t len,

@@ -25,7 +25,7 @@ struct weir__io {
   /* Open a file for reading and writing; make: it must not be there yet. */
   int (*open)(void *user, const char *name, bool make);
   void (*close)(void *user, int fd);
-  int64_t (*size)(void *user, int fd);
+  int64_t (*size)(void *user, int fd); /* -ENOENT: it has been removed */
   /* As pread and pwrite. */
   int64_t (*read)(void *user, int fd, void *dst, size_t len, uint64_t at);
   int64_t (*write)(void *user, int fd, const void *src, size_t len,

@@ -416,6 +416,15 @@ static int make_file(const struct weir__io *io, const struct weir__crc32c *crc,
   return rv;
 }
 
+/* Sync a file. If somebody has removed it meanwhile, what is in it is in none
+ * that an open would find. */
+static int sync_file(const struct weir__io *io, int fd) {
+  const int rv = weir__io_sync(io, fd);
+  const int64_t size = rv == WEIR_OK ? io->size(io->user, fd) : 0;
+
+  return size < 0 ? weir__io_error(size) : rv;
+}
+
 static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
                      struct weir__task *task) {
   if (!task->named) {
@@ -429,7 +438,7 @@ static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
     task->result = weir__io_truncate(io, task->fd, task->at + task->len);
   }
   if (task->result == WEIR_OK) {
-    task->result = weir__io_sync(io, task->fd);
+    task->result = sync_file(io, task->fd);
     task->failed_sync = task->result != WEIR_OK;
   }
   if (task->result == WEIR_OK && task->size != 0) {

@@ -819,6 +819,33 @@ class Again(Home):
         self.twice(story)
 
 
+class Faults(Home):
+    def test_a_file_that_somebody_removes(self):
+        self.start()
+        self.own.publish_id("old", b"x")
+        self.stop()
+        self.start()
+        self.own.publish_id(self.key, b"x")
+        newest = max(name for name in os.listdir(self.directory)
+                     if name.endswith(".log"))
+        os.unlink(os.path.join(self.directory, newest))
+        response = self.own.publish(self.key, b"y")
+        self.status(response, 503)
+        self.assertEqual(response.json()["error"], "storage_failed")
+        self.assertEqual(
+            json.loads(self.own.reader(self.key).wait("weir.failed").data)
+            ["code"], "log_refused")
+        self.own.publish_id("new", b"x")
+        self.own.process.kill()
+        self.own.process.wait()
+        self.assertRegex(self.own.said(), "segment [0-9a-f]{16}: cannot be")
+        self.own.kill()
+        self.start()
+        for key in ("old", "new"):
+            self.assertEqual(self.read(key, 1).of("message")[0].data, "x")
+        self.stop()
+
+
 class Retention(Home):
     """What goes is told, also after a restart."""
 

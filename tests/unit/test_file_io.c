@@ -251,6 +251,7 @@ START_TEST(files) {
   ck_assert_int_eq(io->sync_names(io->user), 0);
   ck_assert_int_eq(io->remove(io->user, "b"), 0);
   ck_assert_int_eq(io->remove(io->user, "b"), -ENOENT);
+  ck_assert_int_eq(io->size(io->user, fd), -ENOENT);
   io->close(io->user, fd);
   /* Nothing is open any more. */
   ck_assert_int_eq(io->size(io->user, fd), -EBADF);

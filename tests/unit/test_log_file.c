@@ -1093,6 +1093,11 @@ static bool with_fault(int fault, size_t nth, int sync, bool go_on, int end) {
       acked = bench.counts.last;
       writers[i].acked = acked;
     }
+    if (what == SIM_VANISH) {
+      /* That it has gone may be seen only now. */
+      write_some(&writers[i], 1);
+      acked = writers[i].acked;
+    }
     write_some(&writers[i], 2);
     ck_assert_uint_eq(writers[i].acked, acked + 2);
     leave(&writers[i]);

@@ -462,8 +462,8 @@ START_TEST(a_piece_that_fails_late) {
 END_TEST
 
 /* Rows: the call with which a segment cannot be made. */
-static const int steps[] = {SIM_MAKE, SIM_WRITE, SIM_SYNC, SIM_RENAME,
-                            SIM_SYNC_NAMES};
+static const int steps[] = {SIM_MAKE, SIM_WRITE,  SIM_SYNC,
+                            SIM_SIZE, SIM_RENAME, SIM_SYNC_NAMES};
 
 #define STEPS ((int)(sizeof steps / sizeof steps[0]))
 
@@ -568,6 +568,34 @@ START_TEST(a_segment_with_nothing) {
 }
 END_TEST
 
+/* --- A file that vanishes --------------------------------------------------*/
+
+/* Somebody removes the file that is being appended to: what was to be in it is
+ * refused, what is in others can be read, and new streams work. */
+START_TEST(a_file_that_vanishes) {
+  struct weir__handle *handle;
+  const char *name;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 30);
+  fb_reopen(&bench);
+  handle = create("b", 2);
+  append(handle, 2, 1, 3);
+  name = simdisk_name(&bench.disk, 1);
+  ck_assert_ptr_nonnull(name);
+  simdisk_remove(&bench.disk, name);
+  ck_assert_int_lt(fb_append(&bench, handle, 2, 4, 5, 0), 0);
+  weir__handle_release(handle);
+  ck_assert(fb_said(&bench, "cannot be synced"));
+  expect("a", "1:30 *:30 | 1-30");
+  fb_write(&bench, "c", 3, 4);
+  fb_cut(&bench);
+  fb_open(&bench);
+  expect("a", "1:30 *:30 | 1-30");
+  expect("c", "3:4 *:4 | 1-4");
+}
+END_TEST
+
 static TCase *rounds(void) {
   TCase *tcase = tcase_create("rounds");
 
@@ -586,6 +614,7 @@ static TCase *rounds(void) {
   tcase_add_loop_test(tcase, a_segment_that_cannot_be_made, 0, 3 * STEPS);
   tcase_add_loop_test(tcase, many_at_once, 0, 3);
   tcase_add_test(tcase, a_segment_with_nothing);
+  tcase_add_test(tcase, a_file_that_vanishes);
   return tcase;
 }
 
