@@ -459,12 +459,17 @@ static void count(struct weir_log_file *log) {
 }
 
 static int enter(struct weir_log_file *log, const char *path) {
+  const int entered = log->io->enter(log->io->user, path);
   size_t i;
-  int rv = log->io->enter(log->io->user, path);
+  int rv;
 
-  if (rv < 0) {
-    weir__file_report(log, "%s: %s", path, strerror(-rv));
-    return weir__io_error(rv);
+  if (entered < 0) {
+    rv = weir__io_error(entered);
+    /* What the system says of a lock is less than what weir does. */
+    if (rv != WEIR_ELOCKED) {
+      weir__file_report(log, "%s: %s", path, strerror(-entered));
+    }
+    return rv;
   }
   rv = weir__recover(log);
   for (i = 0; rv == WEIR_OK && i < log->by_generation.buckets; ++i) {

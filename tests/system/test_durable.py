@@ -973,6 +973,7 @@ class Refused(Home):
         return seen
 
     def refused(self, *words, user=None):
+        """What is said, in full."""
         before = self.look()
         done = subprocess.run(
             [kit.SERVER, "--listen", "127.0.0.1:0", "--log", self.directory],
@@ -985,6 +986,7 @@ class Refused(Home):
         for word in words:
             self.assertIn(word, said)
         self.assertEqual(self.look(), before)
+        return said
 
     def write(self, name, data=b""):
         with open(os.path.join(self.directory, name), "wb") as file:
@@ -1001,7 +1003,8 @@ class Refused(Home):
     def test_a_second_server(self):
         server = self.start()
         first = server.publish_id(self.key, b"x")
-        self.refused("another process has the directory")
+        said = self.refused("another process has the directory")
+        self.assertEqual(len(said.splitlines()), 1, said)
         self.assertEqual(self.read(self.key, 1).of("message")[0].id, first)
         server.publish_id(self.key, b"y")
         self.stop()

@@ -471,6 +471,19 @@ START_TEST(time_passes_in_a_round) {
 }
 END_TEST
 
+/* Why a directory cannot be used is said once, and in the words that say most.
+ */
+START_TEST(what_is_said_of_a_directory) {
+  bench.disk.is_locked = true;
+  ck_assert_int_eq(fb_try(&bench), WEIR_ELOCKED);
+  ck_assert_str_eq(bench.reports.data, "");
+  bench.disk.is_locked = false;
+  simdisk_fail(&bench.disk, SIM_ENTER, 1, SIM_ERROR, EACCES);
+  ck_assert_int_eq(fb_try(&bench), WEIR_EACCESS);
+  ck_assert(fb_said(&bench, "log: Permission denied"));
+}
+END_TEST
+
 /* Nobody wants to be told. */
 START_TEST(no_report) {
   uint64_t size;
@@ -661,6 +674,7 @@ static TCase *edges(void) {
   tcase_add_test(tcase, no_epoch_is_zero);
   tcase_add_test(tcase, a_clock_that_steps_back);
   tcase_add_test(tcase, time_passes_in_a_round);
+  tcase_add_test(tcase, what_is_said_of_a_directory);
   tcase_add_test(tcase, no_report);
   tcase_add_loop_test(tcase, two_takings_over, 0, 2);
   tcase_add_test(tcase, nothing_comes_back);
