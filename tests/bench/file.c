@@ -29,6 +29,11 @@
 #define RECORD (EVENT + 64)
 #define BLOCK ((size_t)256 * 1024)
 
+/* Segments of a log that is synced: as many are made within what is measured as
+ * are filled there. And bytes before that, until they are so large. */
+#define SEGMENT ((size_t)8 * 1024 * 1024)
+#define WARM (2 * SEGMENT)
+
 static char directory[64]; /* of one turn */
 static unsigned char block[BLOCK];
 
@@ -135,6 +140,9 @@ static void open_log(struct log *log, int sync) {
   weir_log_file_options_init(&options, sizeof options);
   options.path = directory;
   options.sync = sync;
+  if (sync == WEIR_SYNC_ALWAYS) {
+    options.segment_bytes = SEGMENT;
+  }
   options.allocator = &allocator;
   if (weir_log_file_open(&options, &log->file) != WEIR_OK) {
     die("log");
@@ -270,10 +278,6 @@ static void measure_append(const char *name, size_t streams, size_t batch,
 /* --- Appending, synced always ----------------------------------------------*/
 
 #define GROUPS 400
-
-/* Bytes before that, until segments have the size that they have in the long
- * run. */
-#define WARM ((size_t)32 * 1024 * 1024)
 
 struct group {
   size_t streams;
