@@ -607,16 +607,16 @@ static void answer_ops(struct weir_log_file *log, int error) {
   const struct weir__segment *segment;
   struct weir__link *link = log->ops.next;
   struct weir__op *op;
+  bool made; /* or it could not be */
 
   while (link != &log->ops) {
     op = weir__owner(link, struct weir__op, link);
     link = link->next;
     segment = weir__segment_upto(log, op->segment);
-    if (segment == NULL || segment->number != op->segment) {
-      fail(log, op, error); /* it could not be made */
-    } else if (segment->synced >= op->place) {
+    made = segment != NULL && segment->number == op->segment;
+    if (made && segment->synced >= op->place) {
       succeed(log, op);
-    } else if (segment->tail < op->place || segment->distrusted) {
+    } else if (!made || segment->tail < op->place || segment->distrusted) {
       fail(log, op, error);
     }
   }

@@ -335,7 +335,10 @@ const char *options_blame(int argc, char **argv,
   set_defaults(&options);
   for (i = 1; i < argc; ++i) {
     option = find(argv[i], &value);
-    set(&options, option, value != NULL ? value : argv[++i]);
+    if (option == NULL ||
+        !set(&options, option, value != NULL ? value : argv[++i])) {
+      return NULL;
+    }
     whole = options;
     set_rest(&whole);
     if (try(&whole) != WEIR_OK) {
