@@ -172,8 +172,15 @@ INLINE size_t put_run(unsigned char *d, const unsigned char *p, size_t len,
   return at;
 }
 
-APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
-                   void *dst, size_t cap, size_t *len);
+/* All of a frame stands there, of `written` bytes, but its data is not ASCII,
+ * or has a NUL. */
+APART int put_text(const weir_frame *frame, size_t written, size_t *len) {
+  if (!weir__is_text(frame->data, frame->data_len)) {
+    return WEIR_EUTF8;
+  }
+  *len = written;
+  return WEIR_OK;
+}
 
 /* A frame of any data. */
 APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
@@ -240,29 +247,17 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
     }
     d = put_returns(d, p, first(n), feeds, returns);
   }
-  if ((frame->flags & WEIR_FRAME_BYTES) == 0 &&
-      _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)) != 0) {
-    return put_text(frame, id, id_len, dst, cap, len);
-  }
   memcpy(d + n, "\n\n", 2);
   n = (size_t)(d + n + 2 - (unsigned char *)dst);
   if (n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
+  if ((frame->flags & WEIR_FRAME_BYTES) == 0 &&
+      _mm512_cmplt_epi8_mask(least, _mm512_set1_epi8(1)) != 0) {
+    return put_text(frame, n, len);
+  }
   *len = n;
   return WEIR_OK;
-}
-
-/* The data is not ASCII, or has a NUL. */
-APART int put_text(const weir_frame *frame, const void *id, size_t id_len,
-                   void *dst, size_t cap, size_t *len) {
-  weir_frame bytes = *frame;
-
-  if (!weir__is_text(frame->data, frame->data_len)) {
-    return WEIR_EUTF8;
-  }
-  bytes.flags |= WEIR_FRAME_BYTES;
-  return put_any(&bytes, id, id_len, dst, cap, len);
 }
 
 /* A frame whose head has lines of HALF, and its data not MANY bytes, and no CR.
