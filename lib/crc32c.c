@@ -3,8 +3,14 @@
 
 #include <string.h>
 
+#include "crc32c_wide.h"
+#include "crc32c_words.h"
+
 /* The polynomial, its bits reversed. */
 #define POLYNOMIAL UINT32_C(0x82f63b78)
+
+/* The remainder that comes to x^31 when it is multiplied by x^64. */
+#define X_TO_MINUS_33 UINT32_C(0xa9cdda0d)
 
 static uint32_t load_le(const unsigned char *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
@@ -33,32 +39,21 @@ static uint32_t update_by_table(const struct weir__crc32c *crc32c, uint32_t crc,
   return ~crc;
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if WEIR__CRC32C_X86
 
-#include <nmmintrin.h>
-#include <wmmintrin.h>
-
-#define TARGET __attribute__((target("sse4.2,pclmul")))
+#define TARGET WEIR__TARGET_CRC
 
 /* Fewer bytes are not worth putting lanes together for. */
 #define LANES_LEAST 96
 
-static uint64_t load_word(const unsigned char *p) {
-  uint64_t word;
-
-  memcpy(&word, p, sizeof word);
-  return word;
-}
+/* Words that a lane takes at most. */
+#define LANE (WEIR__CRC32C_FAR / 2)
 
 /* What a sum becomes over as many words as the factor is for, before the 64
  * bits are taken over by the instruction. */
 TARGET static inline uint64_t times(uint64_t sum, uint32_t factor) {
   return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(
       _mm_cvtsi64_si128((long long)sum), _mm_cvtsi32_si128((int)factor), 0));
-}
-
-TARGET static inline uint64_t two_words(uint64_t sum, const unsigned char *p) {
-  return _mm_crc32_u64(_mm_crc32_u64(sum, load_word(p)), load_word(p + 8));
 }
 
 /* Three lanes of n words, side by side, since an instruction can begin long
@@ -72,16 +67,17 @@ TARGET static inline uint64_t update_lanes(const struct weir__crc32c *crc32c,
   uint64_t third = 0;
 
   for (; p != last; p += 16) {
-    sum = two_words(sum, p);
-    second = two_words(second, p + n * 8);
-    third = two_words(third, p + n * 16);
+    sum = weir__sum_two(sum, p);
+    second = weir__sum_two(second, p + n * 8);
+    third = weir__sum_two(third, p + n * 16);
   }
-  sum = two_words(sum, p);
-  second = two_words(second, p + n * 8);
-  third = _mm_crc32_u64(third, load_word(p + n * 16));
-  return _mm_crc32_u64(third, load_word(p + n * 16 + 8) ^
-                                  times(sum, crc32c->factor[2 * n]) ^
-                                  times(second, crc32c->factor[n]));
+  sum = weir__sum_two(sum, p);
+  second = weir__sum_two(second, p + n * 8);
+  third = _mm_crc32_u64(third, weir__load_word(p + n * 16));
+  return _mm_crc32_u64(
+      third, weir__load_word(p + n * 16 + 8) ^
+                 times(sum, crc32c->factor[WEIR__CRC32C_FAR - 2 * n]) ^
+                 times(second, crc32c->factor[WEIR__CRC32C_FAR - n]));
 }
 
 TARGET static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
@@ -93,33 +89,12 @@ TARGET static uint32_t update_by_instruction(const struct weir__crc32c *crc32c,
 
   while (len >= LANES_LEAST) {
     n = len / 48 * 2;
-    n = n < WEIR__CRC32C_LANE ? n : WEIR__CRC32C_LANE;
+    n = n < LANE ? n : LANE;
     sum = update_lanes(crc32c, sum, p, n);
     p += n * 24;
     len -= n * 24;
   }
-  for (; len >= 32; len -= 32, p += 32) {
-    sum = two_words(two_words(sum, p), p + 16);
-  }
-  if (len >= 16) {
-    sum = two_words(sum, p);
-    len -= 16;
-    p += 16;
-  }
-  if (len >= 8) {
-    sum = _mm_crc32_u64(sum, load_word(p));
-    len -= 8;
-    p += 8;
-  }
-  if (len >= 4) {
-    sum = _mm_crc32_u32((uint32_t)sum, load_le(p));
-    len -= 4;
-    p += 4;
-  }
-  for (; len != 0; --len, ++p) {
-    sum = _mm_crc32_u8((uint32_t)sum, *p);
-  }
-  return ~(uint32_t)sum;
+  return weir__sum_rest(sum, p, len);
 }
 
 static int has_instruction(void) {
@@ -180,7 +155,7 @@ static int has_instruction(void) {
 
 #endif
 
-void weir__crc32c_init(struct weir__crc32c *crc32c, int portable) {
+void weir__crc32c_init(struct weir__crc32c *crc32c, enum weir__crc32c_way way) {
   uint32_t crc;
   unsigned i;
   int bit;
@@ -196,15 +171,18 @@ void weir__crc32c_init(struct weir__crc32c *crc32c, int portable) {
     crc = crc32c->table[i / 256 - 1][i % 256];
     crc32c->table[i / 256][i % 256] = crc >> 8 ^ crc32c->table[0][crc & 0xff];
   }
-  /* x^31, and from there on by a word. */
-  crc32c->factor[1] = 1;
-  for (i = 2; i <= 2 * WEIR__CRC32C_LANE; ++i) {
-    crc = crc32c->factor[i - 1];
+  /* x^-33, and from there on by a word. */
+  crc = X_TO_MINUS_33;
+  for (i = WEIR__CRC32C_FAR + 1; i != 0; --i) {
+    crc32c->factor[i - 1] = crc;
     for (bit = 0; bit < 8; ++bit) {
       crc = crc32c->table[0][crc & 0xff] ^ crc >> 8;
     }
-    crc32c->factor[i] = crc;
   }
-  crc32c->update =
-      !portable && has_instruction() ? update_by_instruction : update_by_table;
+  crc32c->update = update_by_table;
+  if (way != WEIR__CRC32C_TABLES && has_instruction()) {
+    crc32c->update = way == WEIR__CRC32C_WORDS
+                         ? update_by_instruction
+                         : weir__crc32c_wide(update_by_instruction);
+  }
 }

@@ -30,7 +30,8 @@ WIDE = {"lib/frame_wide.c": {"avx512bw", "avx512vl", "bmi2"},
         "lib/frame_wide.h": {"avx512bw", "avx512vl", "bmi2"},
         "lib/lines.c": {"avx2"},
         "lib/lines.h": {"avx2"},
-        "lib/lines_kernel.h": {"avx2"}}
+        "lib/lines_kernel.h": {"avx2"},
+        "lib/crc32c_wide.c": {"avx512bw", "avx512_vbmi2", "vpclmulqdq"}}
 
 
 def executed(build):

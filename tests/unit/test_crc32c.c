@@ -1,6 +1,6 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 
-/* CRC-32C: both ways of computing it, against the vectors of RFC 3720, appendix
+/* CRC-32C: all ways of computing it, against the vectors of RFC 3720, appendix
  * B.4, against the definition, and against each other. */
 
 #include "../kit.h"
@@ -10,11 +10,16 @@
 
 #include "crc32c.h"
 
-static struct weir__crc32c either[2]; /* as this machine likes it; by tables */
+#define WAYS (WEIR__CRC32C_TABLES + 1)
+
+static struct weir__crc32c ways[WAYS];
 
 static void setup(void) {
-  weir__crc32c_init(&either[0], 0);
-  weir__crc32c_init(&either[1], 1);
+  int way;
+
+  for (way = 0; way < WAYS; ++way) {
+    weir__crc32c_init(&ways[way], (enum weir__crc32c_way)way);
+  }
 }
 
 /* One bit after the other, as a CRC is defined. */
@@ -57,14 +62,14 @@ START_TEST(vectors) {
     for (i = 0; i < sizeof bytes; ++i) {
       bytes[i] = (unsigned char)(rows[row].first + rows[row].step * (int)i);
     }
-    ck_assert_uint_eq(weir__crc32c(&either[_i], 0, bytes, sizeof bytes),
+    ck_assert_uint_eq(weir__crc32c(&ways[_i], 0, bytes, sizeof bytes),
                       rows[row].crc);
   }
-  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, scsi_read, sizeof scsi_read),
+  ck_assert_uint_eq(weir__crc32c(&ways[_i], 0, scsi_read, sizeof scsi_read),
                     UINT32_C(0xd9963a56));
-  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, "123456789", 9),
+  ck_assert_uint_eq(weir__crc32c(&ways[_i], 0, "123456789", 9),
                     UINT32_C(0xe3069283));
-  ck_assert_uint_eq(weir__crc32c(&either[_i], 0, "", 0), 0);
+  ck_assert_uint_eq(weir__crc32c(&ways[_i], 0, "", 0), 0);
 }
 END_TEST
 
@@ -85,20 +90,22 @@ START_TEST(lengths_and_alignments) {
   for (from = 0; from < 8; ++from) {
     for (len = 0; len <= 300; ++len) {
       ck_assert_uint_eq(
-          weir__crc32c(&either[_i], (uint32_t)len, bytes + from, len),
+          weir__crc32c(&ways[_i], (uint32_t)len, bytes + from, len),
           slowly((uint32_t)len, bytes + from, len));
-      ck_assert_uint_eq(weir__crc32c(&either[_i], 0, end - len, len),
+      ck_assert_uint_eq(weir__crc32c(&ways[_i], 0, end - len, len),
                         slowly(0, end - len, len));
     }
   }
 }
 END_TEST
 
-/* What is long is summed up in lanes: at either side of as much as they take,
- * and where that comes several times. */
-START_TEST(three_lanes) {
-  static unsigned char bytes[10 * 24 * WEIR__CRC32C_LANE];
-  const size_t lanes = (size_t)24 * WEIR__CRC32C_LANE;
+/* What is long is summed up in lanes, or in as many vectors as there are
+ * factors for: at either side of as much as they take, and where that comes
+ * several times. */
+START_TEST(much) {
+  const size_t lanes = (size_t)12 * WEIR__CRC32C_FAR;
+  const size_t wide = (size_t)8 * WEIR__CRC32C_FAR;
+  static unsigned char bytes[120 * WEIR__CRC32C_FAR];
   uint32_t chance = 2;
   size_t len;
   size_t i;
@@ -107,12 +114,12 @@ START_TEST(three_lanes) {
     chance = chance * 1664525 + 1013904223;
     bytes[i] = (unsigned char)(chance >> 24);
   }
-  for (len = lanes - 30; len <= lanes + 30; ++len) {
-    ck_assert_uint_eq(weir__crc32c(&either[_i], 7, bytes, len),
+  for (len = wide - 70; len <= lanes + 70; ++len) {
+    ck_assert_uint_eq(weir__crc32c(&ways[_i], 7, bytes, len),
                       slowly(7, bytes, len));
   }
   for (len = 2 * lanes; len <= sizeof bytes; len += lanes / 2 + 1) {
-    ck_assert_uint_eq(weir__crc32c(&either[_i], 7, bytes, len),
+    ck_assert_uint_eq(weir__crc32c(&ways[_i], 7, bytes, len),
                       slowly(7, bytes, len));
   }
 }
@@ -121,16 +128,23 @@ END_TEST
 /* In pieces it is the same, also if they change hands. */
 START_TEST(in_pieces) {
   static const char text[] =
-      "A weir holds a stream back so that it can be let through again.";
+      "A weir holds a stream back so that it can be let through again, and "
+      "what "
+      "is held back here is long enough to be cut into two pieces of which "
+      "each "
+      "is long, and some.";
   const size_t len = sizeof text - 1;
-  const uint32_t whole = weir__crc32c(&either[0], 0, text, len);
+  const uint32_t whole = weir__crc32c(&ways[WEIR__CRC32C_TABLES], 0, text, len);
+  uint32_t first;
   size_t cut;
+  int way;
 
   for (cut = 0; cut <= len; ++cut) {
-    ck_assert_uint_eq(
-        weir__crc32c(&either[_i], weir__crc32c(&either[1 - _i], 0, text, cut),
-                     text + cut, len - cut),
-        whole);
+    first = weir__crc32c(&ways[_i], 0, text, cut);
+    for (way = 0; way < WAYS; ++way) {
+      ck_assert_uint_eq(weir__crc32c(&ways[way], first, text + cut, len - cut),
+                        whole);
+    }
   }
 }
 END_TEST
@@ -145,16 +159,31 @@ extern struct {
   unsigned features;
 } __cpu_model;
 
-/* As if this processor lacked one of the two instructions that it takes. */
+extern unsigned __cpu_features2[];
+
+/* As if this processor lacked one of the instructions that a way takes. */
 START_TEST(a_lesser_processor) {
-  static const unsigned bits[] = {8, 19}; /* SSE 4.2, PCLMUL */
+  static const struct {
+    unsigned features;
+    unsigned features2;
+    enum weir__crc32c_way way; /* that is left */
+  } lacks[] = {
+      {1u << 8, 0, WEIR__CRC32C_TABLES},  /* SSE 4.2 */
+      {1u << 19, 0, WEIR__CRC32C_TABLES}, /* PCLMUL */
+      {1u << 21, 0, WEIR__CRC32C_WORDS},  /* AVX-512 BW */
+      {1u << 31, 0, WEIR__CRC32C_WORDS},  /* AVX-512 VBMI2 */
+      {0, 1u << 1, WEIR__CRC32C_WORDS},   /* VPCLMULQDQ */
+  };
   const unsigned features = __cpu_model.features;
+  const unsigned features2 = __cpu_features2[0];
   struct weir__crc32c crc;
 
-  __cpu_model.features &= ~(1u << bits[_i]);
-  weir__crc32c_init(&crc, 0);
+  __cpu_model.features &= ~lacks[_i].features;
+  __cpu_features2[0] &= ~lacks[_i].features2;
+  weir__crc32c_init(&crc, WEIR__CRC32C_WIDE);
   __cpu_model.features = features;
-  ck_assert(crc.update == either[1].update);
+  __cpu_features2[0] = features2;
+  ck_assert(crc.update == ways[lacks[_i].way].update);
   ck_assert_uint_eq(weir__crc32c(&crc, 0, "123456789", 9), 0xe3069283u);
 }
 END_TEST
@@ -162,9 +191,11 @@ END_TEST
 #endif
 
 /* By tables is by tables: by others it is another sum. */
-START_TEST(portable_is_by_tables) {
-  memset(either[1].table, 0, sizeof either[1].table);
-  ck_assert_uint_ne(weir__crc32c(&either[1], 0, "123456789", 9), 0xe3069283u);
+START_TEST(by_tables) {
+  struct weir__crc32c *crc = &ways[WEIR__CRC32C_TABLES];
+
+  memset(crc->table, 0, sizeof crc->table);
+  ck_assert_uint_ne(weir__crc32c(crc, 0, "123456789", 9), 0xe3069283u);
 }
 END_TEST
 
@@ -173,15 +204,15 @@ int main(void) {
   TCase *const cases[] = {tcase};
 
   tcase_add_checked_fixture(tcase, setup, NULL);
-  tcase_add_loop_test(tcase, vectors, 0, 2);
-  tcase_add_loop_test(tcase, lengths_and_alignments, 0, 2);
-  tcase_add_loop_test(tcase, three_lanes, 0, 2);
-  tcase_add_loop_test(tcase, in_pieces, 0, 2);
-  tcase_add_test(tcase, portable_is_by_tables);
+  tcase_add_loop_test(tcase, vectors, 0, WAYS);
+  tcase_add_loop_test(tcase, lengths_and_alignments, 0, WAYS);
+  tcase_add_loop_test(tcase, much, 0, WAYS);
+  tcase_add_loop_test(tcase, in_pieces, 0, WAYS);
+  tcase_add_test(tcase, by_tables);
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
   /* A library that is shared has a model of its own. */
   if (getenv("WEIR_SHARED") == NULL) {
-    tcase_add_loop_test(tcase, a_lesser_processor, 0, 2);
+    tcase_add_loop_test(tcase, a_lesser_processor, 0, 5);
   }
 #endif
   return kit_main("crc32c", cases, 1);
