@@ -3,7 +3,8 @@
 
 #include "cursor.h"
 
-#define RECORD_FLAGS (WEIR_RECORD_END | WEIR_RECORD_FAILED | WEIR_RECORD_JSON)
+/* What may be set in a record besides that it is the end. */
+#define RECORD_FLAGS (WEIR_RECORD_FAILED | WEIR_RECORD_JSON)
 
 bool weir__is_sparse(const struct weir__history *history) {
   return (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
@@ -152,19 +153,12 @@ static const weir_record *copy_record(const void *record, weir_record *copy) {
  * is no record has the number 0, which follows nothing. */
 static inline const weir_record *record_at(const weir_answer *answer, size_t i,
                                            weir_record *copy) {
+  const size_t step = answer->records->size;
   const char *records = (const char *)(const void *)answer->records;
-  const void *record = records + i * answer->records->size;
 
-  return answer->records->size == sizeof *copy &&
-                 answer->records[i].size == sizeof *copy
-             ? record
-             : copy_record(record, copy);
-}
-
-/* Whether nothing is set in a record that nobody knows. */
-static bool is_known(const weir_record *record) {
-  return ((record->flags & ~RECORD_FLAGS) | record->reserved0 |
-          record->reserved[0] | record->reserved[1]) == 0;
+  return step == sizeof *copy && answer->records[i].size == sizeof *copy
+             ? &answer->records[i]
+             : copy_record(records + i * step, copy);
 }
 
 static bool is_end(const weir_record *record) {
@@ -193,14 +187,10 @@ static void get_content(const weir_record *record,
   content->bare = is_end(record);
 }
 
-static bool is_frame_sound(const struct weir__history *history,
-                           const struct weir__scheme *scheme,
+static bool is_frame_sound(const struct weir__scheme *scheme,
                            const weir_record *record) {
   weir_cursor cursor;
 
-  if ((history->core->log.flags & WEIR_LOG_CHECKED) != 0) {
-    return true;
-  }
   get_cursor(record, &cursor);
   return weir__check_frame(scheme, &cursor, record->frame, record->frame_len);
 }
@@ -218,51 +208,95 @@ static bool is_content_sound(const struct weir__history *history,
          weir__check_content(scheme, &content) == WEIR_OK;
 }
 
-/* Whether an event may stand where it stands in an answer. */
-static bool is_sound(const struct weir__history *history,
-                     const struct weir__scheme *scheme, const weir_state *state,
-                     const weir_answer *answer, const weir_record *record) {
-  /* In the decimal format epochs are nobody's business. */
-  return record->seq <= state->last &&
-         (scheme->format == WEIR_CURSOR_DECIMAL ||
-          record->epoch == weir__state_epoch_of(state, record->seq)) &&
-         is_end(record) ==
-             (answer->ended != 0 && record->seq == answer->ended) &&
-         (record->frame != NULL ? is_frame_sound(history, scheme, record)
-                                : is_content_sound(history, scheme, record));
+/* The events of an answer, to be checked one after the other. */
+struct sieve {
+  const struct weir__history *history;
+  const struct weir__scheme *scheme;
+  const weir_state *state;
+  uint64_t at;    /* the event before */
+  uint64_t hi;    /* there is none beyond this, or it was not asked for */
+  uint64_t gone;  /* what is not there up to here need not be */
+  uint64_t until; /* the next ones up to this */
+  uint64_t epoch; /* have this epoch, */
+  uint32_t end;   /* and say this of the end, */
+  uint64_t ended; /* which is this one; 0: there is none */
+  bool checked;   /* frames are what they were */
+};
+
+static void begin_sieve(struct sieve *sieve,
+                        const struct weir__history *history,
+                        const struct weir__scheme *scheme,
+                        const weir_state *state, const weir_answer *answer,
+                        uint64_t lo, uint64_t hi) {
+  sieve->history = history;
+  sieve->scheme = scheme;
+  sieve->state = state;
+  sieve->at = lo;
+  sieve->hi = weir__min(hi, state->last);
+  sieve->gone = weir__is_sparse(history)
+                    ? UINT64_MAX
+                    : weir__max(answer->trimmed, answer->lost_through);
+  sieve->until = 0;
+  sieve->epoch = 0;
+  sieve->end = 0;
+  sieve->ended = answer->ended;
+  sieve->checked = (history->core->log.flags & WEIR_LOG_CHECKED) != 0;
 }
 
-/* Whether event seq may follow event at: everything in between was declared to
- * be gone. */
-static bool may_follow(const struct weir__history *history,
-                       const weir_answer *answer, uint64_t at, uint64_t seq) {
-  return seq > at &&
-         (seq == at + 1 || weir__is_sparse(history) ||
-          seq - 1 <= answer->trimmed || seq - 1 <= answer->lost_through);
-}
+/* What event seq has to say, and some that follow. false: there is none. */
+static bool turn_sieve(struct sieve *sieve, uint64_t seq) {
+  const weir_state *state = sieve->state;
+  size_t i = 0;
 
-/* How many events of an answer to a read of those after lo up to hi can be
- * believed: those before the first that cannot be what it says; but where
- * numbers have holes, one that is out of order is one that was passed over. */
-static size_t count_sound(const struct weir__history *history,
-                          const struct weir__scheme *scheme,
-                          const weir_state *state, const weir_answer *answer,
-                          uint64_t lo, uint64_t hi) {
-  const size_t count = answer->records == NULL ? 0 : answer->record_count;
-  const weir_record *record;
-  weir_record copy;
-  size_t i;
-
-  for (i = 0; i < count; ++i) {
-    record = record_at(answer, i, &copy);
-    if (!is_known(record) || record->seq > hi ||
-        !may_follow(history, answer, lo, record->seq) ||
-        !is_sound(history, scheme, state, answer, record)) {
-      break;
-    }
-    lo = record->seq;
+  while (i + 1 < state->epoch_count && state->epochs[i].last < seq) {
+    ++i;
   }
-  return i < answer->record_count && weir__is_sparse(history) ? 0 : i;
+  sieve->epoch = state->epochs[i].epoch;
+  sieve->until = weir__min(state->epochs[i].last, sieve->hi);
+  sieve->end = seq == sieve->ended ? WEIR_RECORD_END : 0;
+  if (sieve->ended >= seq) {
+    sieve->until = weir__min(sieve->until, weir__max(seq, sieve->ended - 1));
+  }
+  return seq <= sieve->until;
+}
+
+/* Whether the next event of an answer may stand where it stands, behind those
+ * that could. */
+static inline bool pass(struct sieve *sieve, const weir_record *record) {
+  const uint64_t seq = record->seq;
+
+  if ((seq != sieve->at + 1 && (seq <= sieve->at || seq - 1 > sieve->gone)) ||
+      (seq > sieve->until && !turn_sieve(sieve, seq)) ||
+      (((record->flags & ~RECORD_FLAGS) ^ sieve->end) | record->reserved0 |
+       record->reserved[0] | record->reserved[1]) != 0 ||
+      /* In the decimal format epochs are nobody's business. */
+      (sieve->scheme->format != WEIR_CURSOR_DECIMAL &&
+       record->epoch != sieve->epoch) ||
+      !(record->frame != NULL
+            ? sieve->checked || is_frame_sound(sieve->scheme, record)
+            : is_content_sound(sieve->history, sieve->scheme, record))) {
+    return false;
+  }
+  sieve->at = seq;
+  return true;
+}
+
+static size_t record_count(const weir_answer *answer) {
+  return answer->records == NULL ? 0 : answer->record_count;
+}
+
+/* How many events of an answer can be believed: those before the first that
+ * cannot be what it says; but where numbers have holes, one that is out of
+ * order is one that was passed over. */
+static size_t count_sound(struct sieve *sieve, const weir_answer *answer) {
+  const size_t count = record_count(answer);
+  weir_record copy;
+  size_t i = 0;
+
+  while (i < count && pass(sieve, record_at(answer, i, &copy))) {
+    ++i;
+  }
+  return i < answer->record_count && weir__is_sparse(sieve->history) ? 0 : i;
 }
 
 /* A page that stands for events after+1 to last: lost, or there are none. */
@@ -300,33 +334,31 @@ static void put_record(struct weir__out *out, const struct weir__scheme *scheme,
   }
 }
 
-/* The events of an answer from number i to before *stop that follow one another
+/* The events of an answer from number i on that pass and follow one another
  * without a hole, as many as a page takes: where they end, and how much room
  * they need. */
-static int measure(const struct weir__history *history,
-                   const struct weir__scheme *scheme, const weir_answer *answer,
-                   size_t i, size_t *stop, size_t *room) {
-  const bool sparse = weir__is_sparse(history);
+static size_t measure(struct sieve *sieve, const weir_answer *answer, size_t i,
+                      size_t *room) {
+  const bool sparse = weir__is_sparse(sieve->history);
+  const size_t count = record_count(answer);
   const size_t from = i;
   const weir_record *record;
   struct weir__out out;
   weir_record copy;
-  uint64_t at = 0;
 
   weir__out_init(&out, NULL, 0);
-  for (; i < *stop && out.len < WEIR__PAGE_MOST; ++i) {
+  for (; i < count && out.len < WEIR__PAGE_MOST; ++i) {
     record = record_at(answer, i, &copy);
-    if (i != from && !sparse && record->seq != at + 1) {
+    if ((i != from && !sparse && record->seq != sieve->at + 1) ||
+        !pass(sieve, record)) {
       break;
     }
-    put_record(&out, scheme, record);
-    at = record->seq;
+    put_record(&out, sieve->scheme, record);
   }
-  *stop = i;
   *room = out.len + (i - from) * sizeof(struct weir__page_entry);
   /* not reached: needs more memory than there are addresses for, but where
    * they have 32 bits */
-  return out.overflow ? WEIR_EOVERFLOW : WEIR_OK;
+  return out.overflow ? from : i;
 }
 
 /* Make a page of the events from number i to before stop. */
@@ -392,8 +424,7 @@ int weir__intake_block(struct weir__history *history,
                        const struct weir__report *report,
                        const weir_answer *answer, uint64_t lo, uint64_t hi) {
   const bool sparse = weir__is_sparse(history);
-  const size_t count =
-      count_sound(history, scheme, &report->state, answer, lo, hi);
+  struct sieve sieve;
   uint64_t at = lo;
   uint64_t seq;
   size_t room;
@@ -401,24 +432,28 @@ int weir__intake_block(struct weir__history *history,
   size_t i;
   int rv = WEIR_OK;
 
-  for (i = 0; rv == WEIR_OK && i < count; i = stop) {
+  begin_sieve(&sieve, history, scheme, &report->state, answer, lo, hi);
+  if (sparse) {
+    if (count_sound(&sieve, answer) < answer->record_count) {
+      return WEIR_ELOG;
+    }
+    begin_sieve(&sieve, history, scheme, &report->state, answer, lo, hi);
+  }
+  for (i = 0; rv == WEIR_OK && i < answer->record_count; i = stop) {
+    stop = measure(&sieve, answer, i, &room);
+    if (stop == i) {
+      /* Whoever gets as far as that, and asks again, is told. */
+      return i == 0 ? WEIR_ELOG : WEIR_OK;
+    }
     seq = seq_of(answer, i);
     if (!sparse && seq != at + 1) {
       rv = insert_hole(history, answer, at, seq);
       at = seq - 1;
     }
-    stop = count;
-    if (rv == WEIR_OK) {
-      rv = measure(history, scheme, answer, i, &stop, &room);
-    }
     if (rv == WEIR_OK) {
       rv = insert_run(history, scheme, answer, at, i, stop, room);
-      at = seq_of(answer, stop - 1);
+      at = sieve.at;
     }
-  }
-  if (rv == WEIR_OK && count < answer->record_count) {
-    /* Whoever gets as far as that, and asks again, is told. */
-    return count == 0 ? WEIR_ELOG : WEIR_OK;
   }
   return rv == WEIR_OK ? finish_block(history, answer, at, hi) : rv;
 }
@@ -457,6 +492,7 @@ int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
                         const weir_answer *answer, uint64_t after) {
   struct weir__report report;
+  struct sieve sieve;
   size_t count;
   size_t i;
   int rv = weir__intake_check(history, answer, &report);
@@ -464,8 +500,9 @@ int weir__intake_append(struct weir__history *history,
   /* What another writer has done is taken in by numbers; its events are asked
    * for when somebody wants them. */
   if (rv == WEIR_OK && history->follow && report.news == WEIR__NEWS_STATE) {
-    count = count_sound(history, scheme, &report.state, answer, after,
-                        (uint64_t)WEIR_SEQ_MAX);
+    begin_sieve(&sieve, history, scheme, &report.state, answer, after,
+                (uint64_t)WEIR_SEQ_MAX);
+    count = count_sound(&sieve, answer);
     rv = count == 0 && answer->record_count != 0 ? WEIR_ELOG : WEIR_OK;
     for (i = 0; rv == WEIR_OK && i < count; ++i) {
       rv = append_record(history, scheme, answer, i);
