@@ -8,17 +8,6 @@
 static const char head_magic[8] = {'w', 'e', 'i', 'r', 'l', 'o', 'g', '\n'};
 static const char trailer_magic[8] = {'w', 'e', 'i', 'r', 'e', 'n', 'd', '\n'};
 
-static uint64_t le64(const unsigned char *bytes) {
-#ifdef WEIR__LITTLE
-  uint64_t number;
-
-  memcpy(&number, bytes, sizeof number);
-  return number;
-#else
-  return (uint64_t)weir__le32(bytes) | (uint64_t)weir__le32(bytes + 4) << 32;
-#endif
-}
-
 static void put_le64(unsigned char *bytes, uint64_t number) {
 #ifdef WEIR__LITTLE
   memcpy(bytes, &number, sizeof number);
@@ -75,76 +64,61 @@ int weir__head_read(const struct weir__crc32c *crc,
   if (head->version != WEIR__FILE_VERSION) {
     return WEIR_EFORMAT;
   }
-  head->number = le64(bytes + 16);
-  head->salt = le64(bytes + 24);
-  head->made = le64(bytes + 32);
+  head->number = weir__le64(bytes + 16);
+  head->salt = weir__le64(bytes + 24);
+  head->made = weir__le64(bytes + 32);
   return WEIR_OK;
 }
 
-/* The checksum of a record's head: of the segment's salt, of where it stands,
- * and of its bytes, so that what lies around from elsewhere, or was sent by
- * somebody who wished that it did, is no record. */
-static uint32_t record_crc(const struct weir__crc32c *crc, uint64_t salt,
-                           uint64_t at, const unsigned char *bytes) {
-  unsigned char all[16 + WEIR__RECORD_SIZE - 4];
-
-  put_le64(all, salt);
-  put_le64(all + 8, at);
-  memcpy(all + 16, bytes, WEIR__RECORD_SIZE - 4);
-  return weir__crc32c(crc, 0, all, sizeof all);
-}
-
-static uint32_t payload_crc(const struct weir__crc32c *crc,
-                            const unsigned char *bytes, uint32_t size) {
-  return weir__crc32c(crc, 0, bytes + WEIR__RECORD_SIZE,
-                      (size_t)(weir__record_length(size) - WEIR__RECORD_SIZE));
+/* The checksum of a head alone, which says how much was lost if the rest is
+ * damaged. It comes first: behind what it is of, it would leave one of all that
+ * the same whatever that is. */
+static uint32_t head_crc(const struct weir__crc32c *crc, uint64_t salt,
+                         const unsigned char *bytes) {
+  return weir__record_crc(crc, salt, bytes + 8, WEIR__RECORD_SIZE - 8);
 }
 
 void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
                         uint64_t at, const struct weir__file_record *record,
                         unsigned char *bytes) {
   const size_t used = WEIR__RECORD_SIZE + (size_t)record->size;
+  const size_t length = (size_t)weir__record_length(record->size);
 
-  memset(bytes + used, 0, (size_t)weir__record_length(record->size) - used);
-  weir__put_le32(bytes, record->size);
-  bytes[4] = record->kind;
-  bytes[5] = record->flags;
-  put_le16(bytes + 6, 0);
-  weir__put_le32(bytes + 8, record->left);
-  weir__put_le32(bytes + 12, payload_crc(crc, bytes, record->size));
+  memset(bytes + used, 0, length - used);
+  weir__put_le32(bytes + 8, record->size);
+  bytes[12] = record->kind;
+  bytes[13] = record->flags;
+  put_le16(bytes + 14, 0);
   put_le64(bytes + 16, record->generation);
   put_le64(bytes + 24, record->epoch);
   put_le64(bytes + 32, record->seq);
   put_le64(bytes + 40, record->time);
   put_le64(bytes + 48, record->synced);
-  weir__put_le32(bytes + 56, 0);
-  weir__put_le32(bytes + 60, record_crc(crc, salt, at, bytes));
+  weir__put_le32(bytes + 56, record->left);
+  weir__put_le32(bytes + 60, (uint32_t)(at / 8));
+  weir__put_le32(bytes + 4, head_crc(crc, salt, bytes));
+  weir__put_le32(bytes, weir__record_crc(crc, salt, bytes + 4, length - 4));
 }
 
 bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
                        uint64_t at, const unsigned char *bytes,
                        struct weir__file_record *record) {
-  record->kind = bytes[4];
+  record->kind = bytes[12];
   /* Most of what is none is told at a glance. */
   if (record->kind < WEIR__RECORD_EVENT || record->kind > WEIR__RECORD_TRIM ||
-      weir__le32(bytes + 60) != record_crc(crc, salt, at, bytes)) {
+      (uint64_t)weir__le32(bytes + 60) * 8 != at ||
+      weir__le32(bytes + 4) != head_crc(crc, salt, bytes)) {
     return false;
   }
-  record->size = weir__le32(bytes);
-  record->flags = bytes[5];
-  record->left = weir__le32(bytes + 8);
-  record->generation = le64(bytes + 16);
-  record->epoch = le64(bytes + 24);
-  record->seq = le64(bytes + 32);
-  record->time = le64(bytes + 40);
-  record->synced = le64(bytes + 48);
+  record->size = weir__record_payload(bytes);
+  record->flags = weir__record_flags(bytes);
+  record->generation = weir__le64(bytes + 16);
+  record->epoch = weir__record_epoch(bytes);
+  record->seq = weir__le64(bytes + 32);
+  record->time = weir__le64(bytes + 40);
+  record->synced = weir__le64(bytes + 48);
+  record->left = weir__le32(bytes + 56);
   return true;
-}
-
-bool weir__record_is_whole(const struct weir__crc32c *crc,
-                           const unsigned char *bytes,
-                           const struct weir__file_record *record) {
-  return weir__le32(bytes + 12) == payload_crc(crc, bytes, record->size);
 }
 
 size_t weir__state_size(const struct weir__file_state *state) {
@@ -203,11 +177,11 @@ bool weir__state_read(const unsigned char *bytes, size_t len,
   state->key_len = le16(bytes);
   state->meta_len = le16(bytes + 2);
   state->epoch_count = weir__le32(bytes + 4);
-  state->order = le64(bytes + 8);
-  state->trimmed = le64(bytes + 16);
-  state->last = le64(bytes + 24);
-  state->ended = le64(bytes + 32);
-  state->ended_at = le64(bytes + 40);
+  state->order = weir__le64(bytes + 8);
+  state->trimmed = weir__le64(bytes + 16);
+  state->last = weir__le64(bytes + 24);
+  state->ended = weir__le64(bytes + 32);
+  state->ended_at = weir__le64(bytes + 40);
   if (state->key_len == 0 || state->epoch_count == 0 ||
       state->epoch_count > WEIR__EPOCHS_MOST ||
       weir__state_size(state) != len) {
@@ -221,8 +195,8 @@ bool weir__state_read(const unsigned char *bytes, size_t len,
 
 void weir__state_epoch(const struct weir__file_state *state, uint32_t i,
                        weir_epoch *epoch) {
-  epoch->epoch = le64(state->epochs + i * (size_t)16);
-  epoch->last = le64(state->epochs + i * (size_t)16 + 8);
+  epoch->epoch = weir__le64(state->epochs + i * (size_t)16);
+  epoch->last = weir__le64(state->epochs + i * (size_t)16 + 8);
 }
 
 void weir__entry_write(const struct weir__crc32c *crc,
@@ -242,12 +216,12 @@ void weir__entry_write(const struct weir__crc32c *crc,
 bool weir__entry_read(const struct weir__crc32c *crc,
                       const unsigned char bytes[WEIR__ENTRY_SIZE],
                       struct weir__entry_of_directory *entry) {
-  entry->generation = le64(bytes);
-  entry->first = le64(bytes + 8);
-  entry->last = le64(bytes + 16);
-  entry->previous = le64(bytes + 24);
-  entry->positions = le64(bytes + 32);
-  entry->state = le64(bytes + 40);
+  entry->generation = weir__le64(bytes);
+  entry->first = weir__le64(bytes + 8);
+  entry->last = weir__le64(bytes + 16);
+  entry->previous = weir__le64(bytes + 24);
+  entry->positions = weir__le64(bytes + 32);
+  entry->state = weir__le64(bytes + 40);
   entry->state_size = weir__le32(bytes + 48);
   return is_sound(crc, bytes);
 }
@@ -286,11 +260,11 @@ bool weir__trailer_read(const struct weir__crc32c *crc,
       !is_sound(crc, bytes)) {
     return false;
   }
-  trailer->number = le64(bytes + 8);
-  trailer->salt = le64(bytes + 16);
-  trailer->data_end = le64(bytes + 24);
-  trailer->directory = le64(bytes + 32);
-  trailer->newest = le64(bytes + 40);
+  trailer->number = weir__le64(bytes + 8);
+  trailer->salt = weir__le64(bytes + 16);
+  trailer->data_end = weir__le64(bytes + 24);
+  trailer->directory = weir__le64(bytes + 32);
+  trailer->newest = weir__le64(bytes + 40);
   trailer->entries = weir__le32(bytes + 48);
   trailer->crc = weir__le32(bytes + 52);
   return true;

@@ -11,8 +11,9 @@
  * stream in it where its events are and how it stood, a directory of those, and
  * a trailer at its very end.
  *
- * Head, trailer, entry and the head of a record are 64 bytes, of which the last
- * 4 are the checksum of those before. */
+ * Head, trailer, entry and the head of a record are 64 bytes. The last 4 of the
+ * first three are the checksum of those before; a record begins with that of
+ * all that follows, and with that of its head. */
 
 #include <stdbool.h>
 #include <string.h>
@@ -127,6 +128,17 @@ static inline void weir__put_le32(unsigned char *bytes, uint32_t number) {
 #endif
 }
 
+static inline uint64_t weir__le64(const unsigned char *bytes) {
+#ifdef WEIR__LITTLE
+  uint64_t number;
+
+  memcpy(&number, bytes, sizeof number);
+  return number;
+#else
+  return (uint64_t)weir__le32(bytes) | (uint64_t)weir__le32(bytes + 4) << 32;
+#endif
+}
+
 static inline uint64_t weir__align8(uint64_t n) {
   return (n + 7) & ~UINT64_C(7);
 }
@@ -159,14 +171,52 @@ bool weir__record_read(const struct weir__crc32c *crc, uint64_t salt,
 
 /* Bytes of the payload, as what stands there says, which may be no head. */
 static inline uint32_t weir__record_payload(const unsigned char *bytes) {
-  return weir__le32(bytes);
+  return weir__le32(bytes + 8);
 }
 
-/* Whether the payload behind a head is what it says, with the zeros behind it.
- */
-bool weir__record_is_whole(const struct weir__crc32c *crc,
-                           const unsigned char *bytes,
-                           const struct weir__file_record *record);
+/* Both checksums of a record go on from the salt of its segment, so that what
+ * lies around from elsewhere, or was sent by somebody who wished that it were
+ * one, is no record. */
+static inline uint32_t weir__record_crc(const struct weir__crc32c *crc,
+                                        uint64_t salt,
+                                        const unsigned char *bytes,
+                                        size_t len) {
+  return weir__crc32c(crc, (uint32_t)((salt ^ salt >> 32) & UINT32_MAX), bytes,
+                      len);
+}
+
+/* Whether a record with so much payload, which is there, is what it was when it
+ * was written, the zeros behind it included. */
+static inline bool weir__record_is_whole(const struct weir__crc32c *crc,
+                                         uint64_t salt,
+                                         const unsigned char *bytes,
+                                         uint32_t size) {
+  const size_t length = (size_t)weir__record_length(size);
+
+  return weir__le32(bytes) ==
+         weir__record_crc(crc, salt, bytes + 4, length - 4);
+}
+
+/* Whether the record at this place, of which all is there that its head says,
+ * is whole and this event of a stream. */
+static inline bool weir__record_is_event(const struct weir__crc32c *crc,
+                                         uint64_t salt, uint64_t at,
+                                         uint64_t generation, uint64_t seq,
+                                         const unsigned char *bytes) {
+  return bytes[12] == WEIR__RECORD_EVENT &&
+         (uint64_t)weir__le32(bytes + 60) * 8 == at &&
+         weir__le64(bytes + 16) == generation &&
+         weir__le64(bytes + 32) == seq &&
+         weir__record_is_whole(crc, salt, bytes, weir__record_payload(bytes));
+}
+
+/* What it says besides. */
+static inline uint8_t weir__record_flags(const unsigned char *bytes) {
+  return bytes[13];
+}
+static inline uint64_t weir__record_epoch(const unsigned char *bytes) {
+  return weir__le64(bytes + 24);
+}
 
 /* Bytes of a state, and write it. */
 size_t weir__state_size(const struct weir__file_state *state);

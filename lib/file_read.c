@@ -59,6 +59,7 @@ static bool recall_place(struct weir_log_file *log,
   place->segment = weir__segment_upto(log, stream->read_segment);
   memset(&place->entry, 0, sizeof place->entry);
   place->entry.first = stream->read_first;
+  place->entry.last = stream->read_last;
   place->entry.positions = stream->read_positions;
   /* The oldest go first: if it has gone, so have those before it. */
   return place->segment != NULL &&
@@ -86,43 +87,6 @@ static int find_place(struct weir_log_file *log,
   return rv;
 }
 
-/* Have `len` bytes at a place of a segment in the buffer, or as many as there
- * are, but no fewer than `least`. */
-static int fill_buffer(struct weir_log_file *log, struct weir__segment *segment,
-                       uint64_t at, uint64_t least, uint64_t len) {
-  const uint64_t end = segment->sealed ? segment->size : segment->written;
-  int rv;
-
-  if (log->buffer_segment == segment->number && at >= log->buffer_at &&
-      at + least <= log->buffer_at + log->buffer_len) {
-    return WEIR_OK;
-  }
-  log->buffer_segment = 0;
-  if (at > end || least > end - at) {
-    return WEIR_EIO;
-  }
-  len = weir__min(weir__max(len, least), end - at);
-  if (!weir__file_reserve(log, &log->buffer, &log->buffer_cap, (size_t)len)) {
-    return WEIR_ENOMEM;
-  }
-  rv = weir__segment_open(log, segment);
-  if (rv != WEIR_OK) {
-    return rv;
-  }
-  rv = weir__io_read(log->io, segment->fd, log->buffer, (size_t)len, at);
-  if (rv == WEIR_EIO && len != least) {
-    /* It may be what lies ahead that cannot be read. */
-    len = least;
-    rv = weir__io_read(log->io, segment->fd, log->buffer, (size_t)len, at);
-  }
-  if (rv == WEIR_OK) {
-    log->buffer_segment = segment->number;
-    log->buffer_at = at;
-    log->buffer_len = (size_t)len;
-  }
-  return rv;
-}
-
 /* What is lost by damage of a segment, and not because memory or the disk says
  * no just now. */
 static bool is_damage(int error) {
@@ -137,146 +101,176 @@ struct reading {
   uint64_t seq; /* the next to be read */
   uint64_t upto;
   size_t room; /* bytes that may still come */
-  bool full;
+  bool full;   /* nothing more may */
 };
 
-static void add(struct reading *reading, const struct weir__file_record *record,
-                const unsigned char *bytes) {
-  static const weir_record blank = {.size = sizeof blank};
-  weir_record *event = &reading->events->records[reading->events->count++];
-
-  *event = blank;
-  event->epoch = record->epoch;
-  event->seq = record->seq;
-  event->flags = record->flags;
+/* The record of event seq, as far as any two differ. */
+static void put_event(weir_record *event, uint64_t seq,
+                      const unsigned char *bytes) {
+  event->epoch = weir__record_epoch(bytes);
+  event->seq = seq;
   event->frame = bytes + WEIR__RECORD_SIZE;
-  event->frame_len = record->size;
-  reading->room -= (size_t)weir__min(reading->room, record->size);
-  reading->full =
-      reading->room == 0 || reading->events->count == WEIR__READ_MOST;
+  event->frame_len = weir__record_payload(bytes);
+  event->flags = weir__record_flags(bytes);
 }
 
-/* What stands at a place of the segment whose bytes are in the buffer. */
-static const unsigned char *bytes_at(const struct weir_log_file *log,
-                                     uint64_t at) {
-  return log->buffer + (at - log->buffer_at);
-}
+/* The record at a place, if it is in the window, as its head says, which may be
+ * none; else NULL. */
+static inline const unsigned char *find_record(
+    const struct weir__window *window, const struct weir__segment *segment,
+    uint64_t at) {
+  const unsigned char *bytes;
+  uint64_t left;
 
-/* Whether a record is in the buffer, as its head says, which may be none. */
-static bool is_buffered(const struct weir_log_file *log,
-                        const struct weir__segment *segment, uint64_t at) {
-  uint64_t begin;
-
-  if (log->buffer_segment != segment->number || at < log->buffer_at) {
-    return false;
+  if (window->segment != segment->number || at < window->at ||
+      at - window->at >= window->len) {
+    return NULL;
   }
-  begin = at - log->buffer_at;
-  return begin + WEIR__RECORD_SIZE <= log->buffer_len &&
-         begin + weir__record_length(weir__record_payload(bytes_at(log, at))) <=
-             log->buffer_len;
+  left = window->len - (at - window->at);
+  bytes = window->bytes + (at - window->at);
+  return left >= WEIR__RECORD_SIZE &&
+                 left >= weir__record_length(weir__record_payload(bytes))
+             ? bytes
+             : NULL;
 }
 
-/* Have a record in the buffer, if there is one at this place. */
+/* Take over the next events, which stand at these places, up to the first that
+ * is not in the window or not what it was. Returns how many. */
+static uint32_t take(struct reading *reading,
+                     const struct weir__segment *segment,
+                     const uint32_t *places, uint32_t count) {
+  const struct weir_log_file *log = reading->log;
+  const struct weir__window window = log->records;
+  const uint64_t generation = reading->stream->generation;
+  const uint64_t seq = reading->seq;
+  weir_record *events = log->events + reading->events->count;
+  const unsigned char *bytes;
+  uint64_t at;
+  uint32_t i;
+
+  for (i = 0; i < count && !reading->full; ++i) {
+    at = (uint64_t)places[i] * 8;
+    bytes = find_record(&window, segment, at);
+    if (bytes == NULL || !weir__record_is_event(&log->crc, segment->salt, at,
+                                                generation, seq + i, bytes)) {
+      break;
+    }
+    put_event(&events[i], seq + i, bytes);
+    reading->full = events[i].frame_len >= reading->room;
+    reading->room -= (size_t)weir__min(reading->room, events[i].frame_len);
+  }
+  reading->events->count += i;
+  reading->seq = seq + i;
+  return i;
+}
+
+/* Have a record in the window, if there is one at this place. */
 static int load_record(struct weir_log_file *log, struct weir__segment *segment,
                        uint64_t at, uint64_t ahead) {
+  struct weir__window *window = &log->records;
   struct weir__file_record record;
-  int rv = fill_buffer(log, segment, at, WEIR__RECORD_SIZE, ahead);
+  int rv =
+      weir__segment_view(log, segment, window, at, WEIR__RECORD_SIZE, ahead);
 
-  if (rv == WEIR_OK && weir__record_read(&log->crc, segment->salt, at,
-                                         bytes_at(log, at), &record)) {
-    rv = fill_buffer(log, segment, at, weir__record_length(record.size), ahead);
+  if (rv == WEIR_OK &&
+      weir__record_read(&log->crc, segment->salt, at,
+                        window->bytes + (at - window->at), &record)) {
+    rv = weir__segment_view(log, segment, window, at,
+                            weir__record_length(record.size), ahead);
   }
   return rv;
 }
 
-/* Take over the record at a place, if it is that of the event to be read. */
-static bool take_record(struct reading *reading,
-                        const struct weir__segment *segment, uint64_t at) {
-  const struct weir_log_file *log = reading->log;
-  const unsigned char *bytes = bytes_at(log, at);
-  struct weir__file_record record;
-
-  if (!weir__record_read(&log->crc, segment->salt, at, bytes, &record) ||
-      record.kind != WEIR__RECORD_EVENT ||
-      record.generation != reading->stream->generation ||
-      record.seq != reading->seq ||
-      !weir__record_is_whole(&log->crc, bytes, &record)) {
-    return false;
-  }
-  add(reading, &record, bytes);
-  return true;
-}
-
 /* Read the next event, which stands at this place; 0: nowhere. */
 static int read_event(struct reading *reading, struct weir__segment *segment,
-                      uint64_t at, uint64_t ahead) {
+                      const uint32_t *place, uint64_t ahead) {
   struct weir_log_file *log = reading->log;
-  bool here = at != 0 && is_buffered(log, segment, at);
+  const uint64_t at = (uint64_t)*place * 8;
   int rv = WEIR_OK;
 
-  if (at != 0 && !here) {
+  if (at != 0 && find_record(&log->records, segment, at) == NULL) {
     if (reading->events->count != 0) {
       /* Those that were found stay where they are. */
       reading->full = true;
       return WEIR_OK;
     }
     rv = load_record(log, segment, at, ahead);
-    here = rv == WEIR_OK && is_buffered(log, segment, at);
   }
   if (rv != WEIR_OK && !is_damage(rv)) {
     return rv;
   }
-  if (!here || !take_record(reading, segment, at)) {
+  if (rv != WEIR_OK || take(reading, segment, place, 1) == 0) {
     reading->events->lost_through = reading->seq;
     log->info.lost += 1;
+    reading->seq += 1;
   }
-  reading->seq += 1;
   return WEIR_OK;
 }
 
 /* How much to read so that it has those of the events that stand close enough
- * together. How long the last of them is, is not known: as long as the one
- * before it, or little. */
-static uint64_t reach(const uint32_t *places, uint32_t count, size_t room) {
-  const uint64_t most = weir__min(room, MUCH);
-  uint64_t far = 0;
-  uint64_t gap = 0;
-  uint64_t next;
-  uint32_t i;
+ * together, of which there are `count`; `known` is as many, or one more, since
+ * how long one is, the place of the next one says. The very last of a segment
+ * is taken to be as long as the one before it, or little. */
+static uint64_t reach(const uint32_t *places, uint32_t count, uint32_t known,
+                      size_t room) {
+  const uint64_t most = places[0] + weir__min(room, MUCH) / 8;
+  uint32_t i = known - 1;
+  uint64_t far;
 
-  for (i = 1; i < count && places[i] > places[i - 1]; ++i) {
-    next = (uint64_t)(places[i] - places[0]) * 8;
-    if (next > most) {
-      break;
-    }
-    gap = next - far;
-    far = next;
+  /* Those that are lost stand at 0. */
+  while (i > 0 && (places[i] <= places[0] || places[i] > most)) {
+    i -= 1;
   }
-  return weir__min(far + weir__max(gap, LITTLE), MUCH);
+  far = (uint64_t)(places[i] - places[0]) * 8;
+  if (i == count - 1 && i > 0) {
+    far += (places[i] - weir__min(places[i], places[i - 1])) * 8;
+  }
+  return weir__min(weir__max(far, LITTLE), MUCH);
 }
 
 /* Read events that are in one segment, from reading->seq to `limit`, as long as
- * they come into the buffer together. */
+ * they come into the window together. */
 static int read_run(struct reading *reading, const struct place_of *place,
                     uint64_t limit) {
-  uint32_t places[WEIR__READ_MOST];
-  uint64_t ahead;
+  uint32_t places[WEIR__READ_MOST + 1];
+  const uint64_t here = limit - reading->seq + 1;
   uint32_t count;
+  uint32_t known;
+  uint64_t ahead;
   uint32_t i;
   int rv;
 
   limit = weir__min(limit, reading->upto);
   count = (uint32_t)weir__min(limit - reading->seq + 1, WEIR__READ_MOST);
+  known = (uint32_t)weir__min(here, count + 1);
   rv = weir__segment_places(reading->log, place->segment, &place->entry,
-                            reading->seq, count, places);
+                            reading->seq, known, places);
   if (rv != WEIR_OK) {
     return rv;
   }
-  ahead = reach(places, count, reading->room);
-  for (i = 0; rv == WEIR_OK && i < count && !reading->full; ++i) {
-    rv = read_event(reading, place->segment, (uint64_t)places[i] * 8, ahead);
+  ahead = reach(places, count, known, reading->room);
+  i = take(reading, place->segment, places, count);
+  for (; rv == WEIR_OK && i < count && !reading->full;
+       i += take(reading, place->segment, places + i, count - i)) {
+    rv = read_event(reading, place->segment, &places[i++], ahead);
   }
   return rv;
+}
+
+/* The records that are handed out. */
+static int make_events(struct weir_log_file *log) {
+  const size_t size = WEIR__READ_MOST * sizeof *log->events;
+  size_t i;
+
+  log->events = weir__file_alloc(log, size);
+  if (log->events == NULL) {
+    return WEIR_ENOMEM;
+  }
+  memset(log->events, 0, size);
+  for (i = 0; i < WEIR__READ_MOST; ++i) {
+    log->events[i].size = sizeof log->events[i];
+  }
+  return WEIR_OK;
 }
 
 int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
@@ -286,19 +280,20 @@ int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
   struct place_of place;
   uint64_t limit;
   bool found;
-  int rv = WEIR_OK;
+  int rv = log->events == NULL ? make_events(log) : WEIR_OK;
 
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  events->records = log->events;
   events->count = 0;
   events->lost_through = 0;
   reading.seq = weir__max(after, stream->trimmed) + 1;
   reading.upto = weir__min(upto, stream->last);
-  while (rv == WEIR_OK && !reading.full && reading.seq <= reading.upto) {
-    if (events->count != 0 || events->lost_through != 0) {
-      /* The next segment would drive out what is in the buffer. */
-      break;
-    }
+  if (reading.seq <= reading.upto) {
     rv = find_place(log, stream, reading.seq, &place, &limit, &found);
     if (rv == WEIR_OK && found) {
+      /* The next segment would drive out what is in the window. */
       rv = read_run(&reading, &place, limit);
     } else if (rv == WEIR_OK || is_damage(rv)) {
       /* It is in no segment that is there. */

@@ -10,13 +10,14 @@
 #define WEIR__READ_MOST 256
 
 struct weir__file_events {
-  weir_record records[WEIR__READ_MOST];
+  const weir_record *records;
   size_t count;
   uint64_t lost_through; /* what is not among them up to here is lost */
 };
 
 /* Read events after `after` up to `upto` of a stream, about max_bytes of
- * frames. What they point to stays until the next read. WEIR_OK or an error. */
+ * frames. They, and what they point to, stay until the next read. WEIR_OK or an
+ * error. */
 int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
                     uint64_t after, uint64_t upto, size_t max_bytes,
                     struct weir__file_events *events);

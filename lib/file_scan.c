@@ -100,7 +100,10 @@ static const unsigned char *record_at(struct scan *scan, uint64_t at,
     return NULL;
   }
   bytes = bytes_at(scan, at, weir__record_length(record->size));
-  return bytes != NULL && weir__record_is_whole(&scan->log->crc, bytes, record)
+  /* It may have been read again since. */
+  return bytes != NULL &&
+                 weir__record_is_whole(&scan->log->crc, scan->segment->salt,
+                                       bytes, record->size)
              ? bytes
              : NULL;
 }

@@ -15,6 +15,13 @@
  * room for: what is lost has places too. */
 #define PLACES_MORE UINT64_C(131072)
 
+/* So many places are read at once, if there are as many. */
+#define PLACES_READ 4096
+
+/* What is read begins where a line of the cache does: systems copy to there
+ * fastest. */
+#define LINE 64
+
 void weir__segment_name(uint64_t number, bool made,
                         char name[WEIR__FILE_NAME]) {
   (void)snprintf(name, WEIR__FILE_NAME, "weir-%016llx.log%s",
@@ -472,12 +479,53 @@ int weir__segment_entry(struct weir_log_file *log,
   return WEIR_OK;
 }
 
+int weir__segment_view(struct weir_log_file *log, struct weir__segment *segment,
+                       struct weir__window *window, uint64_t at, uint64_t least,
+                       uint64_t len) {
+  const uint64_t end = segment->sealed ? segment->size : segment->written;
+  int rv;
+
+  if (window->segment == segment->number && at >= window->at &&
+      at + least <= window->at + window->len) {
+    return WEIR_OK;
+  }
+  window->segment = 0;
+  if (at > end || least > end - at) {
+    return WEIR_EIO;
+  }
+  len = weir__min(weir__max(len, least), end - at);
+  if (!weir__file_reserve(log, &window->memory, &window->cap,
+                          (size_t)len + LINE)) {
+    return WEIR_ENOMEM;
+  }
+  window->bytes =
+      window->memory + (LINE - (uintptr_t)window->memory % LINE) % LINE;
+  rv = weir__segment_open(log, segment);
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  rv = weir__io_read(log->io, segment->fd, window->bytes, (size_t)len, at);
+  if (rv == WEIR_EIO && len != least) {
+    /* It may be what lies ahead that cannot be read. */
+    len = least;
+    rv = weir__io_read(log->io, segment->fd, window->bytes, (size_t)len, at);
+  }
+  if (rv == WEIR_OK) {
+    window->segment = segment->number;
+    window->at = at;
+    window->len = (size_t)len;
+  }
+  return rv;
+}
+
 int weir__segment_places(struct weir_log_file *log,
                          struct weir__segment *segment,
                          const struct weir__entry_of_directory *entry,
                          uint64_t first, uint32_t count, uint32_t *places) {
   const uint64_t skip = first - entry->first;
   const struct weir__run *run;
+  const unsigned char *bytes;
+  uint64_t at;
   uint32_t i;
   int rv;
 
@@ -486,12 +534,17 @@ int weir__segment_places(struct weir_log_file *log,
     memcpy(places, run->places + skip, count * sizeof *places);
     return WEIR_OK;
   }
-  rv = weir__io_read(log->io, segment->fd, places, count * sizeof *places,
-                     entry->positions + skip * 4);
-  for (i = 0; rv == WEIR_OK && i < count; ++i) {
-    places[i] = weir__le32((const unsigned char *)&places[i]);
+  at = entry->positions + skip * 4;
+  rv = weir__segment_view(log, segment, &log->places, at, count * (size_t)4,
+                          weir__min(entry->last - first + 1, PLACES_READ) * 4);
+  if (rv != WEIR_OK) {
+    return rv;
   }
-  return rv;
+  bytes = log->places.bytes + (at - log->places.at);
+  for (i = 0; i < count; ++i) {
+    places[i] = weir__le32(bytes + (size_t)i * 4);
+  }
+  return WEIR_OK;
 }
 
 /* The runs of a segment, to be sorted. */

@@ -89,6 +89,13 @@ int weir__segment_entry(struct weir_log_file *log,
                         struct weir__segment *segment, uint64_t generation,
                         struct weir__entry_of_directory *entry, bool *found);
 
+/* Have `len` bytes at a place of a segment in a window, or as many as there are
+ * before `end`, but no fewer than `least`. WEIR_OK, or an error: WEIR_EIO if
+ * there are not so many, or they cannot be read. */
+int weir__segment_view(struct weir_log_file *log, struct weir__segment *segment,
+                       struct weir__window *window, uint64_t at, uint64_t least,
+                       uint64_t len);
+
 /* The places of events first to first + count - 1, which the entry has. WEIR_OK
  * or an error. */
 int weir__segment_places(struct weir_log_file *log,

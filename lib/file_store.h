@@ -108,6 +108,16 @@ struct weir__op {
   bool is_void; /* another epoch has begun before it was answered */
 };
 
+/* What was last read of a segment, whose bytes stay as they are. */
+struct weir__window {
+  unsigned char *memory;
+  size_t cap;
+  unsigned char *bytes; /* in the memory */
+  uint64_t segment;     /* its number; 0: nothing has been read */
+  uint64_t at;
+  size_t len;
+};
+
 struct weir_log_file {
   weir_log_file_options options;
   weir_allocator allocator;
@@ -128,12 +138,11 @@ struct weir_log_file {
   struct weir__link ops;
   uint64_t again_at; /* when what has failed is tried again; clock */
   struct weir__round *round;
-  unsigned char *buffer; /* to read into */
-  size_t buffer_cap;
-  uint64_t buffer_segment; /* what is in it; 0: nothing */
-  uint64_t buffer_at;
-  size_t buffer_len;
-  int fault; /* of what a directory was listed for */
+  struct weir__window records; /* to be read by readers */
+  struct weir__window places;  /* where those stand */
+  weir_record *events; /* WEIR__READ_MOST that are read, or NULL; what nobody
+                          sets in them is zero */
+  int fault;           /* of what a directory was listed for */
   /* Recovery: the newest place where something is lost, nobody knows whose; 0:
    * there is none. */
   uint64_t damaged_segment;

@@ -428,7 +428,9 @@ static void free_log(struct weir_log_file *log) {
 
   weir__file_free_streams(log);
   free_segments(log);
-  weir__file_free(log, log->buffer, log->buffer_cap);
+  weir__file_free(log, log->records.memory, log->records.cap);
+  weir__file_free(log, log->places.memory, log->places.cap);
+  weir__file_free(log, log->events, WEIR__READ_MOST * sizeof *log->events);
   weir__file_free(log, log->batch, log->batch_cap);
   log->io->leave(log->io->user);
   weir__free(&allocator, log, sizeof *log);
@@ -507,7 +509,7 @@ int weir__log_file_open(const weir_log_file_options *callers,
   log->allocator = allocator;
   weir__io_system_init(&log->system);
   log->io = io != NULL ? io : &log->system.io;
-  weir__crc32c_init(&log->crc, 0);
+  weir__crc32c_init(&log->crc, WEIR__CRC32C_WIDE);
   weir__link_init(&log->segments);
   weir__link_init(&log->ended);
   weir__link_init(&log->ops);

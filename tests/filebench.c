@@ -503,7 +503,7 @@ uint64_t fb_find(struct filebench *bench, size_t n, uint64_t generation,
   const unsigned char *bytes = fb_segment(bench, n, &size);
   uint64_t at;
 
-  weir__crc32c_init(&crc, 0);
+  weir__crc32c_init(&crc, WEIR__CRC32C_WIDE);
   ck_assert_int_eq(weir__head_read(&crc, bytes, &head), WEIR_OK);
   for (at = WEIR__HEAD_SIZE; at + WEIR__RECORD_SIZE <= size; at += 8) {
     if (weir__record_read(&crc, head.salt, at, bytes + at, &record) &&

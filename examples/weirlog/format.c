@@ -106,35 +106,33 @@ bool read_state(const unsigned char *bytes, size_t len, struct state *state) {
          (state->ended == 0 || state->ended == last);
 }
 
+/* What the checksums of a segment's records go on from. */
+static uint32_t seed(uint64_t salt) {
+  return (uint32_t)((salt ^ salt >> 32) & UINT32_MAX);
+}
+
 bool read_record(const unsigned char *bytes, uint64_t salt, uint64_t offset,
                  struct record *record) {
-  unsigned char place[16];
-  int i;
-
-  record->size = le32(bytes);
-  record->kind = bytes[4];
-  record->flags = bytes[5];
-  record->left = le32(bytes + 8);
+  record->size = le32(bytes + 8);
+  record->kind = bytes[12];
+  record->flags = bytes[13];
   record->generation = le64(bytes + 16);
   record->epoch = le64(bytes + 24);
   record->number = le64(bytes + 32);
   record->time = le64(bytes + 40);
   record->synced = le64(bytes + 48);
-  if (record->kind < EVENT || record->kind > TRIM) {
-    return false;
-  }
-  for (i = 0; i < 8; ++i) {
-    place[i] = (unsigned char)(salt >> (8 * i) & 0xff);
-    place[8 + i] = (unsigned char)(offset >> (8 * i) & 0xff);
-  }
-  return le32(bytes + 60) == crc32c(crc32c(0, place, sizeof place), bytes, 60);
+  record->left = le32(bytes + 56);
+  return record->kind >= EVENT && record->kind <= TRIM &&
+         le32(bytes + 60) == offset / 8 && offset % 8 == 0 &&
+         le32(bytes + 4) == crc32c(seed(salt), bytes + 8, HEAD - 8);
 }
 
 uint64_t record_length(const struct record *record) {
   return (HEAD + (uint64_t)record->size + 7) / 8 * 8;
 }
 
-bool is_whole(const unsigned char *bytes, const struct record *record) {
-  return le32(bytes + 12) ==
-         crc32c(0, bytes + HEAD, (size_t)(record_length(record) - HEAD));
+bool is_whole(const unsigned char *bytes, uint64_t salt,
+              const struct record *record) {
+  return le32(bytes) ==
+         crc32c(seed(salt), bytes + 4, (size_t)(record_length(record) - 4));
 }

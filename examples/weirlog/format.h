@@ -85,11 +85,12 @@ bool read_trailer(const unsigned char *bytes, struct trailer *trailer);
 bool read_entry(const unsigned char *bytes, struct entry *entry);
 bool read_state(const unsigned char *bytes, size_t len, struct state *state);
 
-/* The head of a record at an offset, and whether its payload, which stands
- * behind it in `bytes`, is sound. */
+/* The head of a record at an offset, and whether all of it, as it stands in
+ * `bytes`, is sound. */
 bool read_record(const unsigned char *bytes, uint64_t salt, uint64_t offset,
                  struct record *record);
-bool is_whole(const unsigned char *bytes, const struct record *record);
+bool is_whole(const unsigned char *bytes, uint64_t salt,
+              const struct record *record);
 
 /* Bytes of a record, with the zeros behind it. */
 uint64_t record_length(const struct record *record);

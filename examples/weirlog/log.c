@@ -281,7 +281,7 @@ const unsigned char *log_read(struct log *log, const struct stream *stream,
   len = (size_t)record_length(record);
   bytes = allocate(bytes, len, 1);
   return pread(fd, bytes, len, offset) == (ssize_t)len &&
-                 is_whole(bytes, record)
+                 is_whole(bytes, segment->salt, record)
              ? bytes + HEAD
              : NULL;
 }

@@ -126,7 +126,7 @@ static bool has_record(const struct reading *reading, uint64_t offset,
                        struct record *record) {
   return has_head(reading, offset, record) &&
          record_length(record) <= reading->end - offset &&
-         is_whole(reading->bytes + offset, record);
+         is_whole(reading->bytes + offset, reading->salt, record);
 }
 
 /* The next record from an offset on; the end, if there is none. */

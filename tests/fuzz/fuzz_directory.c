@@ -276,27 +276,20 @@ static uint64_t find(const struct target *target, unsigned n, bool *is_record) {
 
 static void seal(const struct target *target, uint64_t at, bool is_record) {
   unsigned char *bytes = target->bytes + at;
-  struct weir__file_record record;
-  unsigned char place[16];
-  uint64_t salt = salt_of(target);
-  uint32_t sum = 0;
-  size_t i;
+  const uint64_t salt = salt_of(target);
+  uint64_t length;
 
-  if (is_record) {
-    for (i = 0; i < 8; ++i) {
-      place[i] = (unsigned char)(salt >> 8 * i);
-      place[8 + i] = (unsigned char)(at >> 8 * i);
-    }
-    sum = weir__crc32c(&crc, 0, place, sizeof place);
-    record.size = weir__le32(bytes);
-    if (weir__record_length(record.size) <= target->size - at) {
-      weir__put_le32(bytes + 12,
-                     weir__crc32c(&crc, 0, bytes + WEIR__RECORD_SIZE,
-                                  (size_t)weir__record_length(record.size) -
-                                      WEIR__RECORD_SIZE));
-    }
+  if (!is_record) {
+    weir__put_le32(bytes + 60, weir__crc32c(&crc, 0, bytes, 60));
+    return;
   }
-  weir__put_le32(bytes + 60, weir__crc32c(&crc, sum, bytes, 60));
+  weir__put_le32(bytes + 4, weir__record_crc(&crc, salt, bytes + 8,
+                                             WEIR__RECORD_SIZE - 8));
+  length = weir__record_length(weir__record_payload(bytes));
+  if (length <= target->size - at) {
+    weir__put_le32(
+        bytes, weir__record_crc(&crc, salt, bytes + 4, (size_t)(length - 4)));
+  }
 }
 
 /* The index of a segment, after something in it has changed. */
@@ -445,7 +438,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int rv;
 
   if (bases[0].files == NULL) {
-    weir__crc32c_init(&crc, 0);
+    weir__crc32c_init(&crc, WEIR__CRC32C_WIDE);
     make_base(false, &bases[0], &olders[0]);
     make_base(true, &bases[1], &olders[1]);
   }

@@ -127,7 +127,7 @@ static void check_record(struct fuzz_input *input) {
   struct fuzz_bytes bytes;
   struct fuzz_bytes payload;
   const uint64_t salt = fuzz_extreme(input);
-  const uint64_t at = fuzz_extreme(input);
+  const uint64_t at = fuzz_extreme(input) % WEIR__SEGMENT_MOST / 8 * 8;
   const uint64_t bit = fuzz_number(input, 2);
 
   memset(&record, 0, sizeof record);
@@ -141,7 +141,10 @@ static void check_record(struct fuzz_input *input) {
   memcpy(bytes.data + WEIR__RECORD_SIZE, payload.data, payload.len);
   weir__record_write(&crc, salt, at, &record, bytes.data);
   kit_need(weir__record_read(&crc, salt, at, bytes.data, &again));
-  kit_need(weir__record_is_whole(&crc, bytes.data, &again));
+  kit_need(weir__record_is_whole(&crc, salt, bytes.data, again.size));
+  kit_need(weir__record_is_event(&crc, salt, at, record.generation, record.seq,
+                                 bytes.data) ==
+           (record.kind == WEIR__RECORD_EVENT));
   expect_same(&record, &again);
   kit_need(fuzz_same(bytes.data + WEIR__RECORD_SIZE, payload.len, payload.data,
                      payload.len));
@@ -151,7 +154,7 @@ static void check_record(struct fuzz_input *input) {
                               bytes.data, &again));
   flip(bytes.data, bytes.len, bit);
   kit_need(!weir__record_read(&crc, salt, at, bytes.data, &again) ||
-           !weir__record_is_whole(&crc, bytes.data, &again));
+           !weir__record_is_whole(&crc, salt, bytes.data, again.size));
   free(bytes.data);
   free(payload.data);
 }
@@ -191,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const int which = fuzz_byte(&input) % 5;
 
   if (crc.update == NULL) {
-    weir__crc32c_init(&crc, 0);
+    weir__crc32c_init(&crc, WEIR__CRC32C_WIDE);
   }
   if (which < 3) {
     check_structure(which, &input);

@@ -460,12 +460,15 @@ static const struct {
     /* A payload, or a head, that others follow. */
     {1, 3, 70, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
     {1, 3, 20, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 3, 0, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 3, 4, "1:5 *:5 | 1-2 !3 4-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
     {1, 1, 70, "1:5 *:5 | !1 2-5", "2:5 *:5 | 1-5", "damaged in 1 places"},
     /* The last of its stream, but not of all: whose it was is known from its
      * head. Without that it may have been anybody's of whom nothing comes after
      * it. */
     {1, 5, 70, "1:5 *:5 | 1-4 !5", "2:5 *:5 | 1-5", "damaged in 1 places"},
     {1, 5, 20, "1:5 *:5 | 1-4 !5", "2:5 *:5 | 1-5", "damaged in 1 places"},
+    {1, 5, 0, "1:5 *:5 | 1-4 !5", "2:5 *:5 | 1-5", "damaged in 1 places"},
     {2, 4, 20, "1:5 *:5 | 1-5", "2:5 *:5 | 1-3 !4 5", "damaged in 1 places"},
     /* The last of all: it might as well not have been written. */
     {2, 5, 70, "1:5 *:5 | 1-5", "2:4 *:4 | 1-4", "cut off 104 bytes"},
@@ -488,7 +491,7 @@ static uint64_t find_kind(int kind, uint64_t generation) {
   uint64_t at;
 
   for (at = 64; at + 64 <= size; at += 8) {
-    if (bytes[at + 4] == kind && bytes[at + 16] == generation &&
+    if (bytes[at + 12] == kind && bytes[at + 16] == generation &&
         memcmp(bytes + at + 17, "\0\0\0\0\0\0", 7) == 0) {
       return at;
     }
@@ -629,7 +632,7 @@ START_TEST(damage_to_all_heads_but_that_of_an_empty_segment) {
   fb_kill(&bench);
   fb_segment(&bench, 0, &size)[30] ^= 1;
   fb_segment(&bench, 0, &size)[size - 30] ^= 1;
-  weir__crc32c_init(&crc, 0);
+  weir__crc32c_init(&crc, WEIR__CRC32C_WIDE);
   weir__head_write(&crc, &head, empty);
   weir__head_write(&crc, &head, empty + sizeof empty - WEIR__HEAD_SIZE);
   simdisk_put(&bench.disk, "weir-0000000000000002.log", empty, sizeof empty);

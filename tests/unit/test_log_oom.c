@@ -325,7 +325,7 @@ static bool with_damage(size_t nth, bool all_after, int damage) {
     fb_kill(&bench);
     at = damage == 1 ? fb_find(&bench, 0, 1, 9)
                      : fb_find(&bench, 0, 1, 30) + weir__record_length(40);
-    fb_segment(&bench, 0, &size)[at] ^= 1;
+    fb_segment(&bench, 0, &size)[at + 20] ^= 1;
   }
   STEP(WEIR_OK, fb_try(&bench));
   recover();
@@ -451,7 +451,7 @@ static bool with_suspicion(size_t nth, bool all_after) {
   weir__handle_release(b);
   fb_kill(&bench);
   at = fb_find(&bench, 1, 2, 5);
-  fb_segment(&bench, 1, &size)[at] ^= 1;
+  fb_segment(&bench, 1, &size)[at + 20] ^= 1;
   STEP(WEIR_OK, fb_try(&bench));
   recover();
   expect("a", "1:31 *:31 | 1-30 !31");
