@@ -4,16 +4,16 @@
 #include "util.h"
 
 /* A bucket fills a cache line: a byte of each hash in front says which of the
- * nodes are worth a look, all of them at a glance. What does not fit is chained
- * on by its own link. */
+ * nodes are worth a look, all of them at a glance. The bytes that belong to no
+ * node are 0, those that do are not, and come first. What does not fit is
+ * chained on by its own link. */
 #define BUCKET_NODES 6
 #define LINE 64
 
 struct weir__bucket {
-  uint8_t tag[BUCKET_NODES];
-  uint8_t used;
+  uint8_t tag[8];
   struct weir__node *node[BUCKET_NODES];
-  struct weir__node *more; /* NULL unless used is BUCKET_NODES */
+  struct weir__node *more; /* NULL unless the others are in use */
 };
 
 /* Buckets come by the segment, and a segment never moves. */
@@ -28,62 +28,8 @@ struct weir__bucket {
 /* Asked for at once; what getentropy gives is 256. */
 #define DRAW 208
 
-/* Where a key ends, what is added to its hash has two words of the secret. */
-_Static_assert(WEIR__MAP_KEY_MOST % 8 == 0, "the last word has no secret");
-
-/* Eight bytes, the first of them lowest: a form that compilers know. */
-static inline uint64_t load_le(const unsigned char *p) {
-  return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
-         (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
-         (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
-
-/* The last bytes of a key, fewer than eight. Where the key has eight, they are
- * read with what is before them. */
-static inline uint64_t load_rest(const unsigned char *p, size_t left,
-                                 size_t len) {
-  unsigned char rest[8] = {0};
-
-  if (len >= 8) {
-    return load_le(p + left - 8) >> 8 * (8 - left);
-  }
-  memcpy(rest, p, left);
-  return load_le(rest);
-}
-
-/* What eight bytes of a key add to its hash. */
-static inline uint64_t mix(const uint64_t *secret, uint64_t word) {
-  return (secret[0] + (uint32_t)word) * (secret[1] + (word >> 32));
-}
-
-/* A permutation of all words: alike keys, which the sum puts at even distances,
- * do not fall in step with the buckets. */
-static inline uint32_t scatter(uint32_t word) {
-  word = (word ^ word >> 16) * UINT32_C(0x45d9f3b);
-  return word ^ word >> 16;
-}
-
-/* A key is its length, and words of 32 bits with zeros behind its end. Of two
- * keys one of these differs, and what it is multiplied with is nowhere else. */
-static inline uint32_t hash_of(const struct weir__map *map, const void *key,
-                               size_t len) {
-  const unsigned char *p = key;
-  const uint64_t *secret = map->secret->words;
-  uint64_t sum = secret[0] + secret[1] * len;
-  size_t left = len;
-
-  for (; left >= 8; left -= 8, p += 8) {
-    secret += 2;
-    sum += mix(secret, load_le(p));
-  }
-  if (left != 0) {
-    sum += mix(secret + 2, load_rest(p, left, len));
-  }
-  return scatter((uint32_t)(sum >> 32));
-}
-
 static uint8_t tag_of(uint32_t hash) {
-  return (uint8_t)(hash >> 24);
+  return (uint8_t)(hash >> 24 | 1);
 }
 
 /* The greatest power of 2 that is not above n. */
@@ -97,10 +43,26 @@ static size_t floor2(size_t n) {
 }
 
 static struct weir__bucket *bucket_at(const struct weir__map *map, size_t i) {
-  uintptr_t segment = (uintptr_t)map->segments[i / SEGMENT_BUCKETS];
+  return map->segments[i / SEGMENT_BUCKETS] + i % SEGMENT_BUCKETS;
+}
 
-  segment = (segment + LINE - 1) / LINE * LINE;
-  return (struct weir__bucket *)segment + i % SEGMENT_BUCKETS;
+/* A segment begins at a cache line, and has its memory's address in front. */
+static struct weir__bucket *new_segment(const weir_allocator *allocator) {
+  void *memory = weir__alloc(allocator, SEGMENT_SIZE);
+  void **segment;
+
+  if (memory == NULL) {
+    return NULL;
+  }
+  memset(memory, 0, SEGMENT_SIZE);
+  segment = (void **)(((uintptr_t)memory + LINE) / LINE * LINE);
+  segment[-1] = memory;
+  return (struct weir__bucket *)(void *)segment;
+}
+
+static void free_segment(const weir_allocator *allocator,
+                         struct weir__bucket *segment) {
+  weir__free(allocator, ((void **)(void *)segment)[-1], SEGMENT_SIZE);
 }
 
 /* Buckets below `buckets - level` have been split: their nodes are told apart
@@ -115,8 +77,8 @@ static size_t index_of(const struct weir__map *map, uint32_t hash) {
 int weir__secret_draw(struct weir__secret *secret,
                       int (*entropy)(void *user, void *dst, size_t len),
                       void *user) {
-  unsigned char *dst = (unsigned char *)secret->words;
-  size_t left = sizeof secret->words;
+  unsigned char *dst = (unsigned char *)secret;
+  size_t left = sizeof *secret;
   size_t n;
 
   for (; left != 0; left -= n, dst += n) {
@@ -143,7 +105,7 @@ void weir__map_free(struct weir__map *map) {
   size_t i;
 
   for (i = 0; i < segments_for(map->buckets); ++i) {
-    weir__free(map->allocator, map->segments[i], SEGMENT_SIZE);
+    free_segment(map->allocator, map->segments[i]);
   }
   weir__free(map->allocator, map->segments,
              map->segment_cap * sizeof *map->segments);
@@ -153,22 +115,18 @@ void weir__map_free(struct weir__map *map) {
   map->count = 0;
 }
 
-static bool is_key(const struct weir__node *node, uint32_t hash,
-                   const void *key, size_t key_len) {
-  return node->hash == hash &&
-         weir__same(node->key, node->key_len, key, key_len);
+WEIR__KEY_INLINE bool is_key(const struct weir__node *node, const void *key,
+                             size_t key_len) {
+  return node->key_len == key_len && weir__key_same(node->key, key, key_len);
 }
 
-/* Bits that say which nodes of a bucket may have this hash: bit 8 * i + 7
- * stands for number i (Mycroft, 1987; those above a true one may be wrong). */
-static uint64_t find_tags(const struct weir__bucket *bucket, uint32_t hash) {
-  const uint64_t ones = UINT64_C(0x0101010101010101);
-  /* The tags, `used`, and a byte of nobody's. */
-  const uint64_t word = load_le((const unsigned char *)(const void *)bucket) ^
-                        ones * tag_of(hash);
-  const uint64_t used = (UINT64_C(1) << 8 * bucket->used) - 1;
-
-  return (word - ones) & ~word & ones << 7 & used;
+/* Among those of a bucket that ran over. */
+static struct weir__node *find_more(struct weir__node *node, const void *key,
+                                    size_t key_len) {
+  while (node != NULL && !is_key(node, key, key_len)) {
+    node = node->next;
+  }
+  return node;
 }
 
 struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
@@ -181,19 +139,16 @@ struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
   if (map->count == 0) {
     return NULL;
   }
-  hash = hash_of(map, key, key_len);
+  hash = weir__key_hash(map->secret, key, key_len);
   bucket = bucket_at(map, index_of(map, hash));
-  for (tags = find_tags(bucket, hash); tags != 0; tags &= tags - 1) {
-    node = bucket->node[weir__lowest_bit(tags) / 8];
-    if (is_key(node, hash, key, key_len)) {
+  tags = weir__key_tags(bucket->tag, tag_of(hash));
+  for (; tags != 0; tags &= tags - 1) {
+    node = bucket->node[weir__lowest_bit(tags) / WEIR__KEY_TAG_BITS];
+    if (WEIR__KEY_MOSTLY(is_key(node, key, key_len))) {
       return node;
     }
   }
-  node = bucket->more;
-  while (node != NULL && !is_key(node, hash, key, key_len)) {
-    node = node->next;
-  }
-  return node;
+  return find_more(bucket->more, key, key_len);
 }
 
 /* Room for bucket number map->buckets. */
@@ -217,12 +172,8 @@ static bool make_room(struct weir__map *map) {
     map->segments = segments;
     map->segment_cap = cap;
   }
-  map->segments[have] = weir__alloc(map->allocator, SEGMENT_SIZE);
-  if (map->segments[have] == NULL) {
-    return false;
-  }
-  memset(map->segments[have], 0, SEGMENT_SIZE);
-  return true;
+  map->segments[have] = new_segment(map->allocator);
+  return map->segments[have] != NULL;
 }
 
 static void set_buckets(struct weir__map *map, size_t buckets) {
@@ -230,14 +181,24 @@ static void set_buckets(struct weir__map *map, size_t buckets) {
   map->level = floor2(buckets);
 }
 
+/* How many nodes a bucket has, but for those that ran over. */
+static unsigned used_in(const struct weir__bucket *bucket) {
+  unsigned used = 0;
+
+  while (bucket->tag[used] != 0) {
+    used += 1;
+  }
+  return used;
+}
+
 static void put(struct weir__map *map, struct weir__node *node) {
   struct weir__bucket *bucket = bucket_at(map, index_of(map, node->hash));
+  const unsigned used = used_in(bucket);
 
   node->next = NULL;
-  if (bucket->used < BUCKET_NODES) {
-    bucket->tag[bucket->used] = tag_of(node->hash);
-    bucket->node[bucket->used] = node;
-    bucket->used += 1;
+  if (used < BUCKET_NODES) {
+    bucket->tag[used] = tag_of(node->hash);
+    bucket->node[used] = node;
   } else {
     node->next = bucket->more;
     bucket->more = node;
@@ -247,11 +208,12 @@ static void put(struct weir__map *map, struct weir__node *node) {
 /* Empty a bucket: its nodes, as a list. */
 static struct weir__node *empty(struct weir__bucket *bucket) {
   struct weir__node *list = bucket->more;
+  unsigned i;
 
-  while (bucket->used != 0) {
-    bucket->used -= 1;
-    bucket->node[bucket->used]->next = list;
-    list = bucket->node[bucket->used];
+  for (i = used_in(bucket); i > 0; --i) {
+    bucket->node[i - 1]->next = list;
+    list = bucket->node[i - 1];
+    bucket->tag[i - 1] = 0;
   }
   bucket->more = NULL;
   return list;
@@ -287,8 +249,7 @@ static void shrink(struct weir__map *map) {
   set_buckets(map, map->buckets - 1);
   put_all(map, list);
   if (map->buckets % SEGMENT_BUCKETS == 0) {
-    weir__free(map->allocator, map->segments[map->buckets / SEGMENT_BUCKETS],
-               SEGMENT_SIZE);
+    free_segment(map->allocator, map->segments[map->buckets / SEGMENT_BUCKETS]);
   }
 }
 
@@ -298,7 +259,7 @@ int weir__map_insert(struct weir__map *map, struct weir__node *node) {
       map->buckets == 0) {
     return WEIR_ENOMEM;
   }
-  node->hash = hash_of(map, node->key, node->key_len);
+  node->hash = weir__key_hash(map->secret, node->key, node->key_len);
   put(map, node);
   map->count += 1;
   return WEIR_OK;
@@ -313,12 +274,12 @@ static struct weir__node **find_link(struct weir__node **link,
   return link;
 }
 
-/* Where a node stands in its bucket; `used` if it ran over. */
+/* Where a node stands in its bucket; BUCKET_NODES if it ran over. */
 static unsigned find_place(const struct weir__bucket *bucket,
                            const struct weir__node *node) {
   unsigned i = 0;
 
-  while (i < bucket->used && bucket->node[i] != node) {
+  while (i < BUCKET_NODES && bucket->node[i] != node) {
     i += 1;
   }
   return i;
@@ -328,8 +289,9 @@ void weir__map_remove(struct weir__map *map, struct weir__node *node) {
   struct weir__bucket *bucket = bucket_at(map, index_of(map, node->hash));
   struct weir__node *filler;
   const unsigned i = find_place(bucket, node);
+  unsigned last;
 
-  if (i == bucket->used) {
+  if (i == BUCKET_NODES) {
     *find_link(&bucket->more, node) = node->next;
   } else if (bucket->more != NULL) {
     filler = bucket->more;
@@ -337,9 +299,10 @@ void weir__map_remove(struct weir__map *map, struct weir__node *node) {
     bucket->node[i] = filler;
     bucket->tag[i] = tag_of(filler->hash);
   } else {
-    bucket->used -= 1;
-    bucket->node[i] = bucket->node[bucket->used];
-    bucket->tag[i] = bucket->tag[bucket->used];
+    last = used_in(bucket) - 1;
+    bucket->node[i] = bucket->node[last];
+    bucket->tag[i] = bucket->tag[last];
+    bucket->tag[last] = 0;
   }
   map->count -= 1;
   if (map->count < map->buckets * NODES_LEAST) {
@@ -354,7 +317,7 @@ void weir__map_replace(struct weir__map *map, struct weir__node *old,
 
   node->hash = old->hash;
   node->next = old->next;
-  if (i == bucket->used) {
+  if (i == BUCKET_NODES) {
     *find_link(&bucket->more, old) = node;
   } else {
     bucket->node[i] = node;
@@ -364,7 +327,7 @@ void weir__map_replace(struct weir__map *map, struct weir__node *old,
 struct weir__node *weir__map_any(const struct weir__map *map) {
   size_t i = map->buckets;
 
-  while (i > 0 && bucket_at(map, i - 1)->used == 0) {
+  while (i > 0 && bucket_at(map, i - 1)->tag[0] == 0) {
     i -= 1;
   }
   return i == 0 ? NULL : bucket_at(map, i - 1)->node[0];
@@ -379,7 +342,7 @@ void weir__map_visit(const struct weir__map *map, size_t i,
 
   if (i < map->buckets) {
     bucket = bucket_at(map, i);
-    for (n = 0; n < bucket->used; ++n) {
+    for (n = 0; bucket->tag[n] != 0; ++n) {
       visit(user, bucket->node[n]);
     }
     for (node = bucket->more; node != NULL; node = node->next) {

@@ -7,29 +7,18 @@
  * keys that collide. The table grows by one bucket at a time (linear hashing:
  * Litwin, 1980), so that no insertion waits for the rest.
  *
- * The hash is Multilinear-HM (Lemire and Kaser, "Strongly universal string
- * hashing is fast", 2014; the trick of the pairs is Motzkin's): with r random
- * words of 64 bits and s the key's words of 32 bits, the upper half of
- *
- *   r[0] + r[1] * length + sum of (r[2i+2] + s[2i]) * (r[2i+3] + s[2i+1])
- *
- * mod 2^64. It is strongly universal: over all r, the hashes of two different
- * keys are any two numbers of 32 bits with the same probability, 2^-64, so that
- * any n bits of them, as those that choose a bucket, agree with 2^-n and no
- * more. (Let the keys differ in length, or else in a word, by d, whose 32 lower
- * bits are not all 0. Let all r be known but r[0] and the one that is
- * multiplied with d: that product is still anything in the upper half, and the
- * hashes differ by it; and with r[0] the first is anything, too. What permutes
- * all numbers, as map.c does in the end, changes nothing about that.) That
- * holds for keys that are chosen without knowing hashes. None is told; a hub
- * that is drained shows its readers out in their order, but then it lets nobody
- * in. */
+ * The hash (key.h) says the same of two keys no more often than chance would
+ * have it. That holds for keys that are chosen without knowing hashes. None is
+ * told; a hub that is drained shows its readers out in their order, but then it
+ * lets nobody in. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <weir/base.h>
+
+#include "key.h"
 
 /* To be embedded in what is kept. The key's bytes belong to the owner and stay
  * while it is in the map. */
@@ -38,14 +27,6 @@ struct weir__node {
   const void *key;
   uint32_t key_len;
   uint32_t hash;
-};
-
-/* The longest key, in bytes. */
-#define WEIR__MAP_KEY_MOST 512
-
-/* Random bits, to be shared by maps. */
-struct weir__secret {
-  uint64_t words[2 + WEIR__MAP_KEY_MOST / 4];
 };
 
 struct weir__bucket;
@@ -60,7 +41,7 @@ struct weir__map {
   size_t segment_cap;
 };
 
-/* Draw them from a source as that of weir_hub_options, some 200 bytes at a
+/* Draw one from a source as that of weir_hub_options, some 200 bytes at a
  * time. WEIR_OK or WEIR_EENTROPY. */
 int weir__secret_draw(struct weir__secret *secret,
                       int (*entropy)(void *user, void *dst, size_t len),
@@ -78,7 +59,7 @@ struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
                                   size_t key_len);
 
 /* Insert a node whose key is not in the map and whose key and key_len (at most
- * WEIR__MAP_KEY_MOST) are set.
+ * WEIR__KEY_MOST) are set.
  * WEIR_OK or WEIR_ENOMEM. */
 int weir__map_insert(struct weir__map *map, struct weir__node *node);
 
