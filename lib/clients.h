@@ -10,13 +10,13 @@
 #include "reader.h"
 
 struct weir__client {
-  struct weir__node node;
   struct weir__link remembered;  /* while it has no subscriber */
   struct weir_subscriber *first; /* weir_subscriber.another */
   uint32_t count;
   uint64_t replaced_at; /* 0: never */
   uint64_t left_at;     /* when the last went */
-  unsigned char key[];  /* length of the stream's key, that key, the client's */
+  struct weir__node node;
+  unsigned char key[]; /* length of the stream's key, that key, the client's */
 };
 
 struct weir__clients {

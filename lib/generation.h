@@ -52,8 +52,7 @@ struct weir__backing {
 };
 
 struct weir__generation {
-  struct weir__node node; /* by key */
-  struct weir__link all;  /* in core->generations */
+  struct weir__link all; /* in core->generations */
   struct weir__core *core;
   size_t refs; /* registry, handles, subscribers, a successor */
   struct weir__generation *previous; /* of the same key, while remembered */
@@ -81,6 +80,7 @@ struct weir__generation {
   uint64_t dropped;
   struct weir__timer timer;
   uint64_t at[WEIR__ATS];
+  struct weir__node node; /* by key, which is looked at together with it */
   unsigned char key[];
 };
 
