@@ -45,6 +45,11 @@ static const _Alignas(64) char data_line[] = "data: " FEEDS;
 /* All of 64, and the first so many of them. */
 #define ALL UINT64_MAX
 
+/* A limit of 0 is none: below it comes the largest number. */
+static inline bool is_too_long(size_t len, uint64_t most) {
+  return len - 1 > most - 1;
+}
+
 INLINE __mmask64 first(size_t n) {
   return _bzhi_u64(ALL, (unsigned)n);
 }
@@ -249,7 +254,7 @@ APART int put_any(const weir_frame *frame, const void *id, size_t id_len,
   }
   memcpy(d + n, "\n\n", 2);
   n = (size_t)(d + n + 2 - (unsigned char *)dst);
-  if (n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+  if (is_too_long(n, frame->max_bytes)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   if ((frame->flags & WEIR_FRAME_BYTES) == 0 &&
@@ -308,7 +313,7 @@ INLINE int put_some(__mmask64 ascii, const weir_frame *frame, const void *id,
   }
   memcpy(d + n, "\n\n", 2);
   n = (size_t)(d + n + 2 - (unsigned char *)dst);
-  if (odd != 0 || n - 1 > frame->max_bytes - 1) { /* 0 is no limit */
+  if (odd != 0 || is_too_long(n, frame->max_bytes)) {
     return put_any(frame, id, id_len, dst, cap, len);
   }
   *len = n;
@@ -331,7 +336,7 @@ static int put_larger(const weir_frame *frame, const void *id, size_t id_len,
   const size_t data_len = frame->data_len;
 
   /* Nobody counts lines: each has a byte, and that many may be there. */
-  if (cap - ROOM < data_len || data_len > frame->max_lines - 1) {
+  if (cap - ROOM < data_len || is_too_long(data_len + 1, frame->max_lines)) {
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   if (data_len < MANY && id_len <= HALF && frame->type_len <= HALF) {
@@ -385,7 +390,7 @@ int weir__frame_wide(const weir_frame *frame, const void *id, size_t id_len,
     return weir__frame_plain(frame, id, id_len, dst, cap, len);
   }
   if (frame->data_len <= WHOLE && id_len <= HALF && frame->type_len <= HALF &&
-      frame->max_bytes - 1 >= ROOM - 1) { /* 0 is no limit */
+      !is_too_long(ROOM, frame->max_bytes)) {
     return frame->flags == 0 ? put_few_ascii(frame, id, id_len, dst, cap, len)
                              : put_few_bytes(frame, id, id_len, dst, cap, len);
   }
