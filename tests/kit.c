@@ -12,6 +12,7 @@
 #else
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
@@ -75,6 +76,8 @@ void kit_directory(char path[KIT_DIRECTORY]) {
 
   if (!made) {
     ck_assert_ptr_nonnull(mkdtemp(own));
+    /* What is below has permissions of its own. */
+    ck_assert_int_eq(chmod(own, 0755), 0);
     remove_afterwards(own);
     made = true;
   }
