@@ -348,11 +348,11 @@ START_TEST(no_entropy) {
   int i;
 
   bench.options.entropy = few_bits;
-  for (i = 0; i < 6; ++i) {
+  for (i = 0; i < 4; ++i) {
     draws = i;
     ck_assert_int_eq(fb_try(&bench), WEIR_EENTROPY);
   }
-  draws = 6;
+  draws = 4;
   fb_open(&bench);
   ck_assert_int_eq(draws, 0);
   ck_assert_int_eq(fb_create(&bench, "a", 0, 1, &handle), WEIR_ELOG);
