@@ -189,10 +189,7 @@ static bool end_beyond(const struct weir__page *page, uint32_t n,
   return entry(page, n)->end > offset;
 }
 
-uint32_t weir__page_count(const struct weir__page *page, uint64_t seq) {
-  if (seq >= page->last) {
-    return page->count;
-  }
+uint32_t weir__page_search(const struct weir__page *page, uint64_t seq) {
   /* A page may stand for numbers of which there is no event. */
   if (seq <= page->after || page->count == 0) {
     return 0;
@@ -201,6 +198,6 @@ uint32_t weir__page_count(const struct weir__page *page, uint64_t seq) {
                       : (uint32_t)(seq - page->after);
 }
 
-uint32_t weir__page_count_at(const struct weir__page *page, uint32_t offset) {
-  return offset >= page->used ? page->count : search(page, offset, end_beyond);
+uint32_t weir__page_search_at(const struct weir__page *page, uint32_t offset) {
+  return search(page, offset, end_beyond);
 }

@@ -108,12 +108,29 @@ static inline uint32_t weir__page_end(const struct weir__page *page,
 uint64_t weir__page_time(const struct weir__page *page, uint32_t n);
 
 /* How many of its events have a number of at most seq. */
-uint32_t weir__page_count(const struct weir__page *page, uint64_t seq);
+uint32_t weir__page_search(const struct weir__page *page, uint64_t seq);
+
+static inline uint32_t weir__page_count(const struct weir__page *page,
+                                        uint64_t seq) {
+  return seq >= page->last ? page->count : weir__page_search(page, seq);
+}
 
 /* The number of the n-th event, from 0. */
 uint64_t weir__page_seq(const struct weir__page *page, uint32_t n);
 
 /* How many of its events end at or before this offset. */
-uint32_t weir__page_count_at(const struct weir__page *page, uint32_t offset);
+uint32_t weir__page_search_at(const struct weir__page *page, uint32_t offset);
+
+static inline uint32_t weir__page_count_at(const struct weir__page *page,
+                                           uint32_t offset) {
+  if (offset >= page->used) {
+    return page->count;
+  }
+  /* Most readers are before the last. */
+  if (page->count != 0 && offset >= weir__page_end(page, page->count - 1)) {
+    return page->count - 1;
+  }
+  return weir__page_search_at(page, offset);
+}
 
 #endif /* WEIR__PAGE_H */

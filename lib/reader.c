@@ -54,23 +54,6 @@ void weir__reader_schedule(struct weir_subscriber *subscriber) {
   }
 }
 
-void weir__reader_set_patience(struct weir_subscriber *subscriber) {
-  subscriber->stall_at =
-      subscriber->stall == 0 || subscriber->standing == WEIR__GONE
-          ? NEVER
-          : weir__later(subscriber->core->now, subscriber->stall);
-  weir__reader_schedule(subscriber);
-}
-
-void weir__reader_set_beat(struct weir_subscriber *subscriber) {
-  subscriber->beat = false;
-  subscriber->beat_at =
-      subscriber->heartbeat == 0 || subscriber->standing != WEIR__READING
-          ? NEVER
-          : weir__later(subscriber->core->now, subscriber->heartbeat);
-  weir__reader_schedule(subscriber);
-}
-
 /* Something has come up for it. */
 void weir__reader_ready(struct weir_subscriber *subscriber) {
   weir__core_ready(subscriber->core, &subscriber->source);
@@ -278,6 +261,7 @@ void weir__reader_begin(struct weir_subscriber *subscriber,
   weir__generation_reconsider(generation);
   weir__reader_set_beat(subscriber);
   weir__reader_set_patience(subscriber);
+  weir__reader_schedule(subscriber);
   weir__reader_ready(subscriber);
 }
 

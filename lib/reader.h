@@ -139,11 +139,32 @@ void weir__reader_position(const struct weir_subscriber *subscriber,
 /* Let its timer fire in time. */
 void weir__reader_schedule(struct weir_subscriber *subscriber);
 
+/* A span from now, none if that is 0; the timer fires in time for it. */
+static inline uint64_t weir__reader_from_now(struct weir_subscriber *subscriber,
+                                             uint32_t span) {
+  const uint64_t when = span == 0 ? (uint64_t)WEIR_NEVER
+                                  : weir__later(subscriber->core->now, span);
+
+  if (when < subscriber->timer.deadline) {
+    weir__core_start(subscriber->core, &subscriber->timer, when);
+  }
+  return when;
+}
+
 /* From now on it has so long to take what there is. */
-void weir__reader_set_patience(struct weir_subscriber *subscriber);
+static inline void weir__reader_set_patience(
+    struct weir_subscriber *subscriber) {
+  subscriber->stall_at = weir__reader_from_now(
+      subscriber, subscriber->standing == WEIR__GONE ? 0 : subscriber->stall);
+}
 
 /* From now on it is so long to the next heartbeat. */
-void weir__reader_set_beat(struct weir_subscriber *subscriber);
+static inline void weir__reader_set_beat(struct weir_subscriber *subscriber) {
+  subscriber->beat = false;
+  subscriber->beat_at = weir__reader_from_now(
+      subscriber,
+      subscriber->standing != WEIR__READING ? 0 : subscriber->heartbeat);
+}
 
 /* Something has come up for it. */
 void weir__reader_ready(struct weir_subscriber *subscriber);

@@ -231,8 +231,11 @@ static int at_head(struct weir_subscriber *subscriber) {
     weir__reader_detach(subscriber, WEIR__LEAVING);
     return WEIR_EDONE;
   }
-  weir__link_remove(&subscriber->source.link);
-  weir__link_append(&generation->history.waiters, &subscriber->source.link);
+  /* Who has been shown something holds bytes, and does not wait. */
+  if (subscriber->span_count == 0) {
+    weir__link_remove(&subscriber->source.link);
+    weir__link_append(&generation->history.waiters, &subscriber->source.link);
+  }
   return WEIR_EAGAIN;
 }
 
