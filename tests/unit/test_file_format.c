@@ -232,6 +232,21 @@ START_TEST(record_is_bound_to_its_place) {
 }
 END_TEST
 
+/* A reader asks for one event of one stream at one place. */
+START_TEST(record_is_an_event) {
+  ck_assert(weir__record_is_event(&crc, SALT, 0x40, A, C, golden_event));
+  ck_assert_uint_eq(weir__record_payload(golden_event), FRAME);
+  ck_assert_uint_eq(weir__record_flags(golden_event), 5);
+  ck_assert_uint_eq(weir__record_epoch(golden_event), B);
+  ck_assert(!weir__record_is_event(&crc, SALT + 1, 0x40, A, C, golden_event));
+  ck_assert(!weir__record_is_event(&crc, SALT, 0x48, A, C, golden_event));
+  ck_assert(!weir__record_is_event(&crc, SALT, 0x40, A + 1, C, golden_event));
+  ck_assert(!weir__record_is_event(&crc, SALT, 0x40, A, C + 1, golden_event));
+  ck_assert(!weir__record_is_event(&crc, SALT, UINT64_C(0x312345678), 7, 9,
+                                   golden_take));
+}
+END_TEST
+
 static void refuse_record(const unsigned char *bytes) {
   struct weir__file_record got;
 
@@ -486,6 +501,7 @@ static TCase *records(void) {
   tcase_add_test(tcase, record_is_read);
   tcase_add_test(tcase, record_kinds);
   tcase_add_test(tcase, record_is_bound_to_its_place);
+  tcase_add_test(tcase, record_is_an_event);
   tcase_add_test(tcase, record_is_guarded);
   tcase_add_test(tcase, zeros_are_no_record);
   return tcase;
