@@ -93,8 +93,11 @@ void weir__registry_succeed(struct weir__registry *registry,
 void weir__registry_forget(struct weir__registry *registry,
                            struct weir__generation *generation) {
   struct weir__generation *previous = generation->previous;
+  /* One that is registered, itself or as what another follows, is found. */
   struct weir__generation *newest =
-      weir__registry_find(registry, generation->key, generation->node.key_len);
+      weir__owner(weir__map_find(&registry->streams, generation->key,
+                                 generation->node.key_len),
+                  struct weir__generation, node);
 
   if (newest == generation && generation->phase == WEIR__VOID &&
       generation->fault != WEIR_OK && previous != NULL) {
