@@ -891,6 +891,44 @@ START_TEST(allocations_fail) {
 }
 END_TEST
 
+/* A table that cannot grow, whose buckets run over with keys of all lengths,
+ * the shortest last: each is found, and what differs in its last bit is not. */
+START_TEST(buckets_run_over_with_keys_of_any_length) {
+  static struct item some[WEIR__KEY_MOST + 1];
+  unsigned char bytes[WEIR__KEY_MOST];
+  struct kit_memory memory;
+  struct weir__map map;
+  uint64_t chance = 12;
+  size_t len;
+
+  for (len = 0; len < sizeof bytes; ++len) {
+    bytes[len] = (unsigned char)draw(&chance, 256);
+  }
+  kit_memory_init(&memory);
+  memory.fail_at = 3; /* there is one segment */
+  memory.fail_on = true;
+  weir__map_init(&map, &memory.allocator, &secret);
+  for (len = WEIR__KEY_MOST + 1; len-- > 0;) {
+    set_key(&some[len], 0);
+    some[len].node.key = bytes;
+    some[len].node.key_len = (uint32_t)len;
+    kit_need(weir__map_insert(&map, &some[len].node) == WEIR_OK);
+  }
+  ck_assert_uint_eq(map.buckets, 32);
+  for (len = 0; len <= WEIR__KEY_MOST; ++len) {
+    ck_assert(weir__map_find(&map, bytes, len) == &some[len].node);
+    if (len != 0) {
+      unsigned char *other = kit_fenced(bytes, len);
+
+      other[len - 1] ^= 0x80;
+      ck_assert(weir__map_find(&map, other, len) == NULL);
+    }
+  }
+  weir__map_free(&map);
+  ck_assert_uint_eq(memory.live, 0);
+}
+END_TEST
+
 int main(void) {
   TCase *hash = tcase_create("hash");
   TCase *few = tcase_create("few");
@@ -919,6 +957,7 @@ int main(void) {
   tcase_add_loop_test(many, visit_sees_those_that_stay, 0, 4);
   tcase_add_loop_test(many, agrees_with_the_model, 0, 4);
   tcase_add_loop_test(memory, allocations_fail, 0, 2);
+  tcase_add_test(memory, buckets_run_over_with_keys_of_any_length);
   cases[0] = hash;
   cases[1] = few;
   cases[2] = many;
