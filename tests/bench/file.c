@@ -10,6 +10,8 @@
 #include "log.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +79,7 @@ struct log {
   struct weir__handle *handles[STREAMS_MOST];
   struct weir__call *place;
   size_t stream_count;
-  uint64_t seq; /* of all streams */
+  uint64_t seq[2]; /* of all streams of a set */
   uint64_t live;
 };
 
@@ -282,43 +284,119 @@ static void measure_append(const char *name, size_t streams, size_t batch,
 struct group {
   size_t streams;
   size_t batch;
+  bool alone;     /* there is one thread, which waits for each sync */
   uint64_t syncs; /* of the last turn */
 };
 
-static void append_group(struct log *log, size_t batch) {
+/* A host's second thread, which runs the rounds. */
+struct runner {
+  struct log *log;
+  pthread_t thread;
+  sem_t wanted;
+  sem_t done;
+  bool is_over;
+  bool is_running;
+};
+
+static void *run_rounds(void *user) {
+  struct runner *runner = user;
+
+  for (;;) {
+    while (sem_wait(&runner->wanted) != 0) {
+    }
+    if (runner->is_over) {
+      return NULL;
+    }
+    weir_log_file_run(runner->log->file);
+    (void)sem_post(&runner->done);
+  }
+}
+
+static void end_round(struct runner *runner) {
+  if (!runner->is_running) {
+    return;
+  }
+  while (sem_wait(&runner->done) != 0) {
+  }
+  if (weir_log_file_end(runner->log->file) != WEIR_OK) {
+    die("sync");
+  }
+  runner->is_running = false;
+}
+
+/* What was appended since the last round began goes into another. */
+static void turn_round(struct runner *runner) {
+  end_round(runner);
+  if (weir_log_file_begin(runner->log->file) == WEIR_OK) {
+    runner->is_running = true;
+    (void)sem_post(&runner->wanted);
+  }
+}
+
+static void begin_runner(struct runner *runner, struct log *log) {
+  memset(runner, 0, sizeof *runner);
+  runner->log = log;
+  if (sem_init(&runner->wanted, 0, 0) != 0 ||
+      sem_init(&runner->done, 0, 0) != 0 ||
+      pthread_create(&runner->thread, NULL, run_rounds, runner) != 0) {
+    die("thread");
+  }
+}
+
+static void end_runner(struct runner *runner) {
+  runner->is_over = true;
+  (void)sem_post(&runner->wanted);
+  (void)pthread_join(runner->thread, NULL);
+  (void)sem_destroy(&runner->wanted);
+  (void)sem_destroy(&runner->done);
+}
+
+/* Each of the streams has at most one append under way, so there are two sets
+ * of them, whose turn it is by turns. */
+static void append_group(struct log *log, size_t set, size_t batch) {
+  const size_t streams = log->stream_count / 2;
   size_t i;
 
-  for (i = 0; i < log->stream_count; ++i) {
-    append(log, i, log->seq + 1, batch);
+  for (i = 0; i < streams; ++i) {
+    append(log, set * streams + i, log->seq[set] + 1, batch);
   }
-  log->seq += batch;
-  sync_log(log);
+  log->seq[set] += batch;
 }
 
 static double run_always(void *user) {
   struct group *work = user;
   const size_t events = work->streams * work->batch * GROUPS;
   weir_log_file_info info;
+  struct runner runner;
   struct log log;
   double before;
   double used;
   size_t i;
 
   begin_directory();
-  begin_log(&log, WEIR_SYNC_ALWAYS, work->streams);
+  begin_log(&log, WEIR_SYNC_ALWAYS, work->streams * 2);
+  begin_runner(&runner, &log);
   for (i = 0; i < WARM; i += work->streams * BATCH_MOST * RECORD) {
-    append_group(&log, BATCH_MOST);
+    append_group(&log, 0, BATCH_MOST);
+    sync_log(&log);
   }
   info.size = sizeof info;
   (void)weir_log_file_get_info(log.file, &info);
   work->syncs = info.syncs;
   before = wall_ns();
   for (i = 0; i < GROUPS; ++i) {
-    append_group(&log, work->batch);
+    append_group(&log, i % 2, work->batch);
+    if (work->alone) {
+      sync_log(&log);
+    } else {
+      turn_round(&runner);
+    }
   }
+  end_round(&runner);
   used = wall_ns() - before;
   (void)weir_log_file_get_info(log.file, &info);
   work->syncs = info.syncs - work->syncs;
+  end_runner(&runner);
   end_log(&log);
   end_directory();
   return used / (double)events / 1000;
@@ -412,10 +490,12 @@ static double run_sqlite(void *user) {
 #endif
 
 static void measure_always(size_t streams, size_t batch) {
-  struct group work = {streams, batch, 0};
+  struct group work = {streams, batch, false, 0};
+  struct group alone = {streams, batch, true, 0};
   const struct entry entries[] = {
       {"weir", run_always, &work},
       {"group commits", run_commits, &work},
+      {"weir, on one thread", run_always, &alone},
       {"into a file that is there", run_made, &work},
 #ifdef HAVE_sqlite3
       {"SQLite", run_sqlite, &work},
