@@ -54,8 +54,9 @@ typedef struct weir_log_file_options {
   /** As in weir_hub_options. */
   int (*entropy)(void *user, void *dst, size_t len);
   void *entropy_user;
-  /** Told, in a sentence that ends in NUL, what was found damaged, what was cut
-   * off, and what failed. May call nothing of this log. */
+  /** Told, in a sentence that ends in NUL, what the open found damaged, what it
+   * cut off, and what failed. What a read finds damaged later is a gap, and is
+   * counted (lost in weir_log_file_info). May call nothing of this log. */
   void (*report)(void *user, const char *text);
   void *report_user;
 
