@@ -538,7 +538,8 @@ START_TEST(an_empty_segment_that_stays) {
   fb_write(&bench, "x", 4, 24);
   fb_kill(&bench);
   bytes = fb_segment(&bench, 1, &size);
-  memset(bytes + WEIR__HEAD_SIZE, 0, size - (size_t)2 * WEIR__HEAD_SIZE);
+  memset(bytes + WEIR__HEAD_SIZE, 0,
+         (size_t)size - (size_t)2 * WEIR__HEAD_SIZE);
   simdisk_fail(&bench.disk, SIM_REMOVE, 1, SIM_ERROR, EACCES);
   fb_open(&bench);
   ck_assert_int_eq(fb_rounds(&bench), WEIR_OK);
