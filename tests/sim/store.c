@@ -767,6 +767,11 @@ void store_crash(void) {
               (unsigned long long)last + 1,
               (unsigned long long)generation->last, model_name(generation));
     model_crash(generation, last);
+    if (generation->shared) {
+      /* Nobody takes it over, so storage itself sees to it that no number is
+       * given twice. */
+      model_take(generation, chance_next(&store.chance) | 1);
+    }
   }
 }
 
