@@ -47,7 +47,8 @@ uint64_t weir__segment_number(const char *name, bool *made) {
   }
   *made = strcmp(name + 21, ".log") == 0;
   weir__segment_name(number, *made, again);
-  return strcmp(name, again) == 0 ? number : 0;
+  /* No log gets to 2^60: behind that there is always another number. */
+  return strcmp(name, again) == 0 && number >> 60 == 0 ? number : 0;
 }
 
 struct weir__segment *weir__segment_new(struct weir_log_file *log,

@@ -308,7 +308,10 @@ START_TEST(names_of_segments) {
   } rows[] = {
       {"weir-0000000000000001.log", 1, true},
       {"weir-0000000000000001.log.new", 1, false},
-      {"weir-fedcba9876543210.log", UINT64_C(0xfedcba9876543210), true},
+      {"weir-0edcba9876543210.log", UINT64_C(0xedcba9876543210), true},
+      {"weir-0fffffffffffffff.log", UINT64_C(0xfffffffffffffff), true},
+      {"weir-1000000000000000.log", 0, true},
+      {"weir-ffffffffffffffff.log", 0, true},
       {"weir-0000000000000000.log", 0, false},
       {"weir-000000000000000A.log", 0, false},
       {"weir-000000000000000g.log", 0, false},
