@@ -30,6 +30,8 @@ struct weir__io {
   int64_t (*read)(void *user, int fd, void *dst, size_t len, uint64_t at);
   int64_t (*write)(void *user, int fd, const void *src, size_t len,
                    uint64_t at);
+  /* Have room on the disk for a file of this size, where the system can. */
+  int (*reserve)(void *user, int fd, uint64_t size);
   int (*truncate)(void *user, int fd, uint64_t size);
   int (*sync)(void *user, int fd); /* fdatasync */
   int (*sync_names)(void *user);   /* fsync of the directory */
@@ -56,6 +58,7 @@ int weir__io_write(const struct weir__io *io, int fd, const void *src,
 
 /* As the functions of the table, however often they are interrupted: WEIR_OK or
  * an error of weir's. */
+int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size);
 int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size);
 int weir__io_sync(const struct weir__io *io, int fd);
 

@@ -8,13 +8,16 @@
 /* ms to another try to make a segment, or to let one go. */
 #define AGAIN 1000
 
-/* The next segment is made while the active one fills up, behind its half: so
- * many bytes for each of its own, since it may be twice as large and is to be
- * there in time; and in pieces, so that no round takes long: two of them, or
- * more where they would be large. */
-#define SPARE_PACE 4
-#define SPARE_PIECES 2
-#define SPARE_PIECE_MOST ((uint64_t)4 * 1024 * 1024)
+/* A sync of what is written where nothing was before writes down, too, that now
+ * there is something, as one of a file that grows does. Zeros go ahead of
+ * records that somebody waits for: so many at once, by so many at a time; but
+ * not where those are so many themselves that zeros would cost more. */
+#define AHEAD ((uint64_t)256 * 1024)
+#define ZEROS 16384
+#define AHEAD_OF ((size_t)64 * 1024)
+
+/* Bytes of a buffer that is kept for the next records. */
+#define KEPT_MOST ((size_t)1024 * 1024)
 
 static struct weir__segment *segment_of(struct weir__link *link) {
   return weir__owner(link, struct weir__segment, link);
@@ -65,29 +68,6 @@ static bool may_go(const struct weir_log_file *log,
     }
   }
   return true;
-}
-
-/* How much there should be of a spare by now. With WEIR_SYNC_NEVER nobody waits
- * for the syncs of a file with holes: there is nothing to prepare. */
-static uint64_t spare_goal(const struct weir_log_file *log) {
-  const struct weir__segment *active = log->active;
-  uint64_t half;
-
-  if (active == NULL || !active->named ||
-      log->options.sync == WEIR_SYNC_NEVER) {
-    return 0;
-  }
-  half = active->size / 2;
-  return active->tail <= half ? 0 : (active->tail - half) * SPARE_PACE;
-}
-
-static bool wants_spare(const struct weir_log_file *log) {
-  const struct weir__segment *spare = log->spare;
-  const uint64_t filled = spare == NULL ? 0 : spare->filled;
-  const uint64_t size = spare == NULL ? weir__file_next_size(log) : spare->size;
-  const uint64_t piece = weir__min(size / SPARE_PIECES, SPARE_PIECE_MOST);
-
-  return filled < size && spare_goal(log) >= weir__min(filled + piece, size);
 }
 
 /* --- Retention
@@ -276,8 +256,7 @@ uint64_t weir__round_due(struct weir_log_file *log) {
       due = 0;
     }
   }
-  due = weir__min(due, retain_time(log));
-  return wants_spare(log) ? weir__min(due, log->again_at) : due;
+  return weir__min(due, retain_time(log));
 }
 
 static struct weir__task *add_task(struct weir__round *round,
@@ -286,9 +265,7 @@ static struct weir__task *add_task(struct weir__round *round,
 
   task->number = segment->number;
   task->fd = segment->fd;
-  task->named = segment->named;
-  task->from = segment->filled;
-  task->to = segment->filled;
+  task->filled = segment->filled;
   return task;
 }
 
@@ -297,8 +274,10 @@ static void add_sync(struct weir_log_file *log, struct weir__round *round,
                      struct weir__segment *segment) {
   struct weir__task *task = add_task(round, segment);
 
+  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+    task->ahead = segment->size - WEIR__HEAD_SIZE;
+  }
   if (!segment->named) {
-    task->to = log->options.sync == WEIR_SYNC_NEVER ? 0 : segment->size;
     task->size = segment->size;
     task->salt = segment->salt;
     task->time = weir__file_wall(log);
@@ -336,19 +315,6 @@ static int add_seal(struct weir_log_file *log, struct weir__round *round,
   return rv;
 }
 
-/* A piece of the next segment. */
-static int add_spare(struct weir_log_file *log, struct weir__round *round) {
-  const int rv = weir__file_have_spare(log);
-
-  if (rv == WEIR_OK) {
-    add_task(round, log->spare)->to =
-        weir__min(log->spare->size, spare_goal(log));
-  } else {
-    log->again_at = weir__later(weir__file_clock(log), AGAIN);
-  }
-  return rv;
-}
-
 static int collect(struct weir_log_file *log, struct weir__round *round) {
   const uint64_t now = weir__file_clock(log);
   struct weir__segment *segment;
@@ -373,9 +339,6 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
   segment = oldest(log);
   if (segment != NULL && may_go(log, segment) && log->again_at <= now) {
     round->removed = segment->number;
-  }
-  if (rv == WEIR_OK && wants_spare(log) && log->again_at <= now) {
-    rv = add_spare(log, round);
   }
   return rv;
 }
@@ -402,18 +365,34 @@ int weir__round_begin(struct weir_log_file *log) {
   return WEIR_OK;
 }
 
-/* As far as its file has to be made for a task. */
 static int make_file(const struct weir__io *io, const struct weir__crc32c *crc,
                      struct weir__task *task) {
   const struct weir__head head = {WEIR__FILE_VERSION, task->number, task->salt,
                                   task->time};
-  int rv =
-      weir__segment_fill(io, task->number, task->from, task->to, &task->fd);
 
-  if (rv == WEIR_OK && task->size != 0) {
-    rv = weir__segment_write_heads(io, crc, task->fd, &head, task->size);
+  return weir__segment_make(io, crc, &head, task->size, &task->fd);
+}
+
+/* What a task has written was the first there: have zeros behind it. They are
+ * only for speed, and nobody is told if they cannot be written. */
+static void fill_ahead(const struct weir__io *io, struct weir__task *task) {
+  static const unsigned char zeros[ZEROS];
+  const uint64_t end = task->at + task->len;
+  const uint64_t to = weir__min(end + AHEAD, task->ahead);
+  uint64_t n;
+
+  if (end <= task->filled) {
+    return;
   }
-  return rv;
+  task->filled = end;
+  while (task->len < AHEAD_OF && task->filled < to) {
+    n = weir__min(to - task->filled, ZEROS);
+    if (weir__io_write(io, task->fd, zeros, (size_t)n, task->filled) !=
+        WEIR_OK) {
+      return;
+    }
+    task->filled += n;
+  }
 }
 
 /* Sync a file. If somebody has removed it meanwhile, what is in it is in none
@@ -427,12 +406,15 @@ static int sync_file(const struct weir__io *io, int fd) {
 
 static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
                      struct weir__task *task) {
-  if (!task->named) {
+  if (task->size != 0) {
     task->result = make_file(io, crc, task);
   }
   if (task->result == WEIR_OK && task->len != 0) {
     task->result =
         weir__io_write(io, task->fd, task->bytes, task->len, task->at);
+  }
+  if (task->result == WEIR_OK) {
+    fill_ahead(io, task);
   }
   if (task->result == WEIR_OK && task->seal) {
     task->result = weir__io_truncate(io, task->fd, task->at + task->len);
@@ -444,7 +426,7 @@ static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
   if (task->result == WEIR_OK && task->size != 0) {
     task->result = weir__segment_give_name(io, task->number);
   }
-  if (task->result != WEIR_OK && !task->named) {
+  if (task->result != WEIR_OK && task->size != 0) {
     weir__segment_unmake(io, task->number, &task->fd);
   }
 }
@@ -480,7 +462,7 @@ static void report_failure(const struct weir_log_file *log,
                            const struct weir__task *task) {
   weir__file_report(log, "segment %016llx: cannot be %s: %s",
                     (unsigned long long)task->number,
-                    !task->named        ? "made"
+                    task->size != 0     ? "made"
                     : task->failed_sync ? "synced"
                                         : "written",
                     weir_strerror(task->result));
@@ -513,18 +495,6 @@ static void fail_segment(struct weir_log_file *log,
   }
 }
 
-/* The next segment cannot be made: it is tried again, later, or at once if it
- * has become the active one meanwhile. */
-static void fail_spare(struct weir_log_file *log,
-                       struct weir__segment *segment) {
-  segment->filled = 0;
-  if (segment == log->spare) {
-    log->spare = NULL;
-    log->again_at = weir__later(weir__file_clock(log), AGAIN);
-    weir__segment_free(log, segment);
-  }
-}
-
 /* A segment has been written to and synced. */
 static void note_sync(struct weir_log_file *log, struct weir__segment *segment,
                       const struct weir__task *task) {
@@ -536,32 +506,35 @@ static void note_sync(struct weir_log_file *log, struct weir__segment *segment,
   }
 }
 
+/* A buffer has been written: the next records are made in it, so that they need
+ * no new memory, whose pages cost as much as they do. */
+static void keep_buffer(struct weir_log_file *log, struct weir__task *task) {
+  if (log->batch == NULL && task->cap <= KEPT_MOST) {
+    log->batch = task->bytes;
+    log->batch_cap = task->cap;
+  } else {
+    weir__file_free(log, task->bytes, task->cap);
+  }
+}
+
 static int end_task(struct weir_log_file *log, struct weir__task *task) {
   struct weir__segment *segment = weir__segment_upto(log, task->number);
-  const bool is_piece = !task->named && task->size == 0;
 
-  if (log->spare != NULL && log->spare->number == task->number) {
-    segment = log->spare;
-  }
   segment->fd = task->fd;
-  segment->filled = task->to;
+  segment->filled = task->filled;
   log->info.syncs += task->result == WEIR_OK;
   log->info.failures += task->result != WEIR_OK;
   if (task->result != WEIR_OK) {
     report_failure(log, task);
-    if (is_piece) {
-      fail_spare(log, segment);
-    } else {
-      fail_segment(log, segment, task);
-    }
+    fail_segment(log, segment, task);
   } else if (task->seal) {
     log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
     weir__segment_sealed(log, segment, task->at + task->len, task->directory,
                          task->entries);
-  } else if (!is_piece) {
+  } else {
     note_sync(log, segment, task);
   }
-  weir__file_free(log, task->bytes, task->cap);
+  keep_buffer(log, task);
   return task->result;
 }
 

@@ -14,10 +14,8 @@
 struct weir__task {
   uint64_t number;
   int fd;
-  /* While its file has no name: zeros are written from here, to there, and then
-   * (`size` is not 0) it is finished, with two heads, and gets its name. */
-  uint64_t from;
-  uint64_t to;
+  /* Its file is not there yet: it is made, of this size, and gets its name when
+   * it is synced. 0: it is there. */
   uint64_t size;
   uint64_t salt;
   uint64_t time;
@@ -25,8 +23,9 @@ struct weir__task {
   size_t len;
   size_t cap;
   uint64_t at;
-  bool named;
-  bool seal; /* the bytes are its index, and it ends behind them */
+  uint64_t filled; /* the segment's; goes up */
+  uint64_t ahead; /* zeros may be written as far as here, for what comes then */
+  bool seal;      /* the bytes are its index, and it ends behind them */
   uint64_t directory;
   uint64_t entries;
   int result; /* of what failed first */
@@ -34,7 +33,7 @@ struct weir__task {
 };
 
 struct weir__round {
-  struct weir__task tasks[WEIR__ROUND_MOST + 1]; /* one for the spare */
+  struct weir__task tasks[WEIR__ROUND_MOST];
   size_t task_count;
   /* The oldest segment, which goes; 0: none does. One at a time, so that
    * whatever is left after a crash or a fault, no older one is left over. */

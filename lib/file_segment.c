@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Zeros are written by so many at a time. */
-#define ZEROS 65536
-
 /* Closed segments whose files are open. */
 #define OPEN_MOST 64
 
@@ -109,37 +106,28 @@ uint64_t weir__segment_room(const struct weir__segment *segment) {
   return used < segment->size ? segment->size - used : 0;
 }
 
-int weir__segment_fill(const struct weir__io *io, uint64_t number,
-                       uint64_t from, uint64_t to, int *fd) {
-  static const unsigned char zeros[ZEROS];
-  char name[WEIR__FILE_NAME];
-  uint64_t at;
-  size_t n;
-  int rv = WEIR_OK;
-
-  if (*fd < 0) {
-    weir__segment_name(number, false, name);
-    *fd = io->open(io->user, name, true);
-    rv = *fd < 0 ? weir__io_error(*fd) : WEIR_OK;
-  }
-  for (at = from; rv == WEIR_OK && at < to; at += n) {
-    n = (size_t)weir__min(to - at, ZEROS);
-    rv = weir__io_write(io, *fd, zeros, n, at);
-  }
-  return rv;
-}
-
-int weir__segment_write_heads(const struct weir__io *io,
-                              const struct weir__crc32c *crc, int fd,
-                              const struct weir__head *head, uint64_t size) {
+int weir__segment_make(const struct weir__io *io,
+                       const struct weir__crc32c *crc,
+                       const struct weir__head *head, uint64_t size, int *fd) {
   unsigned char bytes[WEIR__HEAD_SIZE];
+  char name[WEIR__FILE_NAME];
   int rv;
 
+  weir__segment_name(head->number, false, name);
+  *fd = io->open(io->user, name, true);
+  if (*fd < 0) {
+    return weir__io_error(*fd);
+  }
   weir__head_write(crc, head, bytes);
-  rv = weir__io_write(io, fd, bytes, WEIR__HEAD_SIZE, 0);
-  return rv == WEIR_OK ? weir__io_write(io, fd, bytes, WEIR__HEAD_SIZE,
-                                        size - WEIR__HEAD_SIZE)
-                       : rv;
+  rv = weir__io_reserve(io, *fd, size);
+  if (rv == WEIR_OK) {
+    rv = weir__io_write(io, *fd, bytes, WEIR__HEAD_SIZE, 0);
+  }
+  if (rv == WEIR_OK) {
+    rv =
+        weir__io_write(io, *fd, bytes, WEIR__HEAD_SIZE, size - WEIR__HEAD_SIZE);
+  }
+  return rv;
 }
 
 int weir__segment_give_name(const struct weir__io *io, uint64_t number) {

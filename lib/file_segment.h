@@ -25,14 +25,12 @@ void weir__segment_free(struct weir_log_file *log,
 /* Bytes of records that a file of this size has room for, behind `tail`. */
 uint64_t weir__segment_room(const struct weir__segment *segment);
 
-/* Its file is made on any thread, in steps, each of which is WEIR_OK or an
- * error: zeros are written, maybe in pieces (*fd is -1 before the first one),
- * then its heads, and when all of that is synced it gets its name. */
-int weir__segment_fill(const struct weir__io *io, uint64_t number,
-                       uint64_t from, uint64_t to, int *fd);
-int weir__segment_write_heads(const struct weir__io *io,
-                              const struct weir__crc32c *crc, int fd,
-                              const struct weir__head *head, uint64_t size);
+/* Its file is made on any thread, in two steps, each of which is WEIR_OK or an
+ * error: it is there, of this size, with its heads, and *fd is not -1 from when
+ * there is something to be unmade; and when that is synced it gets its name. */
+int weir__segment_make(const struct weir__io *io,
+                       const struct weir__crc32c *crc,
+                       const struct weir__head *head, uint64_t size, int *fd);
 int weir__segment_give_name(const struct weir__io *io, uint64_t number);
 
 /* Nothing of that has been: no file is left. */

@@ -42,7 +42,7 @@ struct weir__segment {
   unsigned char *pending; /* records that wait to be written, at `written` */
   size_t pending_len;
   size_t pending_cap;
-  uint64_t filled; /* while it has no name: so much of its file is there */
+  uint64_t filled; /* up to here there are zeros in it, or more; 0: who knows */
   bool named;      /* its file is there, under its name */
   bool sealed;     /* has an index; nothing is added */
   bool full;       /* nothing is added, and it wants an index */
@@ -129,7 +129,6 @@ struct weir_log_file {
   struct weir__map by_generation;
   struct weir__link segments;   /* oldest first; the last one is active */
   struct weir__segment *active; /* NULL: there is none to append to */
-  struct weir__segment *spare;  /* the next one, being made; in no list */
   uint64_t numbers;             /* of segments, given so far */
   uint64_t orders;              /* of generations */
   uint64_t chance;              /* for epochs that are never written */

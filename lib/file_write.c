@@ -21,7 +21,8 @@ struct batch {
   bool introduce; /* the stream's state comes first */
 };
 
-uint64_t weir__file_next_size(const struct weir_log_file *log) {
+/* The size of the segment that comes next. */
+static uint64_t next_size(const struct weir_log_file *log) {
   const uint64_t most =
       log->options.keep_bytes == 0
           ? UINT64_MAX
@@ -32,46 +33,29 @@ uint64_t weir__file_next_size(const struct weir_log_file *log) {
                    log->options.segment_bytes);
 }
 
-int weir__file_have_spare(struct weir_log_file *log) {
-  struct weir__segment *spare;
+/* The active segment has no room: have another, with room for so much. Its file
+ * is made by the next round. */
+static int turn_over(struct weir_log_file *log, uint64_t bytes) {
+  struct weir__segment *segment = weir__segment_new(log, log->numbers + 1);
   int rv;
 
-  if (log->spare != NULL) {
-    return WEIR_OK;
+  if (segment == NULL) {
+    return WEIR_ENOMEM;
   }
-  spare = weir__segment_new(log, log->numbers + 1);
-  rv = spare == NULL ? WEIR_ENOMEM
-                     : weir__file_random(log, &spare->salt, sizeof spare->salt);
+  rv = weir__file_random(log, &segment->salt, sizeof segment->salt);
   if (rv != WEIR_OK) {
-    if (spare != NULL) {
-      weir__segment_free(log, spare);
-    }
+    weir__segment_free(log, segment);
     return rv;
   }
   /* Never given again: something may be left under its name. */
   log->numbers += 1;
-  spare->size = weir__file_next_size(log);
-  log->spare = spare;
-  return WEIR_OK;
-}
-
-/* The active segment has no room: have another, with room for so much. Its file
- * is made by the next round, as far as it is not there yet. */
-static int turn_over(struct weir_log_file *log, uint64_t bytes) {
-  const int rv = weir__file_have_spare(log);
-  struct weir__segment *segment = log->spare;
-
-  if (rv != WEIR_OK) {
-    return rv;
-  }
   segment->size =
-      weir__max(segment->size, bytes + (uint64_t)2 * WEIR__HEAD_SIZE);
+      weir__max(next_size(log), bytes + (uint64_t)2 * WEIR__HEAD_SIZE);
   if (log->active != NULL) {
     log->active->full = true;
   }
   weir__link_append(&log->segments, &segment->link);
   log->active = segment;
-  log->spare = NULL;
   log->info.segments += 1;
   log->info.bytes += segment->size;
   return WEIR_OK;
@@ -240,6 +224,12 @@ static int deliver(struct weir_log_file *log, struct weir__segment *segment,
 static unsigned char *make_room(struct weir_log_file *log,
                                 struct weir__segment *segment, size_t size) {
   if (weir__file_waits(log)) {
+    if (segment->pending == NULL) {
+      segment->pending = log->batch;
+      segment->pending_cap = log->batch_cap;
+      log->batch = NULL;
+      log->batch_cap = 0;
+    }
     return weir__file_reserve(log, &segment->pending, &segment->pending_cap,
                               segment->pending_len + size)
                ? segment->pending + segment->pending_len

@@ -26,13 +26,6 @@ int weir__file_append(struct weir_log_file *log,
  * when its file is not there yet or something waits before it. */
 bool weir__file_waits(const struct weir_log_file *log);
 
-/* The size of the segment that comes next. */
-uint64_t weir__file_next_size(const struct weir_log_file *log);
-
-/* Have a segment that will be the next one, as log->spare. WEIR_OK or an error.
- */
-int weir__file_have_spare(struct weir_log_file *log);
-
 /* Append a stream's whole state, so that the segment it was in may go. */
 int weir__file_carry(struct weir_log_file *log,
                      struct weir__file_stream *stream);

@@ -565,10 +565,6 @@ int weir_log_file_close(weir_log_file *log) {
   while (!weir__link_alone(&log->ops)) {
     fail(log, weir__owner(log->ops.next, struct weir__op, link), one);
   }
-  if (log->spare != NULL) {
-    weir__segment_unmake(log->io, log->spare->number, &log->spare->fd);
-    weir__segment_free(log, log->spare);
-  }
   free_log(log);
   return rv;
 }

@@ -512,6 +512,29 @@ static int64_t sim_write(void *user, int fd, const void *src, size_t len,
   return (int64_t)len;
 }
 
+/* Room is what sizes come to, so a file that gets one has it reserved. */
+static int sim_reserve(void *user, int fd, uint64_t size) {
+  struct simdisk *disk = user;
+  const struct simplan *plan = count_call(disk, SIM_RESERVE);
+  struct simfile *file = file_of(disk, fd);
+  const int rv = fails(plan, 0);
+
+  if (rv != 0) {
+    return rv;
+  }
+  vanish(disk, plan, file);
+  if (fit(disk, file, (size_t)size, 0) < size) {
+    return -disk->full_error;
+  }
+  reserve(file, (size + SIM_SECTOR - 1) / SIM_SECTOR * SIM_SECTOR);
+  if (size > file->live_size) {
+    file->live_size = size;
+    note_size(disk, file);
+  }
+  changed(disk);
+  return 0;
+}
+
 static int sim_truncate(void *user, int fd, uint64_t size) {
   struct simdisk *disk = user;
   const struct simplan *plan = count_call(disk, SIM_TRUNCATE);
@@ -708,9 +731,9 @@ static int sim_remove(void *user, const char *name) {
 
 void simdisk_init(struct simdisk *disk) {
   static const struct weir__io table = {
-      NULL,      sim_enter,      sim_leave,  sim_list,   sim_open,
-      sim_close, sim_size,       sim_read,   sim_write,  sim_truncate,
-      sim_sync,  sim_sync_names, sim_rename, sim_remove,
+      NULL,         sim_enter, sim_leave,      sim_list,   sim_open,
+      sim_close,    sim_size,  sim_read,       sim_write,  sim_reserve,
+      sim_truncate, sim_sync,  sim_sync_names, sim_rename, sim_remove,
   };
 
   memset(disk, 0, sizeof *disk);

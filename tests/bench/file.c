@@ -31,10 +31,13 @@
 #define RECORD (EVENT + 64)
 #define BLOCK ((size_t)256 * 1024)
 
-/* Segments of a log that is synced: as many are made within what is measured as
- * are filled there. And bytes before that, until they are so large. */
-#define SEGMENT ((size_t)8 * 1024 * 1024)
-#define WARM (2 * SEGMENT)
+/* Where they begin to: as records do, behind a head. Groups of so many events
+ * would be whole pages by chance. */
+#define HEAD 64
+
+/* Bytes that a log which is synced has had before: its segments are as large as
+ * they get by then. */
+#define WARM ((size_t)64 * 1024 * 1024)
 
 static char directory[64]; /* of one turn */
 static unsigned char block[BLOCK];
@@ -142,9 +145,6 @@ static void open_log(struct log *log, int sync) {
   weir_log_file_options_init(&options, sizeof options);
   options.path = directory;
   options.sync = sync;
-  if (sync == WEIR_SYNC_ALWAYS) {
-    options.segment_bytes = SEGMENT;
-  }
   options.allocator = &allocator;
   if (weir_log_file_open(&options, &log->file) != WEIR_OK) {
     die("log");
@@ -284,7 +284,7 @@ static void measure_append(const char *name, size_t streams, size_t batch,
 struct group {
   size_t streams;
   size_t batch;
-  bool alone;     /* there is one thread, which waits for each sync */
+  bool paired;    /* a second thread waits for the syncs */
   uint64_t syncs; /* of the last turn */
 };
 
@@ -386,10 +386,10 @@ static double run_always(void *user) {
   before = wall_ns();
   for (i = 0; i < GROUPS; ++i) {
     append_group(&log, i % 2, work->batch);
-    if (work->alone) {
-      sync_log(&log);
-    } else {
+    if (work->paired) {
       turn_round(&runner);
+    } else {
+      sync_log(&log);
     }
   }
   end_round(&runner);
@@ -414,7 +414,7 @@ static double commit_groups(const struct group *work, bool made) {
   for (i = 0; made && i < events * RECORD * GROUPS / BLOCK + 1; ++i) {
     write_all(fd, BLOCK);
   }
-  if (fsync(fd) != 0 || lseek(fd, 0, SEEK_SET) != 0) {
+  if (fsync(fd) != 0 || lseek(fd, HEAD, SEEK_SET) != HEAD) {
     die("fsync");
   }
   before = wall_ns();
@@ -491,11 +491,11 @@ static double run_sqlite(void *user) {
 
 static void measure_always(size_t streams, size_t batch) {
   struct group work = {streams, batch, false, 0};
-  struct group alone = {streams, batch, true, 0};
+  struct group paired = {streams, batch, true, 0};
   const struct entry entries[] = {
       {"weir", run_always, &work},
       {"group commits", run_commits, &work},
-      {"weir, on one thread", run_always, &alone},
+      {"weir, on two threads", run_always, &paired},
       {"into a file that is there", run_made, &work},
 #ifdef HAVE_sqlite3
       {"SQLite", run_sqlite, &work},

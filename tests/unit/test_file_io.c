@@ -269,6 +269,28 @@ START_TEST(links_are_not_followed) {
 }
 END_TEST
 
+/* Room for a file is its size, too; where there are no such files, whoever asks
+ * for some does without. */
+START_TEST(room) {
+  int fd;
+
+  ck_assert_int_eq(io->enter(io->user, path), 0);
+  fd = io->open(io->user, "a", true);
+  ck_assert_int_eq(weir__io_write(io, fd, "abcd", 4, 0), WEIR_OK);
+  ck_assert_int_eq(weir__io_reserve(io, fd, 65536), WEIR_OK);
+#ifdef __linux__
+  ck_assert_int_eq(io->size(io->user, fd), 65536);
+  ck_assert_int_eq(weir__io_reserve(io, fd, 0), WEIR_EIO);
+#endif
+  io->close(io->user, fd);
+  fd = open("/proc/self/comm", O_RDWR);
+  if (fd >= 0) {
+    ck_assert_int_eq(weir__io_reserve(io, fd, 65536), WEIR_OK);
+    (void)close(fd);
+  }
+}
+END_TEST
+
 /* A file that may not grow any more takes what there is room for. */
 START_TEST(no_room) {
   int fd;
@@ -281,6 +303,9 @@ START_TEST(no_room) {
   ck_assert_int_eq(weir__io_write(io, fd, "efgh", 4, 4), WEIR_EFULL);
   ck_assert_int_eq(io->size(io->user, fd), 6);
   ck_assert_int_eq(weir__io_truncate(io, fd, 7), WEIR_EFULL);
+#ifdef __linux__
+  ck_assert_int_eq(weir__io_reserve(io, fd, 7), WEIR_EFULL);
+#endif
   io->close(io->user, fd);
   fd = open("/dev/full", O_RDWR);
   if (fd >= 0) {
@@ -363,6 +388,7 @@ START_TEST(in_pieces) {
 
   slow.read = read_one;
   slow.write = write_one;
+  slow.reserve = truncate_late;
   slow.truncate = truncate_late;
   slow.sync = sync_late;
   ck_assert_int_eq(weir__io_read(&slow, 0, bytes, 5, 1), WEIR_OK);
@@ -372,6 +398,9 @@ START_TEST(in_pieces) {
   ck_assert_mem_eq(medium, "a12345g", 7);
   ck_assert_int_eq(weir__io_write(&slow, 0, "12345", 5, 2), WEIR_EIO);
   ck_assert_mem_eq(medium, "a11234g", 7);
+  interrupted = 3;
+  ck_assert_int_eq(weir__io_reserve(&slow, 0, 0), WEIR_OK);
+  ck_assert_int_eq(interrupted, -1);
   interrupted = 3;
   ck_assert_int_eq(weir__io_truncate(&slow, 0, 0), WEIR_OK);
   ck_assert_int_eq(interrupted, -1);
@@ -420,6 +449,7 @@ static TCase *file_io(void) {
   tcase_add_test(tcase, listing_fails);
   tcase_add_test(tcase, files);
   tcase_add_test(tcase, links_are_not_followed);
+  tcase_add_test(tcase, room);
   tcase_add_test(tcase, no_room);
   tcase_add_test(tcase, errors);
   tcase_add_test(tcase, in_pieces);

@@ -717,6 +717,32 @@ START_TEST(a_failed_writer_is_forgotten_and_succeeded) {
 }
 END_TEST
 
+/* Without another writer there is nothing more of it but that it has failed. */
+START_TEST(a_failed_writer_is_forgotten) {
+  weir_open_options options = kit_open_options("k", "p");
+  struct kit_bytes bytes = {NULL, 0, 0};
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  a->options.history_bytes = 1;
+  bench_hubs(&bench);
+  options.linger = 1;
+  stream = kit_open_with(a, &options);
+  bench_publish(&bench, stream, 999);
+  reader = bench_attach(&bench, a, "k", NULL);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  ck_assert_int_eq(publish_owned(stream, "x"), WEIR_ELOG);
+  weir_stream_release(stream);
+  kit_pass(a, 1);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  ck_assert_int_eq(kit_pull(reader, &bytes), WEIR_EDONE);
+  ck_assert_ptr_nonnull(strstr(bytes.data, "\ndata: 999\n"));
+  ck_assert_ptr_nonnull(strstr(bytes.data, "event: weir.failed\n"));
+  kit_bytes_free(&bytes);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
 /* Back and forth: numbers go on, under a new epoch each time, and a cursor of
  * any of them is good. */
 START_TEST(f01_writers_take_turns) {
@@ -1429,6 +1455,7 @@ static TCase *leaders(void) {
   tcase_add_loop_test(tcase, race16_a_writer_finds_out_by_reading, 0, 2);
   tcase_add_test(tcase, a_failed_writer_is_succeeded);
   tcase_add_test(tcase, a_failed_writer_is_forgotten_and_succeeded);
+  tcase_add_test(tcase, a_failed_writer_is_forgotten);
   tcase_add_loop_test(tcase, f01_writers_take_turns, 0, 2);
   tcase_add_test(tcase, inv07_a_signal_from_beyond_the_end_is_none);
   return tcase;

@@ -364,13 +364,9 @@ START_TEST(no_entropy) {
   handle = create("a", 1);
   draws = 0;
   ck_assert_int_eq(fb_append(&bench, handle, 1, 1, 30, 0), WEIR_LOG_YES);
-  /* The next one is not made beforehand; but tried for, now and then. */
-  ck_assert_int_eq(weir_log_file_get_timeout(bench.log), 1000);
-  bench.kit.now += 1000;
-  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_EENTROPY);
-  ck_assert_int_eq(weir_log_file_get_timeout(bench.log), 1000);
-  ck_assert_uint_eq(simdisk_name(&bench.disk, 1) != NULL, 0);
-  draws = 9;
+  ck_assert_int_eq(fb_append(&bench, handle, 1, 31, 60, 0), WEIR_ELOG);
+  ck_assert_uint_eq(fb_info(&bench).segments, 1);
+  draws = 1;
   append(handle, 1, 31, 60);
   weir__handle_release(handle);
   expect("a", "1:60 | 1-60");
@@ -639,27 +635,6 @@ START_TEST(what_waits_behind_a_failed_write_is_void) {
 }
 END_TEST
 
-/* A file is filled without a hole, also in pieces. */
-START_TEST(a_segment_is_filled_beforehand) {
-  const uint64_t size = 300000;
-  const uint64_t half = 65536 * 2 + 1;
-  size_t writes;
-  int fd = -1;
-
-  ck_assert_int_eq(bench.disk.io.enter(bench.disk.io.user, "log"), 0);
-  ck_assert_int_eq(weir__segment_fill(&bench.disk.io, 1, 0, half, &fd),
-                   WEIR_OK);
-  ck_assert_int_eq(bench.disk.io.size(bench.disk.io.user, fd), (int64_t)half);
-  ck_assert_int_eq(weir__segment_fill(&bench.disk.io, 1, half, size, &fd),
-                   WEIR_OK);
-  writes = bench.disk.calls_of[SIM_WRITE];
-  ck_assert_uint_eq(writes, 3 + 3);
-  ck_assert_int_eq(bench.disk.io.size(bench.disk.io.user, fd), (int64_t)size);
-  bench.disk.io.close(bench.disk.io.user, fd);
-  bench.disk.io.leave(bench.disk.io.user);
-}
-END_TEST
-
 static TCase *edges(void) {
   TCase *tcase = tcase_create("edges");
 
@@ -670,7 +645,6 @@ static TCase *edges(void) {
   tcase_add_test(tcase, a_listing_has_room);
   tcase_add_test(tcase, a_round_has_an_order);
   tcase_add_test(tcase, what_waits_behind_a_failed_write_is_void);
-  tcase_add_test(tcase, a_segment_is_filled_beforehand);
   tcase_add_test(tcase, requests_are_looked_at);
   tcase_add_test(tcase, batches_are_looked_at);
   tcase_add_test(tcase, more_than_can_be);
