@@ -85,17 +85,15 @@ void weir__record_write(const struct weir__crc32c *crc, uint64_t salt,
   const size_t length = (size_t)weir__record_length(record->size);
 
   memset(bytes + used, 0, length - used);
-  weir__put_le32(bytes + 8, record->size);
-  bytes[12] = record->kind;
-  bytes[13] = record->flags;
-  put_le16(bytes + 14, 0);
+  /* In words, which is how they are added up at once. */
+  put_le64(bytes + 8, record->size | (uint64_t)record->kind << 32 |
+                          (uint64_t)record->flags << 40);
   put_le64(bytes + 16, record->generation);
   put_le64(bytes + 24, record->epoch);
   put_le64(bytes + 32, record->seq);
   put_le64(bytes + 40, record->time);
   put_le64(bytes + 48, record->synced);
-  weir__put_le32(bytes + 56, record->left);
-  weir__put_le32(bytes + 60, (uint32_t)(at / 8));
+  put_le64(bytes + 56, record->left | at / 8 << 32);
   weir__put_le32(bytes + 4, head_crc(crc, salt, bytes));
   weir__put_le32(bytes, weir__record_crc(crc, salt, bytes + 4, length - 4));
 }
