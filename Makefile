@@ -76,7 +76,8 @@ $B/libweir.so: $B/$(SONAME)
 # --- Examples --------------------------------------------------------------
 
 # Programs that people copy: they see the public headers and libc, no more.
-EXAMPLE_FLAGS = $(BASE) -Iinclude -I$B/examples -D_DEFAULT_SOURCE
+EXAMPLE_FLAGS = $(BASE) -Iinclude -I$B/examples -D_DEFAULT_SOURCE \
+  -D_FILE_OFFSET_BITS=64
 
 server_sources := $(sort $(wildcard examples/server/*.c))
 server_objects := $(server_sources:%.c=$B/obj/%.o)

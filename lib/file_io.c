@@ -1,5 +1,6 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* for O_CLOEXEC, flock, EDQUOT, fallocate, statx */
+#define _FILE_OFFSET_BITS 64
 
 #include "file_io.h"
 
@@ -147,33 +148,31 @@ static void system_close(void *user, int fd) {
   (void)close(fd);
 }
 
+static int64_t system_size(void *user, int fd) {
+  struct stat status = {0};
+  bool is_known = false;
+
+  (void)user;
 #ifdef STATX_NLINK
+  /* Who asks for times as well, as fstat does, has Linux since 6.13 give each
+   * write behind it a time of its own, and the next sync writes that down. But
+   * some containers know nothing else. */
+  {
+    struct statx some;
 
-/* Who asks for times as well, as fstat does, has Linux since 6.13 give each
- * write behind it a time of its own, and the next sync writes that down. */
-static int64_t system_size(void *user, int fd) {
-  struct statx status;
-
-  (void)user;
-  if (statx(fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &status) != 0) {
-    return -errno;
+    is_known =
+        statx(fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &some) == 0;
+    if (is_known) {
+      status.st_nlink = some.stx_nlink;
+      status.st_size = (off_t)some.stx_size;
+    }
   }
-  return status.stx_nlink == 0 ? -ENOENT : (int64_t)status.stx_size;
-}
-
-#else
-
-static int64_t system_size(void *user, int fd) {
-  struct stat status;
-
-  (void)user;
-  if (fstat(fd, &status) != 0) {
+#endif
+  if (!is_known && fstat(fd, &status) != 0) {
     return -errno;
   }
   return status.st_nlink == 0 ? -ENOENT : (int64_t)status.st_size;
 }
-
-#endif
 
 static int64_t system_read(void *user, int fd, void *dst, size_t len,
                            uint64_t at) {
@@ -192,20 +191,14 @@ static int64_t system_write(void *user, int fd, const void *src, size_t len,
 }
 
 static int system_reserve(void *user, int fd, uint64_t size) {
-  int rv = 0;
-
   (void)user;
 #ifdef __linux__
-  rv = result(fallocate(fd, 0, 0, (off_t)size));
-  /* Not every file system can: then there are holes. */
-  if (rv == -EOPNOTSUPP) {
-    rv = 0;
-  }
+  return result(fallocate(fd, 0, 0, (off_t)size));
 #else
   (void)fd;
   (void)size;
+  return 0;
 #endif
-  return rv;
 }
 
 static int system_truncate(void *user, int fd, uint64_t size) {
@@ -323,12 +316,17 @@ int weir__io_write(const struct weir__io *io, int fd, const void *src,
 }
 
 int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size) {
-  int rv;
+  const int rv = io->reserve(io->user, fd, size);
 
-  do {
-    rv = io->reserve(io->user, fd, size);
-  } while (rv == -EINTR);
-  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+  switch (-rv) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EIO:
+      return weir__io_error(rv);
+    default:
+      return WEIR_OK;
+  }
 }
 
 int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size) {

@@ -30,7 +30,8 @@ struct weir__io {
   int64_t (*read)(void *user, int fd, void *dst, size_t len, uint64_t at);
   int64_t (*write)(void *user, int fd, const void *src, size_t len,
                    uint64_t at);
-  /* Have room on the disk for a file of this size, where the system can. */
+  /* Have room on the disk for a file of this size, and let it be of this size;
+   * not every system can. */
   int (*reserve)(void *user, int fd, uint64_t size);
   int (*truncate)(void *user, int fd, uint64_t size);
   int (*sync)(void *user, int fd); /* fdatasync */
@@ -58,9 +59,12 @@ int weir__io_write(const struct weir__io *io, int fd, const void *src,
 
 /* As the functions of the table, however often they are interrupted: WEIR_OK or
  * an error of weir's. */
-int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size);
 int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size);
 int weir__io_sync(const struct weir__io *io, int fd);
+
+/* WEIR_OK, or why there is no room. What a system cannot reserve, or was
+ * interrupted at, is not: then there are holes. */
+int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size);
 
 /* An error of weir's for a negative errno. */
 int weir__io_error(int64_t negative);

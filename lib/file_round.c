@@ -5,7 +5,7 @@
 
 #define NEVER ((uint64_t)WEIR_NEVER)
 
-/* ms to another try to make a segment, or to let one go. */
+/* ms to another try to let a segment go, or to carry what has to stay. */
 #define AGAIN 1000
 
 /* A sync of what is written where nothing was before writes down, too, that now
@@ -274,7 +274,8 @@ static void add_sync(struct weir_log_file *log, struct weir__round *round,
                      struct weir__segment *segment) {
   struct weir__task *task = add_task(round, segment);
 
-  if (log->options.sync == WEIR_SYNC_ALWAYS) {
+  /* Under other policies the hub's thread writes there meanwhile. */
+  if (log->options.sync == WEIR_SYNC_ALWAYS && !segment->full) {
     task->ahead = segment->size - WEIR__HEAD_SIZE;
   }
   if (!segment->named) {
@@ -487,8 +488,13 @@ static void fail_segment(struct weir_log_file *log,
   if (segment->number >= first->carried_from &&
       segment->number <= first->carried_by) {
     first->carried = false;
+    log->again_at = weir__later(weir__file_clock(log), AGAIN);
   }
   if (!segment->named) {
+    /* There may be room for a small one. */
+    if (task->result == WEIR_EFULL) {
+      log->growth = 0;
+    }
     log->info.segments -= 1;
     log->info.bytes -= segment->size;
     weir__segment_free(log, segment);
@@ -509,12 +515,16 @@ static void note_sync(struct weir_log_file *log, struct weir__segment *segment,
 /* A buffer has been written: the next records are made in it, so that they need
  * no new memory, whose pages cost as much as they do. */
 static void keep_buffer(struct weir_log_file *log, struct weir__task *task) {
-  if (log->batch == NULL && task->cap <= KEPT_MOST) {
+  unsigned char *other = task->bytes;
+  size_t cap = task->cap;
+
+  if (cap > log->batch_cap && cap <= KEPT_MOST) {
+    other = log->batch;
+    cap = log->batch_cap;
     log->batch = task->bytes;
     log->batch_cap = task->cap;
-  } else {
-    weir__file_free(log, task->bytes, task->cap);
   }
+  weir__file_free(log, other, cap);
 }
 
 static int end_task(struct weir_log_file *log, struct weir__task *task) {

@@ -383,6 +383,9 @@ void weir__segment_give_up(struct weir_log_file *log,
   struct giving_up giving_up = {log, segment};
   size_t i;
 
+  weir__file_free(log, segment->pending, segment->pending_cap);
+  segment->pending = NULL;
+  segment->pending_cap = 0;
   segment->pending_len = 0;
   segment->tail = segment->written;
   for (i = 0; i < segment->runs.buckets; ++i) {
@@ -693,4 +696,5 @@ void weir__segment_sealed(struct weir_log_file *log,
   segment->size = size;
   segment->directory = directory;
   segment->entries = entries;
+  close_some(log, OPEN_MOST);
 }

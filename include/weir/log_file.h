@@ -132,8 +132,7 @@ WEIR_API int weir_log_file_get_timeout(weir_log_file *log);
  * each.
  *
  * Returns WEIR_OK (there is a round), WEIR_EAGAIN (there is nothing to do),
- * WEIR_EBUSY (a round is under way), WEIR_EGONE (NULL), WEIR_ENOMEM or
- * WEIR_EENTROPY.
+ * WEIR_EBUSY (a round is under way), WEIR_EGONE (NULL) or WEIR_ENOMEM.
  *
  * Reentrancy: calls clock, wall, entropy, report. Threads: the hub's.
  * Allocates: yes.

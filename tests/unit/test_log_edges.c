@@ -603,6 +603,7 @@ START_TEST(what_waits_behind_a_failed_write_is_void) {
   struct weir__handle *b;
   struct fb_call first;
   struct fb_call second;
+  size_t writes;
 
   bench.options.sync = WEIR_SYNC_ALWAYS;
   fb_open(&bench);
@@ -621,10 +622,13 @@ START_TEST(what_waits_behind_a_failed_write_is_void) {
   ck_assert_int_eq(first.result, WEIR_EIO);
   ck_assert_uint_eq(second.answers, 1);
   ck_assert_int_eq(second.result, WEIR_EIO);
+  ck_assert_ptr_null(weir__segment_upto(bench.log, 1)->pending);
   weir__handle_release(a);
   weir__handle_release(b);
   ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  writes = bench.disk.calls_of[SIM_WRITE];
   weir_log_file_run(bench.log);
+  ck_assert_uint_eq(bench.disk.calls_of[SIM_WRITE], writes + 1); /* an index */
   ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
   expect("a", "1:1 | 1");
   expect("b", "2:1 | 1");
@@ -632,6 +636,17 @@ START_TEST(what_waits_behind_a_failed_write_is_void) {
   fb_open(&bench);
   expect("a", "1:1 *:1 | 1");
   expect("b", "2:1 *:1 | 1");
+}
+END_TEST
+
+/* Of segments that are only read few files stay open. */
+START_TEST(files_do_not_stay_open) {
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 3000);
+  ck_assert_uint_gt(fb_info(&bench).segments, 80);
+  (void)fb_contents(&bench, "a");
+  ck_assert_uint_eq(bench.counts.present, 3000);
+  ck_assert_uint_eq(bench.disk.open, 64 + 1); /* and the active one */
 }
 END_TEST
 
@@ -645,6 +660,7 @@ static TCase *edges(void) {
   tcase_add_test(tcase, a_listing_has_room);
   tcase_add_test(tcase, a_round_has_an_order);
   tcase_add_test(tcase, what_waits_behind_a_failed_write_is_void);
+  tcase_add_test(tcase, files_do_not_stay_open);
   tcase_add_test(tcase, requests_are_looked_at);
   tcase_add_test(tcase, batches_are_looked_at);
   tcase_add_test(tcase, more_than_can_be);

@@ -290,6 +290,34 @@ static void let_go(void) {
   (void)fb_rounds(&bench);
 }
 
+/* There is no room for what has to be carried on: that is tried again after a
+ * second, not at once, and a close does not wait for it. */
+START_TEST(retention_on_a_full_disk) {
+  bench.options.sync = _i;
+  bench.options.keep_age = 1000;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 30);
+  fb_reopen(&bench);
+  bench.disk.room = 0;
+  bench.wall += 2000;
+  ck_assert_int_eq(fb_rounds(&bench), WEIR_EFULL);
+  ck_assert_int_eq(weir_log_file_get_timeout(bench.log), 1000);
+  ck_assert_uint_eq(fb_info(&bench).failures, 1);
+  ck_assert_uint_eq(fb_info(&bench).removed, 0);
+  if (_i % 2 == 0) {
+    ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+    bench.disk.room = UINT64_MAX;
+    fb_open(&bench);
+  }
+  bench.disk.room = UINT64_MAX;
+  bench.kit.now += 1000;
+  ck_assert_int_eq(fb_rounds(&bench), WEIR_OK);
+  ck_assert_uint_gt(fb_info(&bench).removed, 0);
+  fb_reopen(&bench);
+  expect("a", "1:30 *:30 *:30 trimmed 30 |");
+}
+END_TEST
+
 /* What is hidden goes with its segment, what is not is carried on. */
 START_TEST(retention_of_what_is_hidden) {
   struct weir__handle *handle;
@@ -1349,6 +1377,7 @@ static TCase *segments(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, many_segments, 0, 9);
   tcase_add_test(tcase, batch_larger_than_a_segment);
+  tcase_add_loop_test(tcase, retention_on_a_full_disk, 0, 3);
   tcase_add_test(tcase, retention_of_what_is_hidden);
   tcase_add_loop_test(tcase, retention_of_the_last_head, 0, 2);
   tcase_add_loop_test(tcase, retention_over_two_segments, 1, 8);

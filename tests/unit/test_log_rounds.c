@@ -387,6 +387,102 @@ START_TEST(zeros_that_fail) {
 }
 END_TEST
 
+/* Nor do any go where the hub's thread writes while a round runs. */
+START_TEST(no_zeros_over_what_is_written_meanwhile) {
+  struct weir__handle *handle;
+  struct fb_call call;
+
+  bench.options.sync = WEIR_SYNC_INTERVAL;
+  bench.options.sync_interval = 500;
+  bench.options.segment_bytes = (uint64_t)1024 * 1024;
+  bench.frame_len = 960;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 300);
+  bench.kit.now += 500;
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  fb_start_append(&bench, &call, handle, 1, 301, 320, 0);
+  ck_assert_uint_eq(call.answers, 1);
+  weir_log_file_run(bench.log);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  weir__handle_release(handle);
+  fb_kill(&bench);
+  fb_open(&bench);
+  expect("a", "1:320 *:320 | 1-320");
+}
+END_TEST
+
+/* What gets no more records needs none. */
+START_TEST(no_zeros_where_nothing_comes) {
+  struct weir__handle *handle;
+  struct fb_call call;
+  size_t before;
+
+  bench.options.segment_bytes = (uint64_t)1024 * 1024;
+  bench.frame_len = 960;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 255);
+  fb_start_append(&bench, &call, handle, 1, 256, 260, 0);
+  before = calls(SIM_WRITE);
+  weir__handle_release(handle);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  ck_assert_int_eq(call.result, WEIR_LOG_YES);
+  ck_assert_uint_eq(calls(SIM_WRITE) - before, 2); /* and the index */
+}
+END_TEST
+
+/* A buffer is used again, and not given up for a smaller one; but memory for
+ * very much goes when that is written. */
+START_TEST(buffers_are_kept) {
+  struct weir__handle *handle;
+  size_t live;
+
+  bench.options.segment_bytes = (uint64_t)64 * 1024;
+  bench.frame_len = 960;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 30);
+  ck_assert_uint_eq(bench.log->batch_cap, 32768);
+  append(handle, 1, 31, 70); /* with the index of the first segment */
+  ck_assert_uint_eq(fb_info(&bench).segments, 2);
+  ck_assert_uint_eq(bench.log->batch_cap, 65536);
+  append(handle, 1, 71, 71);
+  ck_assert_uint_eq(bench.log->batch_cap, 65536);
+  live = bench.memory.live;
+  append(handle, 1, 72, 3000);
+  ck_assert_uint_le(bench.log->batch_cap, (uint64_t)1024 * 1024);
+  ck_assert_uint_lt(bench.memory.live, live + (uint64_t)64 * 1024);
+  weir__handle_release(handle);
+}
+END_TEST
+
+/* There is no room for a large segment, but for a small one. */
+START_TEST(a_smaller_one) {
+  const uint64_t mega = (uint64_t)1024 * 1024;
+  struct weir__handle *handle;
+  uint64_t seq = 0;
+
+  bench.options.sync = _i;
+  bench.options.segment_bytes = 64 * mega;
+  bench.frame_len = 60000;
+  fb_open(&bench);
+  handle = create("a", 1);
+  while (fb_info(&bench).segments < 3) {
+    seq += 1;
+    append(handle, 1, seq, seq);
+  }
+  bench.disk.room = fb_info(&bench).bytes + mega;
+  while (fb_append(&bench, handle, 1, seq + 1, seq + 1, 0) == WEIR_LOG_YES) {
+    seq += 1;
+  }
+  weir__handle_release(handle);
+  handle = create("b", 2);
+  ck_assert_int_eq(fb_append(&bench, handle, 2, 1, 10, 0), WEIR_LOG_YES);
+  weir__handle_release(handle);
+}
+END_TEST
+
 /* The first ones are small, and each is twice as large as the one before. */
 START_TEST(segments_grow) {
   static const unsigned want[] = {1, 2, 4, 5, 5};
@@ -572,6 +668,10 @@ static TCase *rounds(void) {
   tcase_add_loop_test(tcase, a_trim_behind_what_waits, 0, 3);
   tcase_add_loop_test(tcase, zeros_go_ahead, 0, 3);
   tcase_add_test(tcase, zeros_that_fail);
+  tcase_add_test(tcase, no_zeros_over_what_is_written_meanwhile);
+  tcase_add_test(tcase, no_zeros_where_nothing_comes);
+  tcase_add_test(tcase, buffers_are_kept);
+  tcase_add_loop_test(tcase, a_smaller_one, 0, 3);
   tcase_add_test(tcase, segments_grow);
   tcase_add_test(tcase, what_was_not_made_goes);
   tcase_add_loop_test(tcase, a_segment_that_cannot_be_made, 0, 3 * STEPS);
