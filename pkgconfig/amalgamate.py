@@ -18,7 +18,7 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 SYSTEM = re.compile(r"#include <(?!weir/)(.*)>")
 PUBLIC = re.compile(r"#include <weir/(\w+)\.h>")
 INTERNAL = re.compile(r'#include "(\w+)\.h"')
-FEATURE = re.compile(r"#define (_\w+)\b")
+FEATURE = re.compile(r"#define (_\w+)(?: (\d+))?")
 
 
 def words(text):
@@ -92,7 +92,7 @@ class Amalgamation:
             if SYSTEM.match(line) and depth == 0:
                 self.system.add(line)
             elif FEATURE.match(line):
-                self.features.add(FEATURE.match(line).group(1))
+                self.features.add(FEATURE.match(line).groups(""))
             elif not PUBLIC.match(line):
                 lines.append(line)
         return lines
@@ -154,8 +154,9 @@ class Amalgamation:
         for room in self.sources:
             rooms += ["", f"/* --- {room} --- */", ""] + self.source(room)
         return [
-            line for feature in sorted(self.features)
-            for line in (f"#ifndef {feature}", f"#define {feature}", "#endif")
+            line for name, value in sorted(self.features)
+            for line in (f"#ifndef {name}", f"#define {name} {value}".rstrip(),
+                         "#endif")
         ] + ["", '#include "weir.h"', ""] + sorted(self.system) + [
             "", "/* What is not for the outside is not exported either. */",
             "#if defined(__GNUC__) && !defined(_WIN32)",

@@ -457,6 +457,33 @@ START_TEST(buffers_are_kept) {
 }
 END_TEST
 
+/* There is no memory for what is to be written at once: it is refused, and
+ * nothing else. */
+START_TEST(no_memory_for_a_buffer) {
+  struct weir__handle *handle;
+  struct fb_call call;
+  size_t nth = 0;
+
+  bench.options.sync = _i;
+  bench.options.segment_bytes = (uint64_t)1024 * 1024;
+  bench.frame_len = 960;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 10);
+  do {
+    bench.memory.fail_at = bench.memory.calls + ++nth;
+    fb_start_append(&bench, &call, handle, 1, 11, 110, 0);
+    bench.memory.fail_at = 0;
+    ck_assert_int_eq(fb_rounds(&bench), WEIR_OK);
+    ck_assert_uint_eq(call.answers, 1);
+  } while (call.result != WEIR_LOG_YES);
+  ck_assert_uint_gt(nth, 2);
+  weir__handle_release(handle);
+  fb_reopen(&bench);
+  expect("a", "1:110 *:110 | 1-110");
+}
+END_TEST
+
 /* There is no room for a large segment, but for a small one. */
 START_TEST(a_smaller_one) {
   const uint64_t mega = (uint64_t)1024 * 1024;
@@ -671,6 +698,7 @@ static TCase *rounds(void) {
   tcase_add_test(tcase, no_zeros_over_what_is_written_meanwhile);
   tcase_add_test(tcase, no_zeros_where_nothing_comes);
   tcase_add_test(tcase, buffers_are_kept);
+  tcase_add_loop_test(tcase, no_memory_for_a_buffer, 0, 3);
   tcase_add_loop_test(tcase, a_smaller_one, 0, 3);
   tcase_add_test(tcase, segments_grow);
   tcase_add_test(tcase, what_was_not_made_goes);
