@@ -239,8 +239,7 @@ static int apply_index(struct weir_log_file *log, struct weir__segment *segment,
     rv = weir__file_adopt(log, entry.generation, &state, &stream);
     if (rv == WEIR_OK) {
       stream->newest = segment->number;
-      if (entry.previous == 0 ||
-          weir__segment_upto(log, entry.previous) == NULL) {
+      if (entry.previous < next_of(log, &log->segments)->number) {
         /* What was before is gone with its segment. */
         stream->trimmed = weir__max(stream->trimmed,
                                     weir__min(entry.first - 1, stream->last));
@@ -287,9 +286,8 @@ static int load_index(struct weir_log_file *log, struct weir__segment *segment,
       weir__crc32c(&log->crc, 0, index.bytes, index.size) ==
           index.trailer.crc &&
       is_index_sound(log, &index)) {
-    segment->sealed = true;
-    segment->directory = index.trailer.directory;
-    segment->entries = index.trailer.entries;
+    weir__segment_sealed(log, segment, segment->size, index.trailer.directory,
+                         index.trailer.entries);
     segment->tail = index.begin;
     segment->newest = index.trailer.newest;
     rv = apply_index(log, segment, &index);

@@ -25,9 +25,8 @@ static struct weir__segment *segment_of(struct weir__link *link) {
 
 /* Something of it is not on the disk, and may still come there. */
 static bool is_dirty(const struct weir__segment *segment) {
-  return !segment->distrusted &&
-         (segment->pending_len != 0 || segment->written > segment->synced ||
-          (segment->full && !segment->named));
+  return segment->pending_len != 0 || segment->written > segment->synced ||
+         (segment->full && !segment->named);
 }
 
 /* When a dirty segment is to be synced. Whatever waits for a round waits under
@@ -241,21 +240,34 @@ static uint64_t retain_time(const struct weir_log_file *log) {
 /* --- Rounds
  * ------------------------------------------------------------------*/
 
+/* It has an index, or never gets one. */
+static bool is_settled(const struct weir__segment *segment) {
+  return segment->sealed || segment->distrusted || segment->unreadable;
+}
+
+/* There may be thousands of segments: no more of them are looked at than have
+ * to be. */
+static bool is_unsettled_from(const struct weir_log_file *log,
+                              struct weir__link *link) {
+  return link != &log->segments && segment_of(link)->number >= log->settled;
+}
+
 uint64_t weir__round_due(struct weir_log_file *log) {
+  uint64_t settled = log->numbers + 1;
   struct weir__segment *segment;
   struct weir__link *link;
   uint64_t due = NEVER;
 
-  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+  for (link = log->segments.prev; is_unsettled_from(log, link);
+       link = link->prev) {
     segment = segment_of(link);
-    if (segment->sealed) {
+    if (is_settled(segment)) {
       continue;
     }
-    due = weir__min(due, sync_time(log, segment));
-    if (segment->full && !segment->distrusted) {
-      due = 0;
-    }
+    settled = segment->number;
+    due = weir__min(due, segment->full ? 0 : sync_time(log, segment));
   }
+  log->settled = settled;
   return weir__min(due, retain_time(log));
 }
 
@@ -320,15 +332,16 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
   const uint64_t now = weir__file_clock(log);
   struct weir__segment *segment;
   struct weir__link *link;
-  struct weir__link *next;
   int rv = WEIR_OK;
 
-  for (link = log->segments.next; rv == WEIR_OK && link != &log->segments &&
-                                  round->task_count < WEIR__ROUND_MOST;
-       link = next) {
-    next = link->next;
+  for (link = log->segments.prev; is_unsettled_from(log, link);
+       link = link->prev) {
+  }
+  for (link = link->next; rv == WEIR_OK && link != &log->segments &&
+                          round->task_count < WEIR__ROUND_MOST;
+       link = link->next) {
     segment = segment_of(link);
-    if (segment->sealed || segment->distrusted) {
+    if (is_settled(segment)) {
       continue;
     }
     if (sync_time(log, segment) <= now) {

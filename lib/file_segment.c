@@ -57,6 +57,7 @@ struct weir__segment *weir__segment_new(struct weir_log_file *log,
   }
   memset(segment, 0, sizeof *segment);
   weir__link_init(&segment->link);
+  weir__link_init(&segment->open_link);
   segment->number = number;
   segment->fd = -1;
   segment->tail = WEIR__HEAD_SIZE;
@@ -88,6 +89,10 @@ void weir__segment_close(struct weir_log_file *log,
   if (segment->fd >= 0) {
     log->io->close(log->io->user, segment->fd);
     segment->fd = -1;
+  }
+  if (!weir__link_alone(&segment->open_link)) {
+    weir__link_remove(&segment->open_link);
+    log->open_count -= 1;
   }
 }
 
@@ -158,20 +163,18 @@ void weir__segment_unmake(const struct weir__io *io, uint64_t number, int *fd) {
 }
 
 /* Of those that are only read, no more than so many stay open. */
-static void close_some(struct weir_log_file *log, unsigned most) {
-  struct weir__segment *segment;
-  struct weir__link *link;
-  unsigned open = 0;
-
-  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
-    segment = weir__owner(link, struct weir__segment, link);
-    if (segment->sealed && segment->fd >= 0) {
-      open += 1;
-      if (open > most) {
-        weir__segment_close(log, segment);
-      }
-    }
+static void close_some(struct weir_log_file *log, size_t most) {
+  while (log->open_count > most) {
+    weir__segment_close(
+        log, weir__owner(log->open.next, struct weir__segment, open_link));
   }
+}
+
+/* It is only read from now on. */
+static void note_open(struct weir_log_file *log,
+                      struct weir__segment *segment) {
+  weir__link_append(&log->open, &segment->open_link);
+  log->open_count += 1;
 }
 
 int weir__segment_open(struct weir_log_file *log,
@@ -193,6 +196,9 @@ int weir__segment_open(struct weir_log_file *log,
     return weir__io_error(fd);
   }
   segment->fd = fd;
+  if (segment->sealed) {
+    note_open(log, segment);
+  }
   return WEIR_OK;
 }
 
@@ -696,5 +702,6 @@ void weir__segment_sealed(struct weir_log_file *log,
   segment->size = size;
   segment->directory = directory;
   segment->entries = entries;
+  note_open(log, segment);
   close_some(log, OPEN_MOST);
 }

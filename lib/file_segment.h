@@ -107,7 +107,7 @@ int weir__segment_index(struct weir_log_file *log,
                         struct weir__segment *segment, unsigned char **bytes,
                         size_t *size, uint64_t *directory, uint64_t *entries);
 
-/* It has its index now. */
+/* It has its index, and its file is open. */
 void weir__segment_sealed(struct weir_log_file *log,
                           struct weir__segment *segment, uint64_t size,
                           uint64_t directory, uint64_t entries);

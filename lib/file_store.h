@@ -28,7 +28,8 @@ struct weir__run {
 };
 
 struct weir__segment {
-  struct weir__link link; /* in log->segments, by number */
+  struct weir__link link;      /* in log->segments, by number */
+  struct weir__link open_link; /* in log->open */
   uint64_t number;
   uint64_t salt;
   int fd;            /* -1: not open */
@@ -129,11 +130,14 @@ struct weir_log_file {
   struct weir__map by_generation;
   struct weir__link segments;   /* oldest first; the last one is active */
   struct weir__segment *active; /* NULL: there is none to append to */
-  uint64_t numbers;             /* of segments, given so far */
-  uint64_t orders;              /* of generations */
-  uint64_t chance;              /* for epochs that are never written */
-  uint64_t growth;              /* size of the next segment */
-  struct weir__link ended;      /* streams, the longest ended first */
+  struct weir__link open;       /* those with an index whose files are open */
+  size_t open_count;
+  uint64_t numbers;        /* of segments, given so far */
+  uint64_t settled;        /* before this one no round does anything */
+  uint64_t orders;         /* of generations */
+  uint64_t chance;         /* for epochs that are never written */
+  uint64_t growth;         /* size of the next segment */
+  struct weir__link ended; /* streams, the longest ended first */
   struct weir__link ops;
   uint64_t again_at; /* when what has failed is tried again; clock */
   struct weir__round *round;

@@ -511,6 +511,7 @@ int weir__log_file_open(const weir_log_file_options *callers,
   log->io = io != NULL ? io : &log->system.io;
   weir__crc32c_init(&log->crc, WEIR__CRC32C_WIDE);
   weir__link_init(&log->segments);
+  weir__link_init(&log->open);
   weir__link_init(&log->ended);
   weir__link_init(&log->ops);
   if (options.entropy == NULL) {
