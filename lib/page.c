@@ -109,11 +109,12 @@ static struct weir__page_entry *entry(const struct weir__page *page,
 void weir__page_copy(struct weir__page *page, const struct weir__page *source,
                      uint32_t from) {
   const uint32_t begin = weir__page_end(source, from);
+  const uint32_t older = from < source->count ? entry(source, from)->age : 0;
   uint32_t n;
 
   page->after = from == 0 ? source->after : weir__page_seq(source, from - 1);
   page->last = source->last;
-  page->born = source->born;
+  page->born = source->born + older;
   page->sparse = source->sparse;
   page->used = source->used - begin;
   page->count = source->count - from;
@@ -121,6 +122,7 @@ void weir__page_copy(struct weir__page *page, const struct weir__page *source,
   for (n = 0; n < page->count; ++n) {
     *entry(page, n) = *entry(source, from + n);
     entry(page, n)->end -= begin;
+    entry(page, n)->age -= older;
   }
 }
 

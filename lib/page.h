@@ -61,12 +61,15 @@ int weir__page_frame(struct weir__core *core,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **page);
 
-/* Bytes that another frame may take; 0 if not even its index entry fits. */
+/* Bytes that another frame may take; 0 if not even its index entry fits, or
+ * says when it came. */
 static inline size_t weir__page_room(const struct weir__page *page) {
   size_t taken = sizeof *page + page->used +
                  (page->count + (size_t)1) * sizeof(struct weir__page_entry);
 
-  return taken < page->size ? page->size - taken : 0;
+  return taken < page->size && page->core->now - page->born <= UINT32_MAX
+             ? page->size - taken
+             : 0;
 }
 
 /* Account for the frame of len bytes that has been written behind the others:

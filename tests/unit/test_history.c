@@ -182,6 +182,22 @@ START_TEST(a_page_may_be_open_for_months) {
 }
 END_TEST
 
+/* Nor is anything lost of what is young enough, however long there has been
+ * something before it. */
+START_TEST(an_age_counts_for_months) {
+  const uint64_t hour = 3600000;
+  uint64_t hours;
+
+  kit.options.history_age = 24 * hour;
+  begin();
+  for (hours = 1; hours <= (uint64_t)60 * 24; ++hours) {
+    kit_publish(stream, "x", "1");
+    ck_assert_uint_eq(info_of(stream).trimmed, hours <= 24 ? 0 : hours - 24);
+    kit_pass(&kit, hour);
+  }
+}
+END_TEST
+
 /* The host needs no other reason to wake up. */
 START_TEST(age_is_a_time_that_the_hub_wakes_up_for) {
   kit.options.history_age = 1000;
@@ -843,6 +859,7 @@ static TCase *limits(void) {
   tcase_add_test(tcase, the_newest_stays_whatever_its_size);
   tcase_add_test(tcase, age_has_a_limit);
   tcase_add_test(tcase, a_page_may_be_open_for_months);
+  tcase_add_test(tcase, an_age_counts_for_months);
   tcase_add_test(tcase, age_is_a_time_that_the_hub_wakes_up_for);
   tcase_add_test(tcase, the_end_stays_whatever_its_age);
   tcase_add_test(tcase, r28_an_ended_stream_lingers_and_then_is_gone);
