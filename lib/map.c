@@ -192,9 +192,11 @@ static unsigned used_in(const struct weir__bucket *bucket) {
 }
 
 static void put(struct weir__map *map, struct weir__node *node) {
-  struct weir__bucket *bucket = bucket_at(map, index_of(map, node->hash));
+  const size_t i = index_of(map, node->hash);
+  struct weir__bucket *bucket = bucket_at(map, i);
   const unsigned used = used_in(bucket);
 
+  map->end = map->end > i ? map->end : i + 1;
   node->next = NULL;
   if (used < BUCKET_NODES) {
     bucket->tag[used] = tag_of(node->hash);
@@ -324,13 +326,12 @@ void weir__map_replace(struct weir__map *map, struct weir__node *old,
   }
 }
 
-struct weir__node *weir__map_any(const struct weir__map *map) {
-  size_t i = map->buckets;
-
-  while (i > 0 && bucket_at(map, i - 1)->tag[0] == 0) {
-    i -= 1;
+struct weir__node *weir__map_any(struct weir__map *map) {
+  map->end = map->end < map->buckets ? map->end : map->buckets;
+  while (map->end > 0 && bucket_at(map, map->end - 1)->tag[0] == 0) {
+    map->end -= 1;
   }
-  return i == 0 ? NULL : bucket_at(map, i - 1)->node[0];
+  return map->end == 0 ? NULL : bucket_at(map, map->end - 1)->node[0];
 }
 
 void weir__map_visit(const struct weir__map *map, size_t i,

@@ -36,6 +36,7 @@ struct weir__map {
   const struct weir__secret *secret;
   size_t count;
   size_t buckets; /* in use */
+  size_t end;     /* those from here on are empty, and maybe more */
   size_t level;   /* a power of 2: level <= buckets < 2 * level */
   struct weir__bucket **segments;
   size_t segment_cap;
@@ -70,8 +71,9 @@ void weir__map_remove(struct weir__map *map, struct weir__node *node);
 void weir__map_replace(struct weir__map *map, struct weir__node *old,
                        struct weir__node *node);
 
-/* Any node, NULL if the map is empty: to take it apart. */
-struct weir__node *weir__map_any(const struct weir__map *map);
+/* Any node, NULL if the map is empty: to take it apart, which takes no longer
+ * than putting it together. */
+struct weir__node *weir__map_any(struct weir__map *map);
 
 /* Hand the nodes of one bucket (of map->buckets) to visit, which leaves the map
  * alone. Whoever visits the buckets from the last down to 0, and inserts
