@@ -48,10 +48,13 @@ struct world {
   unsigned char meta[64];
   size_t meta_len;
   size_t handles; /* that are open */
-  /* What an answer has said, or has been stored: by number and epoch. */
+  /* What an answer has said, or has been stored: by number and epoch. What
+   * storage has made up has a number for data, which is its own unless that has
+   * been bent. */
   struct known {
     uint64_t epoch;
     uint64_t seq;
+    uint64_t data;
   } known[4096];
   size_t known_count;
   weir_stream *stream;
@@ -61,28 +64,30 @@ struct world {
 
 static struct wait waiting[WAITING];
 
-static void know(struct world *world, uint64_t epoch, uint64_t seq) {
+static void know(struct world *world, uint64_t epoch, uint64_t seq,
+                 uint64_t data) {
+  const struct known known = {epoch, seq, data};
+
   if (world->known_count < sizeof world->known / sizeof world->known[0]) {
-    world->known[world->known_count].epoch = epoch;
-    world->known[world->known_count++].seq = seq;
+    world->known[world->known_count++] = known;
   }
 }
 
-/* An event that a client was given. What storage has made up has its number for
- * data. */
+/* An event that a client was given. */
 static void check_event(void *user, const struct kit_event *event,
                         const weir_cursor *cursor) {
   const struct world *world = user;
+  const bool is_number = event->data[0] >= '0' && event->data[0] <= '9';
+  const uint64_t data = is_number ? strtoull(event->data, NULL, 10) : 0;
   size_t i = 0;
 
-  while (i < world->known_count && (world->known[i].epoch != cursor->epoch ||
-                                    world->known[i].seq != cursor->seq)) {
+  while (i < world->known_count &&
+         (world->known[i].epoch != cursor->epoch ||
+          world->known[i].seq != cursor->seq ||
+          (is_number && world->known[i].data != data))) {
     i += 1;
   }
   kit_need(i < world->known_count);
-  if (event->data[0] >= '0' && event->data[0] <= '9') {
-    ck_assert_uint_eq(strtoull(event->data, NULL, 10), cursor->seq);
-  }
 }
 
 /* --- Honest answers --------------------------------------------------------*/
@@ -307,10 +312,11 @@ static void answer(struct world *world, struct wait *wait) {
     bend(world, wait);
   }
   for (i = 0; i < wait->answer.record_count; ++i) {
-    know(world, wait->records[i].epoch, wait->records[i].seq);
+    know(world, wait->records[i].epoch, wait->records[i].seq,
+         strtoull(wait->data[i], NULL, 10));
   }
   for (i = 0; i < wait->count && wait->answer.result == WEIR_LOG_YES; ++i) {
-    know(world, wait->first.epoch, wait->first.seq + i);
+    know(world, wait->first.epoch, wait->first.seq + i, wait->first.seq + i);
   }
   if (wait->kind == OPEN && wait->answer.result == WEIR_LOG_YES) {
     wait->answer.handle = world;
