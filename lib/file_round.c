@@ -72,14 +72,21 @@ static bool may_go(const struct weir_log_file *log,
 /* --- Retention
  * ---------------------------------------------------------------*/
 
+/* Whether there are more bytes than there may be. What streams have to have is
+ * not to be more than a third: else it would be carried round and round. */
+static bool is_too_much(const struct weir_log_file *log) {
+  return log->options.keep_bytes != 0 &&
+         log->info.bytes > weir__max(log->options.keep_bytes, log->weight * 3);
+}
+
 /* Whether a limit says that the oldest segment should go. */
 static bool is_beyond(const struct weir_log_file *log,
-                      const struct weir__segment *segment, uint64_t bytes) {
+                      const struct weir__segment *segment) {
   const uint64_t age = log->options.keep_age;
 
   return (age != 0 &&
           weir__file_wall(log) > weir__later(segment->newest, age)) ||
-         (log->options.keep_bytes != 0 && bytes > log->options.keep_bytes);
+         is_too_much(log);
 }
 
 /* See to a stream of a segment that goes: false without room to keep it. */
@@ -91,10 +98,11 @@ static bool see_to(struct weir_log_file *log, struct weir__segment *segment,
     return true;
   }
   if (stream->newest == segment->number) {
-    /* All that it has is here. Nobody finds what is hidden: it goes. Else that
-     * it was there is worth keeping, as long as it lives, or has lived lately.
-     */
-    if (!stream->is_named && stream->holds == 0) {
+    /* All that it has is here. Nobody finds what is hidden: it goes; and so
+     * does what has ended, if there is too much. Else that it was there is
+     * worth keeping, as long as it lives, or has lived lately. */
+    if ((!stream->is_named && stream->holds == 0) ||
+        (stream->ended != 0 && is_too_much(log))) {
       weir__file_purge(log, stream);
       return true;
     }
@@ -199,8 +207,7 @@ void weir__retain(struct weir_log_file *log) {
   purge_ended(log);
   segment = oldest(log);
   if (segment != NULL && !segment->carried &&
-      log->again_at <= weir__file_clock(log) &&
-      is_beyond(log, segment, log->info.bytes)) {
+      log->again_at <= weir__file_clock(log) && is_beyond(log, segment)) {
     carry(log, segment);
     if (!segment->carried) {
       log->again_at = weir__later(weir__file_clock(log), AGAIN);
@@ -222,7 +229,7 @@ static uint64_t retain_time(const struct weir_log_file *log) {
   if (segment != NULL && log->options.keep_age != 0) {
     when = weir__later(segment->newest, log->options.keep_age) + 1;
   }
-  if (segment != NULL && is_beyond(log, segment, log->info.bytes)) {
+  if (segment != NULL && is_beyond(log, segment)) {
     when = 0;
   }
   if (log->options.keep_ended != 0 && !weir__link_alone(&log->ended)) {

@@ -181,6 +181,19 @@ static struct weir__file_stream *make_stream(
   return stream;
 }
 
+/* What a stream has to have in a log, whatever becomes of its events: a state,
+ * and a state and an entry of the index. Nothing when it has ended. */
+static void weigh(struct weir_log_file *log, struct weir__file_stream *stream) {
+  const uint32_t size = WEIR__STATE_SIZE + stream->epoch_count * 16 +
+                        stream->key_len + stream->meta_len;
+
+  log->weight -= stream->weight;
+  stream->weight = stream->ended != 0
+                       ? 0
+                       : WEIR__RECORD_SIZE + WEIR__ENTRY_SIZE + 2 * size + 16;
+  log->weight += stream->weight;
+}
+
 void weir__file_set_ended(struct weir_log_file *log,
                           struct weir__file_stream *stream, uint64_t seq,
                           uint64_t when) {
@@ -190,6 +203,7 @@ void weir__file_set_ended(struct weir_log_file *log,
   if (seq != 0) {
     weir__link_append(&log->ended, &stream->ended_link);
   }
+  weigh(log, stream);
 }
 
 int weir__file_adopt(struct weir_log_file *log, uint64_t generation,
@@ -282,6 +296,7 @@ int weir__file_add_epoch(struct weir_log_file *log,
   stream->epochs[i].epoch = epoch;
   stream->epochs[i].last = base;
   stream->epoch_count += 1;
+  weigh(log, stream);
   return WEIR_OK;
 }
 
@@ -311,6 +326,8 @@ void weir__file_purge(struct weir_log_file *log,
   weir__file_confirm(log, stream);
   weir__link_remove(&stream->ended_link);
   stream->trimmed = stream->last;
+  log->weight -= stream->weight;
+  stream->weight = 0;
   log->info.streams -= 1;
   if (stream->holds == 0) {
     free_stream(log, stream);

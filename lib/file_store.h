@@ -86,7 +86,8 @@ struct weir__file_stream {
   weir_epoch *epochs;
   uint32_t epoch_count;
   uint32_t epoch_cap;
-  uint32_t holds; /* handles, calls under way, and who hides it */
+  uint32_t weight; /* its part of log->weight */
+  uint32_t holds;  /* handles, calls under way, and who hides it */
   struct weir__file_stream *hides; /* until it is sure to stay */
   bool is_named;                   /* `name` is in the map */
   bool purged;                     /* in no map; goes with the last handle */
@@ -135,6 +136,7 @@ struct weir_log_file {
   uint64_t numbers;        /* of segments, given so far */
   uint64_t settled;        /* before this one no round does anything */
   uint64_t orders;         /* of generations */
+  uint64_t weight;         /* of all streams: what they have to have */
   uint64_t chance;         /* for epochs that are never written */
   uint64_t growth;         /* size of the next segment */
   struct weir__link ended; /* streams, the longest ended first */

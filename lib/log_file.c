@@ -549,6 +549,10 @@ int weir_log_file_close(weir_log_file *log) {
   if (log == NULL) {
     return WEIR_OK;
   }
+  /* Whoever opens it next lets go of what is too much. */
+  log->options.keep_age = 0;
+  log->options.keep_bytes = 0;
+  log->options.keep_ended = 0;
   if (log->active != NULL) {
     log->active->full = true;
     log->active = NULL;

@@ -290,6 +290,66 @@ static void let_go(void) {
   (void)fb_rounds(&bench);
 }
 
+/* What streams have to have is more than may be kept: it is not carried round
+ * and round, and nothing goes. Of those that have ended the oldest go, though,
+ * and what is kept is whole. */
+START_TEST(retention_of_many_streams) {
+  const bool ended = _i % 2 != 0;
+  size_t present = 0;
+  char key[8];
+  uint64_t i;
+
+  bench.options.sync = _i / 2;
+  bench.options.keep_bytes = (uint64_t)256 * 1024;
+  fb_open(&bench);
+  for (i = 1; i <= 1500; ++i) {
+    struct weir__handle *handle;
+
+    snprintf(key, sizeof key, "k%u", (unsigned)i);
+    handle = create(key, i);
+    ck_assert_int_eq(
+        fb_append(&bench, handle, i, 1, 1, ended ? WEIR_RECORD_END : 0),
+        WEIR_LOG_YES);
+    weir__handle_release(handle);
+  }
+  (void)fb_rounds(&bench);
+  ck_assert_int_ne(weir_log_file_get_timeout(bench.log), 0);
+  fb_reopen(&bench);
+  for (i = 1; i <= 1500; ++i) {
+    snprintf(key, sizeof key, "k%u", (unsigned)i);
+    (void)fb_contents(&bench, key);
+    ck_assert(bench.counts.exists || (ended && present == 0));
+    present += bench.counts.present;
+    ck_assert_uint_eq(bench.counts.present, bench.counts.exists);
+  }
+  if (ended) {
+    ck_assert_uint_le(fb_info(&bench).bytes, bench.options.keep_bytes);
+    ck_assert_uint_gt(present, 300);
+    ck_assert_uint_lt(present, 1500);
+  } else {
+    ck_assert_uint_eq(present, 1500);
+  }
+}
+END_TEST
+
+/* A close lets nothing go. */
+START_TEST(retention_is_not_for_a_close) {
+  bench.options.keep_bytes = 65536;
+  bench.options.keep_age = 1000;
+  bench.options.keep_ended = 1000;
+  bench.options.segment_bytes = 65536;
+  bench.frame_len = 600;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 80);
+  bench.wall += 2000;
+  bench.kit.now += 2000;
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  bench.wall -= 2000;
+  fb_open(&bench);
+  expect("a", "1:80 *:80 | 1-80");
+}
+END_TEST
+
 /* There is no room for what has to be carried on: that is tried again after a
  * second, not at once, and a close does not wait for it. */
 START_TEST(retention_on_a_full_disk) {
@@ -1377,6 +1437,8 @@ static TCase *segments(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, many_segments, 0, 9);
   tcase_add_test(tcase, batch_larger_than_a_segment);
+  tcase_add_loop_test(tcase, retention_of_many_streams, 0, 6);
+  tcase_add_test(tcase, retention_is_not_for_a_close);
   tcase_add_loop_test(tcase, retention_on_a_full_disk, 0, 3);
   tcase_add_test(tcase, retention_of_what_is_hidden);
   tcase_add_loop_test(tcase, retention_of_the_last_head, 0, 2);
