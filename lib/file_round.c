@@ -348,6 +348,7 @@ static int collect(struct weir_log_file *log, struct weir__round *round) {
                           round->task_count < WEIR__ROUND_MOST;
        link = link->next) {
     segment = segment_of(link);
+    /* not reached: they are settled in their order */
     if (is_settled(segment)) {
       continue;
     }

@@ -109,9 +109,11 @@ static struct weir__page_entry *entry(const struct weir__page *page,
 void weir__page_copy(struct weir__page *page, const struct weir__page *source,
                      uint32_t from) {
   const uint32_t begin = weir__page_end(source, from);
-  const uint32_t older = from < source->count ? entry(source, from)->age : 0;
+  uint32_t older;
   uint32_t n;
 
+  /* not reached: something is left of what is copied */
+  older = from < source->count ? entry(source, from)->age : 0;
   page->after = from == 0 ? source->after : weir__page_seq(source, from - 1);
   page->last = source->last;
   page->born = source->born + older;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "file_format.h"
+#include "file_store.h"
 
 static struct filebench bench;
 
@@ -381,6 +381,7 @@ END_TEST
 /* What is hidden goes with its segment, what is not is carried on. */
 START_TEST(retention_of_what_is_hidden) {
   struct weir__handle *handle;
+  uint64_t weight;
 
   bench.options.keep_age = 1000;
   fb_open(&bench);
@@ -392,7 +393,9 @@ START_TEST(retention_of_what_is_hidden) {
   let_go();
   ck_assert_uint_gt(fb_info(&bench).removed, 0);
   ck_assert_uint_eq(fb_info(&bench).streams, 3);
+  weight = bench.log->weight;
   fb_reopen(&bench);
+  ck_assert_uint_eq(bench.log->weight, weight + (uint64_t)3 * 2 * 16);
   expect("a", "3:0 *:0 |");
   expect("b", "2:1 *:1 trimmed 1 |");
   ck_assert_uint_eq(fb_info(&bench).streams, 3);
