@@ -64,9 +64,15 @@ static bool is_lock(const struct weir__io_system *system) {
          mine.st_ino == named.st_ino;
 }
 
+/* The directory itself is locked as well, where that can be: people remove
+ * files of that name. */
 static int lock(struct weir__io_system *system) {
-  int rv = open_lock(system);
+  int rv = result(flock(system->directory, LOCK_EX | LOCK_NB));
 
+  if (rv == -EWOULDBLOCK) {
+    return rv;
+  }
+  rv = open_lock(system);
   if (rv >= 0) {
     rv = result(flock(system->lock, LOCK_EX | LOCK_NB));
   }

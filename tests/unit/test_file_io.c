@@ -103,6 +103,20 @@ START_TEST(a_lock_that_was_there) {
 }
 END_TEST
 
+/* Somebody takes it for one that was left behind. */
+START_TEST(a_lock_that_is_removed) {
+  struct weir__io_system other;
+
+  weir__io_system_init(&other);
+  ck_assert_int_eq(io->enter(io->user, path), 0);
+  ck_assert_int_eq(unlink(below("lock")), 0);
+  ck_assert_int_eq(other.io.enter(other.io.user, path), -EWOULDBLOCK);
+  io->leave(io->user);
+  ck_assert_int_eq(other.io.enter(other.io.user, path), 0);
+  other.io.leave(other.io.user);
+}
+END_TEST
+
 START_TEST(no_directory) {
   char deep[160];
 
@@ -138,10 +152,17 @@ START_TEST(no_permission) {
 }
 END_TEST
 
-/* The call of the library's comes here: see below what happens before it. */
+/* The calls of the library's come here: see below what happens before that for
+ * the file. */
 static int lock_changes;
 
 int flock(int fd, int operation) {
+  struct stat status;
+
+  ck_assert_int_eq(fstat(fd, &status), 0);
+  if (S_ISDIR(status.st_mode)) {
+    return (int)syscall(SYS_flock, fd, operation);
+  }
   if (lock_changes > 0) {
     ck_assert_int_eq(unlink(below("lock")), 0);
   }
@@ -503,6 +524,7 @@ static TCase *file_io(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, entering);
   tcase_add_test(tcase, a_lock_that_was_there);
+  tcase_add_test(tcase, a_lock_that_is_removed);
   tcase_add_test(tcase, no_directory);
   tcase_add_test(tcase, no_permission);
   tcase_add_loop_test(tcase, a_lock_that_goes, 0, 2);
