@@ -187,23 +187,30 @@ void weir__attaching_settle(struct weir__registry *registry,
                             struct weir__generation *generation) {
   struct weir__link *undecided;
   struct weir_subscriber *subscriber;
-  struct weir__link later;
+  struct weir__link looking;
+  bool looked;
 
   if (generation->backing == NULL) {
     return;
   }
   undecided = &generation->backing->undecided;
-  weir__link_init(&later);
+  weir__link_init(&looking);
   while (!weir__link_alone(undecided)) {
     subscriber = weir__owner(undecided->next, struct weir_subscriber, sibling);
+    looked = subscriber->todo.claim->looked;
     if (is_judgeable(generation, subscriber->todo.claim)) {
       decide_attach(registry, subscriber);
-    } else {
+    } else if (subscriber->todo.claim->looked != looked) {
       weir__link_remove(&subscriber->sibling);
-      weir__link_append(&later, &subscriber->sibling);
+      weir__link_append(&looking, &subscriber->sibling);
+    } else {
+      /* It waits for what it has waited for, and so do those behind it: for
+       * the generation to be known, or for a look begun no earlier. */
+      break;
     }
   }
-  weir__link_splice(undecided, &later);
+  weir__link_splice(&looking, undecided);
+  weir__link_splice(undecided, &looking);
 }
 
 /* What an attach asks for, checked. */
