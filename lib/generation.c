@@ -117,6 +117,7 @@ int weir__generation_new(struct weir__core *core, const void *key,
   generation->refs = 1;
   generation->phase = WEIR__VOID;
   weir__link_init(&generation->producers);
+  weir__link_init(&generation->opens);
   weir__link_init(&generation->subscribers);
   weir__history_init(&generation->history, core);
   weir__timer_init(&generation->timer, WEIR__TIMER_STREAM);
@@ -265,14 +266,12 @@ void weir__generation_say(struct weir__generation *generation, unsigned notice,
   for (link = generation->producers.next; link != &generation->producers;
        link = link->next) {
     producer = weir__owner(link, struct weir_stream, sibling);
-    if (!producer->pending) {
-      if (notice == WEIR__SAY_CANCELLED) {
-        producer->cancel_error = error;
-      } else if (notice == WEIR__SAY_ENDED) {
-        producer->end_error = error;
-      }
-      weir__producer_say(producer, notice);
+    if (notice == WEIR__SAY_CANCELLED) {
+      producer->cancel_error = error;
+    } else if (notice == WEIR__SAY_ENDED) {
+      producer->end_error = error;
     }
+    weir__producer_say(producer, notice);
   }
 }
 
@@ -365,6 +364,7 @@ void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
 static bool is_idle(const struct weir__generation *generation) {
   return generation->phase == WEIR__KNOWN &&
          weir__link_alone(&generation->producers) &&
+         weir__link_alone(&generation->opens) &&
          weir__link_alone(&generation->subscribers) &&
          weir__link_alone(&generation->backing->undecided) &&
          generation->at[WEIR__AT_EVENT] == NEVER &&

@@ -60,7 +60,8 @@ struct weir__generation {
   struct weir__backing *backing;     /* NULL without a log */
   struct weir__signals *signals;     /* NULL: none yet */
   struct weir__page *failure;    /* what readers get of a failure not logged */
-  struct weir__link producers;   /* weir_stream.sibling */
+  struct weir__link producers;   /* weir_stream.sibling: decided */
+  struct weir__link opens;       /* weir_stream.sibling: pending */
   struct weir__link subscribers; /* weir_subscriber.sibling */
   uint32_t reader_count;         /* subscribers that are decided */
   int32_t fault;

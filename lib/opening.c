@@ -157,24 +157,16 @@ static void decide_open(struct weir__registry *registry,
 
 void weir__opening_settle(struct weir__registry *registry,
                           struct weir__generation *generation) {
-  struct weir__link *producers = &generation->producers;
   struct weir__generation *newest;
   struct weir_stream *producer;
   struct weir__link pending;
-  struct weir__link rest;
 
   weir__link_init(&pending);
-  weir__link_init(&rest);
-  while (!weir__link_alone(producers)) {
-    producer = weir__owner(producers->next, struct weir_stream, sibling);
-    weir__link_remove(&producer->sibling);
-    weir__link_append(producer->pending ? &pending : &rest, &producer->sibling);
-  }
-  weir__link_splice(producers, &rest);
+  weir__link_splice(&pending, &generation->opens);
   while (!weir__link_alone(&pending)) {
     producer = weir__owner(pending.next, struct weir_stream, sibling);
     weir__link_remove(&producer->sibling);
-    weir__link_append(producers, &producer->sibling);
+    weir__link_append(&generation->opens, &producer->sibling);
     /* One of those before may have begun the next generation, which has its own
      * fate. */
     newest = weir__registry_find(registry, generation->key,

@@ -134,6 +134,7 @@ static void empty(struct weir__generation *generation) {
           weir__owner(rings[i]->next, struct weir_subscriber, sibling));
     }
   }
+  weir__link_splice(producers, &generation->opens);
   while (!weir__link_alone(producers)) {
     weir__producer_gone(
         weir__owner(producers->next, struct weir_stream, sibling));

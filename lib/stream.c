@@ -38,7 +38,7 @@ void weir__producer_join(struct weir_stream *producer,
 
   weir__generation_hold(generation);
   weir__link_remove(&producer->sibling);
-  weir__link_append(&generation->producers, &producer->sibling);
+  weir__link_append(&generation->opens, &producer->sibling);
   producer->generation = generation;
   weir__generation_reconsider(generation);
   if (before != NULL) {
@@ -46,11 +46,22 @@ void weir__producer_join(struct weir_stream *producer,
   }
 }
 
+/* Whether its open is to be decided yet: it stands last among those of whom
+ * that is so. */
+static void set_pending(struct weir_stream *producer, bool pending) {
+  struct weir__generation *generation = producer->generation;
+
+  producer->pending = pending;
+  weir__link_remove(&producer->sibling);
+  weir__link_append(pending ? &generation->opens : &generation->producers,
+                    &producer->sibling);
+}
+
 /* The open is decided, one way or the other. */
 static void decided(struct weir_stream *producer) {
   struct weir__core *core = producer->core;
 
-  producer->pending = false;
+  set_pending(producer, false);
   core->info.pending -= 1;
   weir__settings_release(core, producer->settings);
   producer->settings = NULL;
@@ -68,9 +79,9 @@ static bool put_final(struct weir_stream *producer) {
 
   if (rv == WEIR_OK) {
     /* It is told of that end as all others are. */
-    producer->pending = false;
+    set_pending(producer, false);
     rv = weir__publish_end(generation, producer, producer->final, NULL);
-    producer->pending = true;
+    set_pending(producer, true);
   } else if (rv != WEIR_EENDED) {
     rv = weir__tend_owe(generation, producer->final);
     producer->final = rv == WEIR_OK ? NULL : producer->final;
