@@ -304,7 +304,7 @@ static int wait_for_storage(struct weir_subscriber *subscriber,
   memcpy(kept, claim, size);
   kept->inside = true;
   weir__reader_wait(subscriber, generation, kept);
-  weir__tend_advance(generation);
+  weir__tend_proceed(generation);
   if (subscriber->standing == WEIR__UNDECIDED) {
     kept->inside = false;
     *verdict = WEIR_VERDICT_PENDING;
@@ -321,7 +321,7 @@ static int receive(struct weir__registry *registry,
                    struct weir__claim *claim,
                    struct weir_subscriber *subscriber, int *verdict) {
   if (generation->phase == WEIR__ASKED) {
-    weir__tend_advance(generation);
+    weir__tend_proceed(generation);
   }
   return is_judgeable(generation, claim)
              ? admit(registry, generation, claim, subscriber, verdict)

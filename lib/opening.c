@@ -239,7 +239,13 @@ int weir__opening_open(struct weir__registry *registry,
     return rv;
   }
   weir__producer_join(producer, generation);
-  weir__tend_advance(generation);
+  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING) {
+    /* The others wait for storage, as before. */
+    decide_open(registry, producer);
+    weir__tend_proceed(generation);
+  } else {
+    weir__tend_advance(generation);
+  }
   producer->silent = false;
   if (!producer->pending && producer->source.error != WEIR_OK) {
     rv = producer->source.error;

@@ -201,22 +201,20 @@ static int carry_out(struct weir__generation *generation) {
   return rv;
 }
 
-void weir__tend_advance(struct weir__generation *generation) {
+void weir__tend_proceed(struct weir__generation *generation) {
   struct weir__core *core = generation->core;
   struct weir__backing *backing = generation->backing;
   unsigned char meta[WEIR__META_MOST];
   size_t meta_len = 0;
   int rv;
 
-  if (backing == NULL) {
-    core->floors->settle(generation);
-    return;
-  }
   weir__generation_hold(generation);
   do {
-    backing->dirty = false;
-    weir__link_remove(&backing->work.link);
-    core->floors->settle(generation);
+    if (backing->dirty) {
+      backing->dirty = false;
+      weir__link_remove(&backing->work.link);
+      core->floors->settle(generation);
+    }
     rv = carry_out(generation);
     if (rv == WEIR_OK && weir__storage_wants(&backing->storage)) {
       if (generation->settings != NULL) {
@@ -230,6 +228,15 @@ void weir__tend_advance(struct weir__generation *generation) {
     weir__generation_again(generation);
   }
   weir__generation_release(generation);
+}
+
+void weir__tend_advance(struct weir__generation *generation) {
+  if (generation->backing == NULL) {
+    generation->core->floors->settle(generation);
+  } else {
+    generation->backing->dirty = true;
+    weir__tend_proceed(generation);
+  }
 }
 
 void weir__tend_after(struct weir__generation *generation) {

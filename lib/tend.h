@@ -24,6 +24,10 @@ bool weir__tend_is_taking(const struct weir__generation *generation);
  * long as that goes on by itself; later, if it is not legal now. */
 void weir__tend_advance(struct weir__generation *generation);
 
+/* The same, but nobody is gone through for a decision before something has come
+ * up: enough for one more who waits for storage. It has a log. */
+void weir__tend_proceed(struct weir__generation *generation);
+
 /* Advance if something has come up. The last line of what may call storage. */
 void weir__tend_after(struct weir__generation *generation);
 
