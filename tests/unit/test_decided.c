@@ -174,6 +174,31 @@ START_TEST(race18_two_opens_begin_one_generation) {
 }
 END_TEST
 
+/* Those that come while it is being begun: they wait, or are refused, with
+ * those before them left as they are. */
+START_TEST(opens_of_what_is_being_begun) {
+  weir_stream *first;
+  weir_stream *second;
+
+  storage->later = true;
+  bench_hub(&bench);
+  first = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  ck_assert_int_eq(storage->waiting->mode, WEIR_LOG_CREATE);
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, 0);
+  ck_assert_int_eq(open_now(a, WEIR_DUPLICATE_REJECT, 0), WEIR_EEXISTS);
+  kit_expect_notices(a, "");
+  ck_assert_uint_eq(bench_hub_info(a).pending, 2);
+  bench_rest(&bench);
+  kit_expect_notices(a, "p opened 0; q opened 0");
+  ck_assert_uint_eq(bench_info(first).joined, 0);
+  ck_assert_uint_eq(bench_info(second).joined, 1);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* One that replaces waits until there is something to replace. */
 START_TEST(replacing_what_is_being_begun) {
   weir_stream *first;
@@ -458,6 +483,40 @@ START_TEST(released_before_the_open_is_decided) {
 END_TEST
 
 /* --- Attaches ------------------------------------------------------------ */
+
+/* They are decided in the order in which they came, as soon as that can be. */
+START_TEST(attaches_that_wait_for_different_things) {
+  weir_subscriber *readers[5];
+  weir_stream *stream;
+  int i;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  storage->later = true;
+  readers[0] = attach_as(a, "s", "b-9");
+  readers[1] = attach_as(a, "t", NULL);
+  readers[2] = attach_as(a, "u", "b-9");
+  kit_expect_notices(a, "");
+  testlog_deliver(storage, 0);
+  readers[3] = attach_as(a, "v", "b-9");
+  kit_pass(a, 0);
+  /* Storage has to be asked about the cursors of the others. */
+  kit_expect_notices(a, "t decided fresh 0");
+  readers[4] = attach_as(a, "w", "b-9");
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  kit_expect_notices(
+      a, "s decided foreign 0; u decided foreign 0; v decided foreign 0");
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  kit_expect_notices(a, "w decided foreign 0");
+  for (i = 0; i < 5; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
 
 START_TEST(an_attach_is_decided_later) {
   const weir_event event = kit_make_event("x", "1");
@@ -1391,6 +1450,7 @@ static TCase *opens(void) {
   tcase_add_test(tcase, a_host_that_polls_is_woken);
   tcase_add_loop_test(tcase, an_open_is_refused_later, 0, 2);
   tcase_add_test(tcase, race18_two_opens_begin_one_generation);
+  tcase_add_test(tcase, opens_of_what_is_being_begun);
   tcase_add_test(tcase, replacing_what_is_being_begun);
   tcase_add_loop_test(tcase, race18_two_processes_begin, 0, 3);
   tcase_add_test(tcase, an_open_does_not_go_round_in_circles);
@@ -1409,6 +1469,7 @@ static TCase *attaches(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, an_attach_is_decided_later);
+  tcase_add_test(tcase, attaches_that_wait_for_different_things);
   tcase_add_loop_test(tcase, an_attach_to_nothing, 0, 3);
   tcase_add_loop_test(tcase, an_attach_that_storage_fails, 0, 2);
   tcase_add_test(tcase, f15_an_attach_behind_an_open);
