@@ -239,7 +239,8 @@ static int apply_index(struct weir_log_file *log, struct weir__segment *segment,
     rv = weir__file_adopt(log, entry.generation, &state, &stream);
     if (rv == WEIR_OK) {
       stream->newest = segment->number;
-      if (entry.previous < next_of(log, &log->segments)->number) {
+      if (entry.previous <
+          weir__owner(log->segments.next, struct weir__segment, link)->number) {
         /* What was before is gone with its segment. */
         stream->trimmed = weir__max(stream->trimmed,
                                     weir__min(entry.first - 1, stream->last));

@@ -379,7 +379,7 @@ START_TEST(retention_on_a_full_disk) {
 END_TEST
 
 /* What is hidden goes with its segment, unless somebody has it; what is not is
- * carried on. */
+ * carried on, also when it has ended. */
 START_TEST(retention_of_what_is_hidden) {
   struct weir__handle *handle;
   struct weir__handle *held = NULL;
@@ -392,19 +392,24 @@ START_TEST(retention_of_what_is_hidden) {
     ck_assert_int_eq(fb_lookup(&bench, "a", &held), WEIR_LOG_YES);
   }
   fb_write(&bench, "b", 2, 1);
+  handle = create("e", 5);
+  ck_assert_int_eq(fb_append(&bench, handle, 5, 1, 1, WEIR_RECORD_END),
+                   WEIR_LOG_YES);
+  weir__handle_release(handle);
   ck_assert_int_eq(fb_create(&bench, "a", 1, 3, &handle), WEIR_LOG_YES);
   weir__handle_release(handle);
   fb_write(&bench, "c", 4, 60);
   let_go();
   ck_assert_uint_gt(fb_info(&bench).removed, 0);
-  ck_assert_uint_eq(fb_info(&bench).streams, 3 + (uint64_t)_i);
+  ck_assert_uint_eq(fb_info(&bench).streams, 4 + (uint64_t)_i);
   weir__handle_release(held);
   weight = bench.log->weight;
   fb_reopen(&bench);
   ck_assert_uint_eq(bench.log->weight, weight + (3 + (uint64_t)_i) * 2 * 16);
   expect("a", "3:0 *:0 |");
   expect("b", "2:1 *:1 trimmed 1 |");
-  ck_assert_uint_eq(fb_info(&bench).streams, 3 + (uint64_t)_i);
+  expect("e", "5:1 trimmed 1 ended |");
+  ck_assert_uint_eq(fb_info(&bench).streams, 4 + (uint64_t)_i);
 }
 END_TEST
 
