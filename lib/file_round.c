@@ -98,11 +98,10 @@ static bool see_to(struct weir_log_file *log, struct weir__segment *segment,
     return true;
   }
   if (stream->newest == segment->number) {
-    /* All that it has is here. Nobody finds what is hidden: it goes; and so
-     * does what has ended, if there is too much. Else that it was there is
-     * worth keeping, as long as it lives, or has lived lately. */
-    if ((!stream->is_named && stream->holds == 0) ||
-        (stream->ended != 0 && is_too_much(log))) {
+    /* All that it has is here. Nobody finds what is hidden: it goes. Else that
+     * it was there is worth keeping, as long as it lives, or has lived lately.
+     */
+    if (!stream->is_named && stream->holds == 0) {
       weir__file_purge(log, stream);
       return true;
     }

@@ -182,15 +182,13 @@ static struct weir__file_stream *make_stream(
 }
 
 /* What a stream has to have in a log, whatever becomes of its events: a state,
- * and a state and an entry of the index. Nothing when it has ended. */
+ * and a state and an entry of the index. */
 static void weigh(struct weir_log_file *log, struct weir__file_stream *stream) {
   const uint32_t size = WEIR__STATE_SIZE + stream->epoch_count * 16 +
                         stream->key_len + stream->meta_len;
 
   log->weight -= stream->weight;
-  stream->weight = stream->ended != 0
-                       ? 0
-                       : WEIR__RECORD_SIZE + WEIR__ENTRY_SIZE + 2 * size + 16;
+  stream->weight = WEIR__RECORD_SIZE + WEIR__ENTRY_SIZE + 2 * size + 16;
   log->weight += stream->weight;
 }
 
@@ -203,7 +201,6 @@ void weir__file_set_ended(struct weir_log_file *log,
   if (seq != 0) {
     weir__link_append(&log->ended, &stream->ended_link);
   }
-  weigh(log, stream);
 }
 
 int weir__file_adopt(struct weir_log_file *log, uint64_t generation,
@@ -228,6 +225,7 @@ int weir__file_adopt(struct weir_log_file *log, uint64_t generation,
   stream->last = state->last;
   stream->put = state->last;
   weir__file_set_ended(log, stream, state->ended, state->ended_at);
+  weigh(log, stream);
   *adopted = stream;
   return WEIR_OK;
 }
