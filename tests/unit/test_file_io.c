@@ -472,6 +472,7 @@ START_TEST(calls_that_are_denied) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
+  struct stat status;
   int fd;
 
   ck_assert_int_eq(io->enter(io->user, path), 0);
@@ -482,9 +483,12 @@ START_TEST(calls_that_are_denied) {
     ck_assert_int_eq(fallocate(fd, 0, 0, 65536), -1);
     ck_assert_int_eq(errno, EPERM);
     ck_assert_int_eq(weir__io_reserve(io, fd, 65536), WEIR_OK);
-    ck_assert_int_eq(io->size(io->user, fd), 6);
-    ck_assert_int_eq(io->remove(io->user, "a"), 0);
-    ck_assert_int_eq(io->size(io->user, fd), -ENOENT);
+    /* Where times have 64 bits and words 32, fstat is statx. */
+    if (fstat(fd, &status) == 0) {
+      ck_assert_int_eq(io->size(io->user, fd), 6);
+      ck_assert_int_eq(io->remove(io->user, "a"), 0);
+      ck_assert_int_eq(io->size(io->user, fd), -ENOENT);
+    }
   }
   io->close(io->user, fd);
 }
