@@ -57,7 +57,7 @@ static int open_lock(struct weir__io_system *system) {
  * have removed it meanwhile. */
 static bool is_lock(const struct weir__io_system *system) {
   struct stat mine = {0};
-  struct stat named;
+  struct stat named = {0};
 
   (void)fstat(system->lock, &mine);
   return fstatat(system->directory, LOCK, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -107,7 +107,7 @@ static int system_list(void *user,
                        void *arg) {
   const struct weir__io_system *system = user;
   const struct dirent *entry;
-  struct stat status;
+  struct stat status = {0};
   int copy = fcntl(system->directory, F_DUPFD_CLOEXEC, 0);
   DIR *directory = copy < 0 ? NULL : fdopendir(copy);
   int rv = 0;

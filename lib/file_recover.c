@@ -501,7 +501,8 @@ int weir__recover(struct weir_log_file *log) {
     return rv;
   }
   /* Whatever could not be read: what comes now is later. */
-  log->orders = weir__max(log->orders, (log->numbers + 1) << 32);
+  log->orders =
+      weir__max(log->orders, weir__min(log->numbers + 1, UINT32_MAX) << 32);
   /* Only now is anything touched. */
   (void)io->list(io->user, remove_unmade, log);
   for (segment = next_of(log, &log->segments); segment != NULL;
