@@ -164,7 +164,7 @@ static int64_t system_size(void *user, int fd) {
    * write behind it a time of its own, and the next sync writes that down. But
    * some containers know nothing else. */
   {
-    struct statx some;
+    struct statx some = {0};
 
     is_known =
         statx(fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &some) == 0;
