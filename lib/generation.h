@@ -29,7 +29,7 @@ enum {
   WEIR__AT_FORGET,    /* nobody will miss it */
   WEIR__AT_CHECK,     /* another look at storage */
   WEIR__AT_AGAIN,     /* another try of what there was no memory for */
-  WEIR__AT_AGE,       /* the oldest event is too old */
+  WEIR__AT_LIMIT,     /* what is kept is too old, or too much */
   WEIR__ATS
 };
 

@@ -6,6 +6,14 @@
 /* Of what is fetched for one reader alone, such a part of the cache is kept. */
 #define PASSED_SHARE 16
 
+/* ms that what was fetched for somebody is kept for who has not come yet: were
+ * it dropped at once, they could ask for it for ever. Hosts come when they are
+ * told; a client that has gone never comes. */
+#define KEPT_FOR 10000
+
+/* Pages that have to stay that are passed over at a time. */
+#define PASSES 16
+
 void weir__history_init(struct weir__history *history,
                         struct weir__core *core) {
   memset(history, 0, sizeof *history);
@@ -437,26 +445,41 @@ void weir__history_trim(struct weir__history *history, uint64_t seq) {
   }
 }
 
+/* Whether a page of a cache is in use, or is to be. */
+static bool is_wanted(const struct weir__page *page) {
+  return page->refs > 1 || weir__link_alone(&page->lru) ||
+         (page->unread && page->core->now - page->born < KEPT_FOR);
+}
+
 /* With a log the pages are a cache: drop the oldest that nobody reads. Of what
  * was fetched for a single reader, who has passed it, little is kept: it would
  * fill the hub and the processor's caches with what nobody may come back for.
- */
-static void limit_cache(struct weir__history *history, bool shared) {
+ * Readers may need more than the limit: not all that they need is looked at
+ * each time, and the next look begins where this one ends. Returns when that
+ * is. */
+static uint64_t limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
+  unsigned passes = PASSES;
   struct weir__page *page;
-  uint32_t i = 0;
 
-  while (limit != 0 && i < history->page_count &&
+  while (limit != 0 && history->page_count != 0 &&
          (history->bytes > limit ||
           (!shared && history->fetched > limit / PASSED_SHARE))) {
-    page = history->pages[i];
-    if (page->refs > 1 || page->unread || weir__link_alone(&page->lru) ||
-        (history->bytes <= limit && !page->fetched)) {
-      i += 1;
+    if (history->hand >= history->page_count) {
+      history->hand = 0;
+    }
+    page = history->pages[history->hand];
+    if (!is_wanted(page) && (history->bytes > limit || page->fetched)) {
+      drop_pages(history, history->hand, 1);
+    } else if (passes != 0) {
+      passes -= 1;
+      history->hand += 1;
     } else {
-      drop_pages(history, i, 1);
+      return weir__later(history->core->now, KEPT_FOR);
     }
   }
+  history->hand = 0;
+  return (uint64_t)WEIR_NEVER;
 }
 
 /* Event number trimmed + 1, the first that is kept: its page, and its place in
@@ -504,8 +527,7 @@ uint64_t weir__history_limit(struct weir__history *history, bool shared) {
   uint32_t n;
 
   if (history->handle != NULL) {
-    limit_cache(history, shared);
-    return (uint64_t)WEIR_NEVER;
+    return limit_cache(history, shared);
   }
   while (is_beyond(history, trimmed, bytes)) {
     page = history->pages[i];

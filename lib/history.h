@@ -30,6 +30,7 @@ struct weir__history {
   uint64_t bytes;            /* of the frames in pages that are not trimmed */
   uint64_t fetched;          /* that pages take which storage has brought */
   uint32_t rewinds;          /* how often committed events were lost */
+  uint32_t hand;             /* where the cache is looked at next */
   bool follow;               /* storage leads: others write */
   struct weir__link waiters; /* readers at the head */
   struct weir__link fetches; /* blocks that storage was asked for */
@@ -86,7 +87,7 @@ void weir__history_rewind(struct weir__history *history, uint64_t seq);
 void weir__history_trim(struct weir__history *history, uint64_t seq);
 
 /* Apply the limits on what is kept; shared: it has more than one reader.
- * Returns when the limit of age has something to do again. */
+ * Returns when there is something to do again. */
 uint64_t weir__history_limit(struct weir__history *history, bool shared);
 
 /* The index of the page with the first event after `after`: the least whose

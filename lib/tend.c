@@ -468,7 +468,7 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
     return;
   }
   weir__generation_set_time(
-      generation, WEIR__AT_AGE,
+      generation, WEIR__AT_LIMIT,
       weir__history_limit(history, generation->reader_count > 1));
   /* While it is being opened, its settings may not be known yet. */
   if (generation->phase != WEIR__KNOWN) {
@@ -592,9 +592,9 @@ static void expire(struct weir__generation *generation, unsigned what) {
     case WEIR__AT_AGAIN:
       weir__tend_advance(generation);
       break;
-    case WEIR__AT_AGE:
+    case WEIR__AT_LIMIT:
       weir__generation_set_time(
-          generation, WEIR__AT_AGE,
+          generation, WEIR__AT_LIMIT,
           weir__history_limit(&generation->history,
                               generation->reader_count > 1));
       break;

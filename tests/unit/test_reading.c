@@ -875,6 +875,93 @@ START_TEST(what_was_written_here_is_kept) {
 }
 END_TEST
 
+/* Time for what was kept for somebody who has not come. */
+static void wait_in_vain(void) {
+  bench.a.now += 10000;
+  kit_pass(a, 0);
+  bench_rest(&bench);
+}
+
+/* What was read for clients that have gone is not kept for long, whether they
+ * went before storage had answered, after, or when they had begun to read. */
+START_TEST(who_has_gone_keeps_nothing) {
+  static const uint64_t events = 2560;
+  static const uint64_t bytes = 20000;
+  weir_subscriber *stay[2];
+  weir_subscriber *reader;
+  uint64_t epoch;
+  uint64_t seq;
+  int verdict;
+
+  a->options.history_bytes = bytes;
+  bench_hubs(&bench);
+  epoch = write_and_leave(events);
+  stay[0] = bench_resume(&bench, a, "k", epoch, events, &verdict);
+  stay[1] = bench_resume(&bench, a, "k", epoch, events, &verdict);
+  storage->later = true;
+  for (seq = 40; seq < events; seq += 64) {
+    reader = bench_resume(&bench, a, "k", epoch, seq, &verdict);
+    (void)kit_skip(reader);
+    if (_i > 0) {
+      bench_rest(&bench);
+    }
+    if (_i > 1) {
+      (void)kit_skip(reader);
+    }
+    weir_subscriber_release(reader);
+    bench_rest(&bench);
+  }
+  wait_in_vain();
+  ck_assert_uint_gt(bench_hub_info(a).resident, bytes / 2);
+  ck_assert_uint_lt(bench_hub_info(a).resident, bytes * 2);
+  weir_subscriber_release(stay[0]);
+  weir_subscriber_release(stay[1]);
+}
+END_TEST
+
+/* What has come for those who are there stays until they have it, whatever the
+ * limit. If the host is late it goes, and is read again. */
+START_TEST(who_is_there_gets_what_it_asked_for) {
+  enum { READERS = 60 };
+  static const uint64_t bytes = 10000;
+  weir_subscriber *readers[READERS];
+  uint64_t epoch;
+  size_t reads;
+  int verdict;
+  size_t i;
+
+  a->options.history_bytes = bytes;
+  bench_hubs(&bench);
+  epoch = write_and_leave(64 * READERS);
+  storage->later = true;
+  for (i = 0; i < READERS; ++i) {
+    readers[i] = bench_resume(&bench, a, "k", epoch, 64 * i, &verdict);
+    (void)kit_skip(readers[i]);
+  }
+  bench_rest(&bench);
+  ck_assert_uint_gt(bench_hub_info(a).resident, 10 * bytes);
+  reads = storage->calls[TESTLOG_READ];
+  if (_i == 1) {
+    wait_in_vain();
+    ck_assert_uint_lt(bench_hub_info(a).resident, 2 * bytes);
+    for (i = 0; i < READERS; ++i) {
+      (void)kit_skip(readers[i]);
+    }
+    bench_rest(&bench);
+  }
+  for (i = 0; i < READERS; ++i) {
+    (void)kit_skip(readers[i]);
+  }
+  ck_assert_uint_ge(bench_hub_info(a).delivered, 64 * READERS);
+  if (_i == 0) {
+    ck_assert_uint_eq(storage->calls[TESTLOG_READ], reads);
+  }
+  for (i = 0; i < READERS; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+}
+END_TEST
+
 /* A slow client costs one page: what it has been shown stays where it is, what
  * it has not been shown may go and is read again. */
 START_TEST(a_slow_reader_costs_a_page) {
@@ -1532,6 +1619,8 @@ static TCase *sharing(void) {
   tcase_add_loop_test(tcase, a_large_block_is_not_read_for_one_event, 0, 2);
   tcase_add_loop_test(tcase, pages_are_a_cache, 0, 5);
   tcase_add_test(tcase, what_was_written_here_is_kept);
+  tcase_add_loop_test(tcase, who_has_gone_keeps_nothing, 0, 3);
+  tcase_add_loop_test(tcase, who_is_there_gets_what_it_asked_for, 0, 2);
   tcase_add_test(tcase, a_slow_reader_costs_a_page);
   tcase_add_loop_test(tcase, race01_an_append_during_the_replay, 0, 2);
   tcase_add_test(tcase, race05_an_end_during_the_replay);
