@@ -139,20 +139,20 @@ uint64_t weir__history_epoch(const struct weir__history *history) {
              : history->epochs[history->epoch_count - 1].epoch;
 }
 
-/* The page that grows, if there is one. */
+/* The page that grows, if there is one. What storage has brought does not. */
 static struct weir__page *open_page(const struct weir__history *history) {
   struct weir__page *page =
       history->page_count == 0 ? NULL : history->pages[history->page_count - 1];
 
-  return page != NULL && weir__link_alone(&page->lru) && !page->lost &&
-                 page->last == history->put
-             ? page
-             : NULL;
+  return page != NULL && !page->fetched && page->last == history->put ? page
+                                                                      : NULL;
 }
 
-/* Let the full pages whose events are committed be evicted. */
+/* Let the pages whose events are committed be evicted; without a log, not the
+ * one that grows. */
 static void settle(struct weir__history *history) {
-  const struct weir__page *open = open_page(history);
+  const struct weir__page *open =
+      history->handle != NULL ? NULL : open_page(history);
   uint32_t i = history->page_count;
   struct weir__page *page;
 
@@ -297,6 +297,7 @@ static int place(struct weir__history *history, uint64_t seq,
   int rv;
 
   if (page != NULL) {
+    weir__link_remove(&page->lru);
     weir__out_init(&out, weir__page_bytes(page) + page->used,
                    weir__page_room(page));
   } else {
@@ -305,7 +306,7 @@ static int place(struct weir__history *history, uint64_t seq,
   put(&out, what);
   rv = weir__out_end(&out, &len);
   if (out.lines > max_lines) {
-    return WEIR_ETOOBIG;
+    rv = WEIR_ETOOBIG;
   }
   if (rv == WEIR_ENOSPACE) {
     rv = add_page(history, len, &page);
@@ -316,6 +317,8 @@ static int place(struct weir__history *history, uint64_t seq,
   }
   if (rv == WEIR_OK) {
     added(history, page, len, seq);
+  } else {
+    settle(history);
   }
   return rv;
 }
@@ -414,6 +417,7 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     }
   }
   history->put = weir__min(history->put, seq);
+  settle(history);
 }
 
 void weir__history_rewind(struct weir__history *history, uint64_t seq) {
@@ -459,6 +463,7 @@ static bool is_wanted(const struct weir__page *page) {
  * is. */
 static uint64_t limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
+  const struct weir__page *open = open_page(history);
   unsigned passes = PASSES;
   struct weir__page *page;
 
@@ -469,7 +474,8 @@ static uint64_t limit_cache(struct weir__history *history, bool shared) {
       history->hand = 0;
     }
     page = history->pages[history->hand];
-    if (!is_wanted(page) && (history->bytes > limit || page->fetched)) {
+    if (page != open && !is_wanted(page) &&
+        (history->bytes > limit || page->fetched)) {
       drop_pages(history, history->hand, 1);
     } else if (passes != 0) {
       passes -= 1;

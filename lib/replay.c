@@ -197,7 +197,8 @@ int weir__replay_find(const struct weir__history *history, uint64_t after,
   }
   page = history->pages[i];
   page->unread = false;
-  if (!weir__link_alone(&page->lru)) {
+  if (!weir__link_alone(&page->lru) &&
+      page->lru.next != &history->core->pages) {
     weir__link_remove(&page->lru);
     weir__link_append(&history->core->pages, &page->lru);
   }

@@ -962,6 +962,44 @@ START_TEST(who_is_there_gets_what_it_asked_for) {
 }
 END_TEST
 
+/* What has been stored may go, also what grows still: however many streams are
+ * open, or have just ended, another can be published to, and all are read. */
+START_TEST(many_streams_need_little_memory) {
+  enum { STREAMS = 100 };
+  static const uint64_t most = 20000;
+  weir_stream *streams[STREAMS];
+  weir_subscriber *reader;
+  char key[16];
+  size_t round;
+  size_t i;
+
+  a->options.max_resident = most;
+  storage->later = _i == 1;
+  bench_hub(&bench);
+  for (i = 0; i < STREAMS; ++i) {
+    (void)snprintf(key, sizeof key, "k%zu", i);
+    streams[i] = bench_open(&bench, a, key);
+  }
+  for (round = 0; round < 3; ++round) {
+    for (i = 0; i < STREAMS; ++i) {
+      bench_publish(&bench, streams[i], 1);
+      ck_assert_uint_le(bench_hub_info(a).resident, most);
+    }
+  }
+  for (i = 0; i < STREAMS; ++i) {
+    ck_assert_int_eq(weir_stream_end(streams[i], "done", 4, 0, NULL), WEIR_OK);
+    bench_rest(&bench);
+  }
+  for (i = 0; i < STREAMS; ++i) {
+    (void)snprintf(key, sizeof key, "k%zu", i);
+    reader = bench_attach(&bench, a, key, NULL);
+    ck_assert_uint_eq(drain(reader, 0), 3);
+    weir_subscriber_release(reader);
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
 /* A slow client costs one page: what it has been shown stays where it is, what
  * it has not been shown may go and is read again. */
 START_TEST(a_slow_reader_costs_a_page) {
@@ -1621,6 +1659,7 @@ static TCase *sharing(void) {
   tcase_add_test(tcase, what_was_written_here_is_kept);
   tcase_add_loop_test(tcase, who_has_gone_keeps_nothing, 0, 3);
   tcase_add_loop_test(tcase, who_is_there_gets_what_it_asked_for, 0, 2);
+  tcase_add_loop_test(tcase, many_streams_need_little_memory, 0, 2);
   tcase_add_test(tcase, a_slow_reader_costs_a_page);
   tcase_add_loop_test(tcase, race01_an_append_during_the_replay, 0, 2);
   tcase_add_test(tcase, race05_an_end_during_the_replay);
