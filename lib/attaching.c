@@ -51,33 +51,50 @@ static void resolve(const struct weir__generation *generation,
                             resolution);
 }
 
-/* Whether a claim can be judged by what is known. A cursor that seems to be
- * ahead of a stream which others write, or to be of another writer, is looked
- * into first. */
-static bool is_judgeable(struct weir__generation *generation,
-                         struct weir__claim *claim) {
+/* Ask storage what has to be known first of a generation which others write, or
+ * have written: whoever wrote one that has ended may have begun another, and a
+ * cursor that seems to be ahead, or to be of another writer, is looked into.
+ * Returns whether there is anything. */
+static bool ask_first(struct weir__generation *generation,
+                      struct weir__claim *claim) {
   weir_resolution resolution;
 
+  if (!generation->history.follow) {
+    return false;
+  }
+  if (generation->ended) {
+    if (!claim->asked) {
+      claim->waits = WEIR__FOR_SEEK;
+      claim->turn = weir__tend_seek(generation);
+    }
+  } else {
+    resolve(generation, claim, &resolution);
+    if (resolution.verdict == WEIR_VERDICT_AHEAD ||
+        resolution.verdict == WEIR_VERDICT_FOREIGN) {
+      claim->waits = WEIR__FOR_LOOK;
+      claim->turn = weir__tend_look(generation);
+    }
+  }
+  return claim->waits != WEIR__FOR_STATE;
+}
+
+/* Whether a claim can be judged by what is known. */
+static bool is_judgeable(struct weir__generation *generation,
+                         struct weir__claim *claim) {
   if (generation->phase == WEIR__VOID) {
     return true;
   }
   if (generation->phase != WEIR__KNOWN) {
     return false;
   }
-  if (claim->looked) {
-    return weir__tend_has_looked(generation, claim->look);
+  switch (claim->waits) {
+    case WEIR__FOR_LOOK:
+      return weir__tend_has_looked(generation, claim->turn);
+    case WEIR__FOR_SEEK:
+      return generation->gone || weir__tend_has_sought(generation, claim->turn);
+    default:
+      return !ask_first(generation, claim);
   }
-  if (!generation->history.follow || generation->ended) {
-    return true;
-  }
-  resolve(generation, claim, &resolution);
-  if (resolution.verdict != WEIR_VERDICT_AHEAD &&
-      resolution.verdict != WEIR_VERDICT_FOREIGN) {
-    return true;
-  }
-  claim->looked = true;
-  claim->look = weir__tend_look(generation);
-  return false;
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -104,7 +121,8 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
     return generation->fault;
   }
-  if (claim->looked && generation->backing->unseen != WEIR_OK) {
+  if (claim->waits == WEIR__FOR_LOOK &&
+      generation->backing->unseen != WEIR_OK) {
     return generation->backing->unseen;
   }
   resolve(generation, claim, &resolution);
@@ -160,57 +178,117 @@ uint32_t weir__attaching_retry(const struct weir__core *core, int error,
   return error == WEIR_EEXISTS ? retry_replaced : retry;
 }
 
+/* The attach of a subscriber that waits is decided: not so. */
+static void refuse(struct weir__core *core, struct weir_subscriber *subscriber,
+                   int error) {
+  const struct weir__claim *claim = subscriber->todo.claim;
+
+  if (!claim->inside) {
+    count_refusal(core, error);
+  }
+  subscriber->retry = weir__attaching_retry(core, error, subscriber->retry,
+                                            claim->retry_replaced);
+  weir__reader_refuse(subscriber, WEIR_VERDICT_PENDING, error);
+  weir__reader_decided(subscriber);
+}
+
 /* Decide the attach of a subscriber that waits. */
 static void decide_attach(struct weir__registry *registry,
                           struct weir_subscriber *subscriber) {
-  const bool inside = subscriber->todo.claim->inside;
   int verdict = WEIR_VERDICT_PENDING;
   int rv = admit(registry, subscriber->generation, subscriber->todo.claim,
                  subscriber, &verdict);
 
   if (rv != WEIR_OK) {
-    if (!inside) {
-      count_refusal(registry->core, rv);
-    }
-    subscriber->retry =
-        weir__attaching_retry(registry->core, rv, subscriber->retry,
-                              subscriber->todo.claim->retry_replaced);
-    weir__reader_refuse(subscriber, WEIR_VERDICT_PENDING, rv);
-  } else if (verdict == WEIR_VERDICT_FINISHED ||
-             verdict == WEIR_VERDICT_UNKNOWN) {
+    refuse(registry->core, subscriber, rv);
+    return;
+  }
+  if (verdict == WEIR_VERDICT_FINISHED || verdict == WEIR_VERDICT_UNKNOWN) {
     weir__reader_refuse(subscriber, verdict, WEIR_OK);
   }
   weir__reader_decided(subscriber);
+}
+
+/* Whether the key does not lead there any more. */
+static bool is_astray(const struct weir__generation *generation) {
+  return generation->gone || generation->backing->astray;
+}
+
+/* The newest generation of the key, which may not be this one any more; or a
+ * new one, of which storage is asked. */
+static int find_newer(struct weir__registry *registry,
+                      struct weir__generation *generation,
+                      struct weir__generation **newer) {
+  const void *key = generation->key;
+  const size_t key_len = generation->node.key_len;
+  struct weir__generation *newest = weir__registry_find(registry, key, key_len);
+  int rv = WEIR_OK;
+
+  if (newest == NULL) {
+    rv = weir__registry_add(registry, key, key_len, newer);
+  } else if (newest != generation) {
+    *newer = newest;
+  } else {
+    rv = weir__generation_new(registry->core, key, key_len, newer);
+    if (rv == WEIR_OK) {
+      weir__registry_succeed(registry, generation, *newer);
+    }
+  }
+  return rv;
+}
+
+/* The key has led elsewhere, or nobody knows: let those go there who wait for
+ * that. */
+static void move_on(struct weir__registry *registry,
+                    struct weir_subscriber *subscriber) {
+  struct weir__claim *claim = subscriber->todo.claim;
+  struct weir__generation *newer = NULL;
+  const int rv = find_newer(registry, subscriber->generation, &newer);
+
+  if (rv != WEIR_OK) {
+    refuse(registry->core, subscriber, rv);
+    return;
+  }
+  claim->waits = WEIR__FOR_STATE;
+  claim->asked = newer->phase != WEIR__KNOWN;
+  weir__reader_move(subscriber, newer);
+  weir__tend_advance(newer);
 }
 
 void weir__attaching_settle(struct weir__registry *registry,
                             struct weir__generation *generation) {
   struct weir__link *undecided;
   struct weir_subscriber *subscriber;
-  struct weir__link looking;
-  bool looked;
+  struct weir__claim *claim;
+  struct weir__link asking;
+  uint8_t waits;
 
   if (generation->backing == NULL) {
     return;
   }
   undecided = &generation->backing->undecided;
-  weir__link_init(&looking);
+  weir__link_init(&asking);
   while (!weir__link_alone(undecided)) {
     subscriber = weir__owner(undecided->next, struct weir_subscriber, sibling);
-    looked = subscriber->todo.claim->looked;
-    if (is_judgeable(generation, subscriber->todo.claim)) {
-      decide_attach(registry, subscriber);
-    } else if (subscriber->todo.claim->looked != looked) {
+    claim = subscriber->todo.claim;
+    waits = claim->waits;
+    if (is_judgeable(generation, claim)) {
+      if (waits == WEIR__FOR_SEEK && is_astray(generation)) {
+        move_on(registry, subscriber);
+      } else {
+        decide_attach(registry, subscriber);
+      }
+    } else if (claim->waits != waits) {
       weir__link_remove(&subscriber->sibling);
-      weir__link_append(&looking, &subscriber->sibling);
+      weir__link_append(&asking, &subscriber->sibling);
     } else {
       /* It waits for what it has waited for, and so do those behind it: for
-       * the generation to be known, or for a look begun no earlier. */
+       * the generation to be known, or for what was begun no earlier. */
       break;
     }
   }
-  weir__link_splice(&looking, undecided);
-  weir__link_splice(undecided, &looking);
+  weir__link_splice(&asking, undecided);
+  weir__link_splice(undecided, &asking);
 }
 
 /* What an attach asks for, checked. */
@@ -271,22 +349,11 @@ static int find_to_read(struct weir__registry *registry,
       weir__registry_find(registry, options->key, options->key_len);
   int rv = WEIR_OK;
 
+  if (generation == NULL && registry->core->log.open != NULL) {
+    rv = weir__registry_add(registry, options->key, options->key_len,
+                            &generation);
+  }
   *found = generation;
-  if (registry->core->log.open == NULL) {
-    return WEIR_OK;
-  }
-  if (generation == NULL) {
-    return weir__registry_add(registry, options->key, options->key_len, found);
-  }
-  if (generation->phase == WEIR__KNOWN && generation->ended &&
-      generation->history.follow) {
-    /* Whoever wrote it may have begun another. */
-    rv = weir__generation_new(registry->core, options->key, options->key_len,
-                              found);
-    if (rv == WEIR_OK) {
-      weir__registry_succeed(registry, generation, *found);
-    }
-  }
   return rv;
 }
 
@@ -320,6 +387,7 @@ static int receive(struct weir__registry *registry,
                    struct weir__generation *generation,
                    struct weir__claim *claim,
                    struct weir_subscriber *subscriber, int *verdict) {
+  claim->asked = generation->phase != WEIR__KNOWN;
   if (generation->phase == WEIR__ASKED) {
     weir__tend_proceed(generation);
   }

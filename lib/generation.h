@@ -49,6 +49,7 @@ struct weir__backing {
   int32_t refusal; /* of a batch, while it is being sent */
   int32_t unseen;  /* why the last look at the head has failed */
   bool dirty;      /* something has changed that calls for a decision */
+  bool astray;     /* the key did not lead here when it was looked up last */
 };
 
 struct weir__generation {

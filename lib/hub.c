@@ -258,7 +258,7 @@ static void turn(weir_hub *hub) {
   weir__core_destroy_doomed(core);
   fire(core);
   weir__core_start_work(core);
-  (void)weir__registry_drain_more(&hub->registry);
+  weir__registry_drain_more(&hub->registry);
 }
 
 /* Take the next notice off the queue. Its source goes back to where `again`
@@ -367,7 +367,7 @@ int weir_hub_get_timeout(weir_hub *hub) {
   core = &hub->core;
   weir__core_tick(core);
   core->promised = 0;
-  if (weir__core_waits(core) || hub->registry.undrained != 0) {
+  if (weir__core_waits(core) || weir__registry_is_draining(&hub->registry)) {
     return 0;
   }
   core->woken = false;

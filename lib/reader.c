@@ -104,6 +104,17 @@ void weir__reader_wait(struct weir_subscriber *subscriber,
   subscriber->core->info.pending += 1;
 }
 
+void weir__reader_move(struct weir_subscriber *subscriber,
+                       struct weir__generation *generation) {
+  struct weir__generation *before = subscriber->generation;
+
+  weir__generation_hold(generation);
+  subscriber->generation = generation;
+  weir__link_remove(&subscriber->sibling);
+  weir__link_append(&generation->backing->undecided, &subscriber->sibling);
+  weir__generation_release(before);
+}
+
 /* Which epoch of its generation gave a number; 0 if that is not known. */
 static uint64_t epoch_of(const struct weir__generation *generation,
                          uint64_t seq) {

@@ -3,15 +3,15 @@
 
 #include "scan.h"
 
-/* Buckets of streams that are drained at a time. */
-#define DRAIN_BUCKETS 64
+/* Generations that are drained at a time. */
+#define DRAIN_AT_ONCE 64
 
 void weir__registry_init(struct weir__registry *registry,
                          struct weir__core *core) {
   registry->core = core;
   weir__map_init(&registry->streams, &core->allocator, &core->secret);
   weir__clients_init(&registry->clients, core);
-  registry->undrained = 0;
+  weir__link_init(&registry->drained);
   registry->drain_over = 0;
 }
 
@@ -146,6 +146,7 @@ void weir__registry_free(struct weir__registry *registry) {
   struct weir__generation *generation;
   struct weir__node *node;
 
+  weir__link_remove(&registry->drained);
   /* Also those that only their handles know still. */
   while (!weir__link_alone(generations)) {
     generation = weir__owner(generations->next, struct weir__generation, all);
@@ -183,7 +184,8 @@ void weir__registry_hint(struct weir__registry *registry, const void *key,
 }
 
 void weir__registry_drain(struct weir__registry *registry, uint64_t over) {
-  registry->undrained = registry->streams.buckets;
+  weir__link_remove(&registry->drained);
+  weir__link_append(&registry->core->generations, &registry->drained);
   registry->drain_over = over;
 }
 
@@ -198,22 +200,19 @@ static void drain(const struct weir__registry *registry,
   }
 }
 
-static void drain_node(void *user, struct weir__node *node) {
-  const struct weir__generation *generation =
-      weir__owner(node, struct weir__generation, node);
-
-  for (; generation != NULL; generation = generation->previous) {
-    drain(user, generation);
-  }
-}
-
-bool weir__registry_drain_more(struct weir__registry *registry) {
+void weir__registry_drain_more(struct weir__registry *registry) {
+  struct weir__link *generations = &registry->core->generations;
+  struct weir__link *next;
   int i;
 
-  for (i = 0; i < DRAIN_BUCKETS && registry->undrained != 0; ++i) {
-    registry->undrained -= 1;
-    weir__map_visit(&registry->streams, registry->undrained, drain_node,
-                    registry);
+  /* Also those that only their readers know still. Nobody comes any more to
+   * those that are new. */
+  for (i = 0; i < DRAIN_AT_ONCE && weir__registry_is_draining(registry); ++i) {
+    next = generations->next;
+    weir__link_remove(next);
+    if (next != &registry->drained) {
+      weir__link_append(generations, next);
+      drain(registry, weir__owner(next, struct weir__generation, all));
+    }
   }
-  return registry->undrained != 0;
 }

@@ -12,7 +12,8 @@ struct weir__registry {
   struct weir__core *core;
   struct weir__map streams; /* the newest generation of each key */
   struct weir__clients clients;
-  size_t undrained; /* buckets of streams that are still to be drained */
+  struct weir__link drained; /* in core->generations: those before it are to be
+                                drained; alone: all are */
   uint64_t drain_over;
 };
 
@@ -49,9 +50,14 @@ void weir__registry_forget(struct weir__registry *registry,
 void weir__registry_hint(struct weir__registry *registry, const void *key,
                          size_t key_len, uint64_t last);
 
-/* See weir_hub_drain. Goes through the streams a few at a time: true while
- * there are more. */
+/* See weir_hub_drain. Goes through the generations a few at a time, while there
+ * are more. */
 void weir__registry_drain(struct weir__registry *registry, uint64_t over);
-bool weir__registry_drain_more(struct weir__registry *registry);
+void weir__registry_drain_more(struct weir__registry *registry);
+
+static inline bool weir__registry_is_draining(
+    const struct weir__registry *registry) {
+  return !weir__link_alone(&registry->drained);
+}
 
 #endif /* WEIR__REGISTRY_H */

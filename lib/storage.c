@@ -370,6 +370,32 @@ static int take_open(struct weir__storage *storage, const weir_answer *answer,
   return WEIR_LOG_YES;
 }
 
+/* Take in the answer to another lookup. The head of one that is not over is
+ * looked at by reading. */
+static int take_seek(struct weir__storage *storage, int result,
+                     const weir_answer *answer) {
+  struct weir__history *history = storage->history;
+  struct weir__report report;
+  int rv;
+
+  if (result != WEIR_LOG_YES) {
+    return result;
+  }
+  if (weir__intake_is_other(history, answer)) {
+    return WEIR_EEXISTS;
+  }
+  if (history->ended == 0) {
+    return WEIR_OK;
+  }
+  rv = answer->ended == history->ended
+           ? weir__intake_check(history, answer, &report)
+           : WEIR_ELOG;
+  if (rv == WEIR_OK) {
+    weir__intake_adopt(history, &report);
+  }
+  return rv;
+}
+
 static void open_done(void *owner, int result, const weir_answer *answer,
                       struct weir__handle *handle) {
   struct weir__storage *storage = owner;
@@ -377,10 +403,9 @@ static void open_done(void *owner, int result, const weir_answer *answer,
 
   if (storage->seeking) {
     storage->seeking = false;
+    storage->seeks += 1;
     weir__handle_release(handle);
-    storage->owner->sought(storage,
-                           result == WEIR_LOG_YES &&
-                               weir__intake_is_other(storage->history, answer));
+    storage->owner->sought(storage, take_seek(storage, result, answer));
     return;
   }
   if (result == WEIR_LOG_YES) {
@@ -494,8 +519,9 @@ bool weir__storage_wants(const struct weir__storage *storage) {
          may_look(storage) || may_trim(storage);
 }
 
-void weir__storage_seek(struct weir__storage *storage) {
+uint32_t weir__storage_seek(struct weir__storage *storage) {
   storage->seek = true;
+  return storage->seeks + (storage->seeking ? 2 : 1);
 }
 
 uint32_t weir__storage_look(struct weir__storage *storage) {

@@ -26,8 +26,9 @@ struct weir__storage_owner {
   /* The look at the head has come to an end, or the trim. */
   void (*looked)(struct weir__storage *storage, int result);
   void (*trimmed)(struct weir__storage *storage, int result);
-  /* The key has been looked up again; another generation hides this one. */
-  void (*sought)(struct weir__storage *storage, bool hidden);
+  /* The key has been looked up again: WEIR_OK, it leads here; WEIR_EEXISTS,
+   * another generation hides this one; or nobody knows. */
+  void (*sought)(struct weir__storage *storage, int result);
 };
 
 struct weir__storage {
@@ -54,6 +55,7 @@ struct weir__storage {
   bool flying_end;       /* which is the end */
   uint64_t look_after;   /* what the look under way asked for */
   uint32_t looks;        /* that have come to an end */
+  uint32_t seeks;
 };
 
 void weir__storage_init(struct weir__storage *storage,
@@ -64,8 +66,9 @@ void weir__storage_init(struct weir__storage *storage,
  * it has come to an end. */
 uint32_t weir__storage_look(struct weir__storage *storage);
 
-/* Look the key up again: does it still lead to this generation? */
-void weir__storage_seek(struct weir__storage *storage);
+/* Look the key up again, begun after this: does it still lead to this
+ * generation? Returns what `seeks` will be then. */
+uint32_t weir__storage_seek(struct weir__storage *storage);
 
 /* Lose interest in what is under way, and drop what waits. */
 void weir__storage_free(struct weir__storage *storage);

@@ -58,10 +58,24 @@ uint32_t weir__tend_look(struct weir__generation *generation) {
   return weir__storage_look(&generation->backing->storage);
 }
 
+/* Whether what was to be number n has come to an end: the count goes round. */
+static bool is_over(uint32_t count, uint32_t n) {
+  return count - n < UINT32_MAX / 2;
+}
+
 bool weir__tend_has_looked(const struct weir__generation *generation,
                            uint32_t look) {
-  /* The count of looks goes round. */
-  return generation->backing->storage.looks - look < UINT32_MAX / 2;
+  return is_over(generation->backing->storage.looks, look);
+}
+
+uint32_t weir__tend_seek(struct weir__generation *generation) {
+  weir__generation_touch(generation);
+  return weir__storage_seek(&generation->backing->storage);
+}
+
+bool weir__tend_has_sought(const struct weir__generation *generation,
+                           uint32_t seek) {
+  return is_over(generation->backing->storage.seeks, seek);
 }
 
 /* There is an end to be logged as soon as this hub may write. */
@@ -441,17 +455,20 @@ static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
  * its end, and may have died before that, or given up: it is owed by all who
  * know, since those who read it wait for that. If it cannot be promised now,
  * the next look at storage comes back to it. */
-static void sought(struct weir__storage *storage, bool hidden) {
+static void sought(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
   struct weir__final *final;
 
-  if (hidden && !generation->ending && generation->backing->will == NULL &&
+  generation->backing->astray = result != WEIR_OK;
+  if (result == WEIR_EEXISTS && !generation->ending &&
+      generation->backing->will == NULL &&
       weir__final_new(generation->core, WEIR__HIDDEN, strlen(WEIR__HIDDEN),
                       NULL, 0, 0, &final) == WEIR_OK &&
       weir__tend_owe(generation, final) != WEIR_OK) {
     weir__final_free(generation->core, final);
   }
-  if (weir__storage_wants(storage)) {
+  if (weir__storage_wants(storage) ||
+      !weir__link_alone(&generation->backing->undecided)) {
     weir__generation_touch(generation);
   }
 }
@@ -536,7 +553,7 @@ static void bark(struct weir__generation *generation, unsigned dog) {
 static void check(struct weir__generation *generation) {
   if (!owes_end(generation)) {
     if (is_watched(generation)) {
-      weir__storage_seek(&generation->backing->storage);
+      (void)weir__storage_seek(&generation->backing->storage);
     }
     begin_looking(generation);
   } else if (!generation->settings->shared &&
@@ -556,17 +573,22 @@ static bool is_owing_before(const struct weir__generation *generation) {
   return generation != NULL;
 }
 
-/* Nobody will miss it; but who has come, and waits for a decision that can be
- * made, comes first, and so do those before it, and what is under way: who has
- * taken it over has to make use of that. */
+/* Whether somebody waits for storage, who has come to read. */
+static bool is_awaited(const struct weir__generation *generation) {
+  return generation->backing != NULL &&
+         (weir__storage_is_busy(&generation->backing->storage) ||
+          !weir__link_alone(&generation->backing->undecided));
+}
+
+/* Nobody will miss it; but who has come, and waits for a decision, comes first,
+ * and so do those before it, and what is under way: who has taken it over has
+ * to make use of that. */
 static void forget(struct weir__generation *generation) {
   if (generation->backing != NULL && generation->backing->dirty) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               generation->core->now);
     weir__tend_advance(generation);
-  } else if (is_owing_before(generation) ||
-             (generation->backing != NULL &&
-              weir__storage_is_busy(&generation->backing->storage))) {
+  } else if (is_owing_before(generation) || is_awaited(generation)) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               weir__later(generation->core->now, AGAIN));
   } else {

@@ -1041,6 +1041,165 @@ START_TEST(a_slow_reader_costs_a_page) {
 }
 END_TEST
 
+/* --- Behind an end ------------------------------------------------------- */
+
+/* Another writer's stream of n events that has ended. Returns its epoch. */
+static uint64_t write_and_end(size_t n) {
+  weir_stream *stream = bench_open(&bench, b, "k");
+  const uint64_t epoch = bench_info(stream).epoch;
+
+  bench_publish(&bench, stream, n);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  kit_end(b);
+  kit_hub(b);
+  return epoch;
+}
+
+/* Who comes after the end of what another has written reads what is in memory
+ * already; storage is asked once each time whether there is a new one. */
+START_TEST(readers_behind_an_end_share_it) {
+  weir_subscriber *readers[10];
+  uint64_t resident;
+  size_t reads;
+  size_t i;
+
+  storage->later = _i == 1;
+  bench_hubs(&bench);
+  (void)write_and_end(200);
+  readers[0] = bench_attach(&bench, a, "k", NULL);
+  ck_assert_uint_eq(drain(readers[0], 0), 200);
+  reads = storage->calls[TESTLOG_READ];
+  resident = bench_hub_info(a).resident;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  for (i = 1; i < 10; ++i) {
+    readers[i] = bench_attach(&bench, a, "k", NULL);
+    ck_assert_uint_eq(drain(readers[i], 0), 200);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], i);
+  }
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], reads);
+  ck_assert_uint_eq(bench_hub_info(a).resident, resident);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+  for (i = 0; i < 10; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+}
+END_TEST
+
+/* Those who come at the same time share what is asked, too; but what was asked
+ * before somebody came is not for him. */
+START_TEST(readers_behind_an_end_ask_together) {
+  weir_subscriber *readers[10];
+  weir_stream *stream;
+  int verdict;
+  size_t i;
+
+  bench_hubs(&bench);
+  (void)write_and_end(1);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  storage->later = true;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  readers[0] = kit_attach(a, "k", NULL, &verdict);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  storage->later = false;
+  stream = kit_open(b, "k");
+  storage->later = true;
+  for (i = 1; i < 10; ++i) {
+    readers[i] = kit_attach(a, "k", NULL, &verdict);
+    ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  }
+  bench_rest(&bench);
+  /* The first one, one for the others, and b's; then that of the new one. */
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], 4);
+  bench_expect(&bench, readers[0], WEIR_EDONE,
+               "ready@0 fresh; x@1 1; done@2 ok");
+  for (i = 1; i < 10; ++i) {
+    bench_expect(&bench, readers[i], WEIR_EAGAIN, "ready@0 fresh");
+  }
+  for (i = 0; i < 10; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Whatever storage says of the key is what who comes gets. */
+START_TEST(behind_an_end_is_what_storage_says) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  uint64_t epoch;
+  int verdict;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  epoch = write_and_end(3);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  switch (_i / 2) {
+    case 0: /* another has begun */
+      stream = bench_open(&bench, b, "k");
+      bench_publish(&bench, stream, 1);
+      weir_stream_release(stream);
+      expect_resumed(epoch, 3, WEIR_VERDICT_FOREIGN,
+                     "gap@0 foreign 3 1-1; ready@0 foreign; x@1 1");
+      break;
+    case 1: /* nothing is left */
+      testlog_forget(storage, "k");
+      reader = bench_resume(&bench, a, "k", epoch, 3, &verdict);
+      ck_assert_ptr_null(reader);
+      ck_assert_int_eq(verdict, WEIR_VERDICT_UNKNOWN);
+      ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+      break;
+    case 2: /* some of it is gone */
+      testlog_retain(storage, "k", 2);
+      reader = bench_resume(&bench, a, "k", epoch, 1, &verdict);
+      ck_assert_int_eq(verdict, WEIR_VERDICT_EVICTED);
+      bench_expect(&bench, reader, WEIR_EDONE,
+                   "gap@2 evicted 1 3-4; ready@2 evicted; x@3 3; done@4 ok");
+      weir_subscriber_release(reader);
+      break;
+    default: /* a crash has lost the end */
+      testlog_crash(storage, "k", 2);
+      expect_resumed(epoch, 2, WEIR_VERDICT_RESUMED, "ready@2 resumed");
+      break;
+  }
+}
+END_TEST
+
+/* If it says nothing, it is asked once more, and then nobody knows. */
+START_TEST(behind_an_end_storage_may_fail) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader = NULL;
+  weir_subscriber_info info;
+  int verdict;
+  int i;
+
+  storage->later = (_i & 1) != 0;
+  bench_hubs(&bench);
+  (void)write_and_end(1);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  for (i = 0; i <= _i / 2; ++i) {
+    testlog_fail(storage, TESTLOG_OPEN, (size_t)i + 1, TESTLOG_REFUSE,
+                 WEIR_ELOG);
+  }
+  info.size = sizeof info;
+  info.error = weir_hub_attach(a->hub, &options, &reader, &verdict);
+  bench_rest(&bench);
+  if (reader != NULL) {
+    ck_assert_int_eq(weir_subscriber_get_info(reader, &info), WEIR_OK);
+  }
+  ck_assert_int_eq(info.error, _i / 2 == 0 ? WEIR_OK : WEIR_ELOG);
+  weir_subscriber_release(reader);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(reader);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+}
+END_TEST
+
 /* --- Replay and live ----------------------------------------------------- */
 
 /* An append during the replay comes after it, once. */
@@ -1648,6 +1807,17 @@ static TCase *losses(void) {
   return tcase;
 }
 
+static TCase *ends(void) {
+  TCase *tcase = tcase_create("ends");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, readers_behind_an_end_share_it, 0, 2);
+  tcase_add_test(tcase, readers_behind_an_end_ask_together);
+  tcase_add_loop_test(tcase, behind_an_end_is_what_storage_says, 0, 8);
+  tcase_add_loop_test(tcase, behind_an_end_storage_may_fail, 0, 4);
+  return tcase;
+}
+
 static TCase *sharing(void) {
   TCase *tcase = tcase_create("sharing");
 
@@ -1675,4 +1845,4 @@ static TCase *sharing(void) {
   return tcase;
 }
 
-KIT_MAIN("reading", cursors(), losses(), sharing())
+KIT_MAIN("reading", cursors(), losses(), sharing(), ends())
