@@ -197,6 +197,13 @@ static int choose_settings(struct weir__core *core,
   return rv;
 }
 
+/* Whether opens wait for storage to answer. */
+static bool is_asking(const struct weir__generation *generation) {
+  return generation->phase == WEIR__ASKED ||
+         generation->phase == WEIR__CREATING ||
+         (generation->backing != NULL && weir__tend_is_taking(generation));
+}
+
 int weir__opening_open(struct weir__registry *registry,
                        const weir_open_options *options,
                        struct weir_stream **stream) {
@@ -239,7 +246,7 @@ int weir__opening_open(struct weir__registry *registry,
     return rv;
   }
   weir__producer_join(producer, generation);
-  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING) {
+  if (is_asking(generation)) {
     /* The others wait for storage, as before. */
     decide_open(registry, producer);
     weir__tend_proceed(generation);
