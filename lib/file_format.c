@@ -8,6 +8,9 @@
 static const char head_magic[8] = {'w', 'e', 'i', 'r', 'l', 'o', 'g', '\n'};
 static const char trailer_magic[8] = {'w', 'e', 'i', 'r', 'e', 'n', 'd', '\n'};
 
+/* In a state, of its end. */
+#define STATE_FAILED 1
+
 static void put_le64(unsigned char *bytes, uint64_t number) {
 #ifdef WEIR__LITTLE
   memcpy(bytes, &number, sizeof number);
@@ -139,7 +142,7 @@ void weir__state_write(const struct weir__file_state *state,
   put_le64(bytes + 24, state->last);
   put_le64(bytes + 32, state->ended);
   put_le64(bytes + 40, state->ended_at);
-  put_le64(bytes + 48, 0);
+  put_le64(bytes + 48, state->failed ? STATE_FAILED : 0);
   bytes += WEIR__STATE_SIZE;
   memcpy(bytes, state->epochs, state->epoch_count * (size_t)16);
   bytes += state->epoch_count * (size_t)16;
@@ -180,6 +183,8 @@ bool weir__state_read(const unsigned char *bytes, size_t len,
   state->last = weir__le64(bytes + 24);
   state->ended = weir__le64(bytes + 32);
   state->ended_at = weir__le64(bytes + 40);
+  state->failed =
+      state->ended != 0 && (weir__le64(bytes + 48) & STATE_FAILED) != 0;
   if (state->key_len == 0 || state->epoch_count == 0 ||
       state->epoch_count > WEIR__EPOCHS_MOST ||
       weir__state_size(state) != len) {

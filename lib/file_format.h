@@ -75,6 +75,7 @@ struct weir__file_state {
   uint64_t last;
   uint64_t ended;
   uint64_t ended_at; /* ms since 1970 */
+  bool failed;       /* the end is a failure */
 };
 
 struct weir__entry_of_directory {

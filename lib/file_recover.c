@@ -474,7 +474,7 @@ static void settle(void *user, struct weir__node *node) {
   stream->epochs[stream->epoch_count - 1].last = stream->last;
   stream->trimmed = weir__min(stream->trimmed, stream->last);
   if (stream->ended != 0 && stream->ended != stream->last) {
-    weir__file_set_ended(log, stream, 0, 0);
+    weir__file_set_ended(log, stream, 0, 0, false);
   }
 }
 

@@ -150,7 +150,7 @@ static void void_beyond(struct weir_log_file *log,
   stream->last = weir__min(stream->last, base);
   stream->put = stream->last;
   if (stream->ended > base) {
-    weir__file_set_ended(log, stream, 0, 0);
+    weir__file_set_ended(log, stream, 0, 0, false);
   }
 }
 
@@ -208,7 +208,8 @@ static int apply_event(struct scan *scan, struct weir__file_stream *stream,
   }
   rv = append_event(scan, stream, record->seq, place);
   if (rv == WEIR_OK && (record->flags & WEIR_RECORD_END) != 0) {
-    weir__file_set_ended(scan->log, stream, record->seq, record->time);
+    weir__file_set_ended(scan->log, stream, record->seq, record->time,
+                         (record->flags & WEIR_RECORD_FAILED) != 0);
   }
   return rv;
 }

@@ -194,8 +194,9 @@ static void weigh(struct weir_log_file *log, struct weir__file_stream *stream) {
 
 void weir__file_set_ended(struct weir_log_file *log,
                           struct weir__file_stream *stream, uint64_t seq,
-                          uint64_t when) {
+                          uint64_t when, bool failed) {
   stream->ended = seq;
+  stream->failed = failed;
   stream->ended_at = when;
   weir__link_remove(&stream->ended_link);
   if (seq != 0) {
@@ -224,7 +225,8 @@ int weir__file_adopt(struct weir_log_file *log, uint64_t generation,
   stream->trimmed = weir__max(stream->trimmed, state->trimmed);
   stream->last = state->last;
   stream->put = state->last;
-  weir__file_set_ended(log, stream, state->ended, state->ended_at);
+  weir__file_set_ended(log, stream, state->ended, state->ended_at,
+                       state->failed);
   weigh(log, stream);
   *adopted = stream;
   return WEIR_OK;
@@ -255,6 +257,7 @@ void weir__file_state_of(const struct weir__file_stream *stream, uint64_t last,
   if (stream->ended != 0 && stream->ended <= last) {
     state->ended = stream->ended;
     state->ended_at = stream->ended_at;
+    state->failed = stream->failed;
   }
 }
 

@@ -89,6 +89,7 @@ struct weir__file_stream {
   uint32_t weight; /* its part of log->weight */
   uint32_t holds;  /* handles, calls under way, and who hides it */
   struct weir__file_stream *hides; /* until it is sure to stay */
+  bool failed;                     /* the end is a failure */
   bool is_named;                   /* `name` is in the map */
   bool purged;                     /* in no map; goes with the last handle */
   uint16_t key_len;
@@ -107,6 +108,7 @@ struct weir__op {
   int mode;         /* WEIR_LOG_CREATE, WEIR_LOG_TAKE; 0: an append */
   uint64_t last;    /* append: the new last */
   bool ends;
+  bool fails;
   bool is_void; /* another epoch has begun before it was answered */
 };
 
@@ -201,10 +203,10 @@ int weir__file_add_epoch(struct weir_log_file *log,
                          struct weir__file_stream *stream, uint64_t epoch,
                          uint64_t base);
 
-/* It has ended, or has not after all (seq 0). */
+/* It has ended, perhaps by failing, or has not after all (seq 0). */
 void weir__file_set_ended(struct weir_log_file *log,
                           struct weir__file_stream *stream, uint64_t seq,
-                          uint64_t when);
+                          uint64_t when, bool failed);
 
 /* It is on the disk: what it hides stays hidden. */
 void weir__file_confirm(struct weir_log_file *log,

@@ -32,6 +32,7 @@ struct weir__history {
   uint32_t rewinds;          /* how often committed events were lost */
   uint32_t hand;             /* where the cache is looked at next */
   bool follow;               /* storage leads: others write */
+  bool failed;               /* `ended` is a failure, says storage */
   struct weir__link waiters; /* readers at the head */
   struct weir__link fetches; /* blocks that storage was asked for */
 };

@@ -78,6 +78,7 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
 
   memset(report, 0, sizeof *report);
   report->news = WEIR__NEWS_STATE;
+  report->failed = answer->ended != 0 && answer->failed != 0;
   if (!load_state(answer, &report->state) ||
       (ours != 0 && answer->epochs[0].epoch != history->epochs[0].epoch)) {
     return WEIR_ELOG;
@@ -136,6 +137,7 @@ void weir__intake_adopt(struct weir__history *history,
     weir__history_set_epochs(history, state->epochs, state->epoch_count);
   }
   if (history->follow && state->last >= history->committed) {
+    history->failed = history->failed || report->failed;
     weir__history_commit(history, state->last, state->ended);
   }
   weir__history_trim(history, state->trimmed);

@@ -19,6 +19,7 @@ enum weir__news {
 struct weir__report {
   enum weir__news news;
   weir_state state; /* the newest that is known: the answer's or ours */
+  bool failed;      /* its end, if it has one, is a failure */
   uint64_t left;    /* REWOUND: of what was known, this is left */
 };
 

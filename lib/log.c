@@ -335,7 +335,7 @@ int weir_log_answer(weir_hub *hub, uint64_t ticket,
   }
   weir_answer_init(&answer, sizeof answer);
   if (weir__load(&answer, sizeof answer, callers) != WEIR_OK ||
-      answer.shared > 1 ||
+      answer.shared > 1 || answer.failed > 1 || answer.reserved0 != 0 ||
       !weir__is_zero(answer.reserved, sizeof answer.reserved)) {
     conclude(call, WEIR_EUNKNOWN, NULL);
     return WEIR_EINVAL;

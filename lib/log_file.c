@@ -39,6 +39,7 @@ static void fill_state(const struct weir__file_stream *stream,
   answer->trimmed = stream->trimmed;
   answer->last = stream->last;
   answer->ended = stream->ended;
+  answer->failed = stream->failed;
 }
 
 static int refuse(weir_hub *hub, uint64_t ticket, int error) {
@@ -111,7 +112,8 @@ static void settle_append(struct weir_log_file *log, struct weir__op *op) {
   stream->last = op->last;
   stream->epochs[stream->epoch_count - 1].last = op->last;
   if (op->ends) {
-    weir__file_set_ended(log, stream, op->last, weir__file_wall(log));
+    weir__file_set_ended(log, stream, op->last, weir__file_wall(log),
+                         op->fails);
   }
 }
 
@@ -331,6 +333,7 @@ static int table_append(void *user, weir_hub *hub, uint64_t ticket,
   stream->put = records[count - 1].seq;
   op->last = stream->put;
   op->ends = (records[count - 1].flags & WEIR_RECORD_END) != 0;
+  op->fails = (records[count - 1].flags & WEIR_RECORD_FAILED) != 0;
   finish(log, op);
   return WEIR_LOG_YES;
 }
@@ -695,6 +698,7 @@ int weir_log_file_next_stream(const weir_log_file *log, uint64_t *at,
   info.last = stream->last;
   info.ended = stream->ended;
   info.ended_at = stream->ended_at;
+  info.failed = stream->failed;
   info.newest = stream->is_named;
   return weir__store(callers, &info, sizeof info);
 }

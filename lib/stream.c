@@ -383,7 +383,7 @@ int weir_stream_get_info(const struct weir_stream *producer,
   info.status = status_of(producer);
   info.joined = producer->joined;
   if (generation != NULL) {
-    info.failed = generation->failed;
+    info.failed = generation->failed || generation->history.failed;
     info.subscribers = generation->reader_count;
     info.generation = weir__generation_name(generation);
     info.epoch = weir__history_epoch(&generation->history);

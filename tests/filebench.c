@@ -403,7 +403,10 @@ static void say_state(struct kit_bytes *text, const weir_answer *answer) {
   if (answer->trimmed != 0) {
     put(text, " trimmed ", answer->trimmed);
   }
-  kit_bytes_add(text, " ended", answer->ended == 0 ? 0 : 6);
+  kit_bytes_add(text, answer->failed != 0 ? " failed" : " ended",
+                answer->failed != 0  ? 7
+                : answer->ended != 0 ? 6
+                                     : 0);
   kit_bytes_add(text, " |", 2);
 }
 
@@ -421,6 +424,10 @@ static void check_record(const struct reading *reading,
   ck_assert_mem_eq(record->frame, want, record->frame_len);
   ck_assert_int_eq((record->flags & WEIR_RECORD_END) != 0,
                    answer->ended == record->seq);
+  if (answer->ended == record->seq) {
+    ck_assert_int_eq((record->flags & WEIR_RECORD_FAILED) != 0,
+                     answer->failed != 0);
+  }
   ck_assert_uint_gt(record->seq, reading->at);
 }
 

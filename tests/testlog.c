@@ -132,6 +132,7 @@ static void add_event(struct testlog_stream *stream,
   stream->epochs[stream->epoch_count - 1].last = event->seq;
   if ((event->flags & WEIR_RECORD_END) != 0) {
     stream->ended = event->seq;
+    stream->failed = (event->flags & WEIR_RECORD_FAILED) != 0;
   }
 }
 
@@ -348,6 +349,7 @@ static void take_state(const struct testlog *log, struct testlog_call *call) {
   call->trimmed = stream->trimmed;
   call->last = stream->last;
   call->ended = stream->ended;
+  call->failed = stream->failed;
   if (log->defect == TESTLOG_FORGETS_EPOCHS) {
     call->epochs[0] = call->epochs[call->epoch_count - 1];
     call->epoch_count = 1;
@@ -479,6 +481,7 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
     answer.trimmed = call->trimmed;
     answer.last = call->last;
     answer.ended = call->ended;
+    answer.failed = call->failed;
     answer.meta = call->stream->meta;
     answer.meta_len = call->stream->meta_len;
     answer.first = call->first;

@@ -94,6 +94,7 @@ struct testlog_stream {
   uint64_t trimmed;
   uint64_t last;
   uint64_t ended;
+  bool failed;
   uint64_t lost_after; /* events lost_after+1 to lost_to are declared lost */
   uint64_t lost_to;
   struct testlog_event *events; /* by number */
@@ -143,6 +144,7 @@ struct testlog_call {
   uint64_t trimmed;
   uint64_t last;
   uint64_t ended;
+  bool failed;
 };
 
 struct testlog_plan {

@@ -160,6 +160,10 @@ typedef struct weir_answer {
    * records is lost, says storage; 0 is nothing. Only what is declared here or
    * by `trimmed` may be missing. */
   uint64_t lost_through;
+  /** 1 if the end has WEIR_RECORD_FAILED; 0 if not, or if that would have to
+   * be looked up: it is for weir_stream_info.failed alone. */
+  uint32_t failed;
+  uint32_t reserved0;
   uint64_t reserved[2];
 } weir_answer;
 

@@ -174,7 +174,7 @@ typedef struct weir_log_file_stream {
   uint64_t ended;
   uint64_t ended_at; /**< ms since 1970; 0 is open */
   uint32_t newest;   /**< 1 if no other generation hides it */
-  uint32_t reserved0;
+  uint32_t failed;   /**< 1 if it ended by failing */
   uint64_t reserved[4];
 } weir_log_file_stream;
 

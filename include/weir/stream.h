@@ -162,7 +162,7 @@ typedef struct weir_stream_info {
   int32_t status; /**< WEIR_STREAM_... */
   /** 1 if the generation was there when this handle was opened. */
   uint32_t joined;
-  uint32_t failed; /**< 1 if it ended by failing */
+  uint32_t failed; /**< 1 if it ended by failing, as far as the log says so */
   uint32_t subscribers;
   uint64_t generation; /**< its first epoch; format it with seq 0 */
   uint64_t epoch;      /**< the newest */

@@ -383,11 +383,26 @@ static void share(weir_answer *answer, weir_epoch *epochs,
   answer->shared = 2;
 }
 
+static void reserve_more(weir_answer *answer, weir_epoch *epochs,
+                         weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->reserved0 = 1;
+}
+
+static void fail_twice(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->failed = 2;
+}
+
 START_TEST(an_answer_with_what_nobody_knows_is_none) {
+  testlog_bend *const bends[] = {reserve, reserve_more, share, fail_twice};
   weir_open_options options = kit_open_options("a", NULL);
   weir_stream *stream = NULL;
 
-  testlog_plan_bend(&storage, TESTLOG_OPEN, 1, _i == 0 ? reserve : share);
+  testlog_plan_bend(&storage, TESTLOG_OPEN, 1, bends[_i]);
   ck_assert_int_eq(weir_hub_open(kit.hub, &options, &stream), WEIR_EUNKNOWN);
   ck_assert_ptr_null(stream);
   ck_assert_int_eq(storage.answered, WEIR_EINVAL);
@@ -803,7 +818,7 @@ static TCase *with_log(void) {
 
   tcase_add_checked_fixture(tcase, log_setup, log_teardown);
   tcase_add_loop_test(tcase, the_numbers_of_storage_stay_there, 0, 17);
-  tcase_add_loop_test(tcase, an_answer_with_what_nobody_knows_is_none, 0, 2);
+  tcase_add_loop_test(tcase, an_answer_with_what_nobody_knows_is_none, 0, 4);
   tcase_add_loop_test(tcase, a_record_with_what_nobody_knows_is_none, 0, 3);
   tcase_add_test(tcase, no_epoch_stands_twice);
   tcase_add_test(tcase, nothing_is_closed_inside_an_answer);

@@ -684,6 +684,39 @@ START_TEST(a_failed_writer_is_succeeded) {
 }
 END_TEST
 
+/* How another has ended a stream is known too, also to who has read it. */
+START_TEST(how_another_has_ended_it) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *reader = NULL;
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  if (_i >= 2) {
+    reader = bench_attach(&bench, a, "k", NULL);
+  }
+  ck_assert_int_eq((_i & 1) != 0
+                       ? weir_stream_fail(stream, "c", 1, "m", 1, 0, NULL)
+                       : weir_stream_end(stream, "ok", 2, 0, NULL),
+                   WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  if (reader != NULL) {
+    bench_pass(&bench, 12000);
+    bench_expect(&bench, reader, WEIR_EDONE,
+                 (_i & 1) != 0 ? "ready@0 fresh; failed@1 c m"
+                               : "ready@0 fresh; done@1 ok");
+    weir_subscriber_release(reader);
+  }
+  options.flags = WEIR_OPEN_LOOK;
+  stream = kit_open_with(a, &options);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(bench_info(stream).failed, (unsigned)_i & 1);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A slow reader of one that has failed, and been forgotten, gets what another
  * writer has put into it since, as far as that is known; then it has to come
  * back, since nobody here hears of more. */
@@ -1455,6 +1488,7 @@ static TCase *leaders(void) {
   tcase_add_loop_test(tcase, race16_a_writer_finds_out_by_reading, 0, 2);
   tcase_add_test(tcase, a_failed_writer_is_succeeded);
   tcase_add_test(tcase, a_failed_writer_is_forgotten_and_succeeded);
+  tcase_add_loop_test(tcase, how_another_has_ended_it, 0, 4);
   tcase_add_test(tcase, a_failed_writer_is_forgotten);
   tcase_add_loop_test(tcase, f01_writers_take_turns, 0, 2);
   tcase_add_test(tcase, inv07_a_signal_from_beyond_the_end_is_none);

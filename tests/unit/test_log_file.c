@@ -44,6 +44,14 @@ START_TEST(round_trip) {
   expect("k", "7:3 *:3 8:9 ended | 1-9");
   fb_reopen(&bench);
   expect("k", "7:3 *:3 8:9 ended | 1-9");
+  ck_assert_int_eq(fb_create(&bench, "f", 0, 9, &handle), WEIR_LOG_YES);
+  ck_assert_int_eq(
+      fb_append(&bench, handle, 9, 1, 3, WEIR_RECORD_END | WEIR_RECORD_FAILED),
+      WEIR_LOG_YES);
+  weir__handle_release(handle);
+  expect("f", "9:3 failed | 1-3");
+  fb_reopen(&bench);
+  expect("f", "9:3 failed | 1-3");
 }
 END_TEST
 
@@ -385,8 +393,10 @@ START_TEST(retention_of_what_is_hidden) {
   }
   fb_write(&bench, "b", 2, 1);
   handle = create("e", 5);
-  ck_assert_int_eq(fb_append(&bench, handle, 5, 1, 1, WEIR_RECORD_END),
-                   WEIR_LOG_YES);
+  ck_assert_int_eq(
+      fb_append(&bench, handle, 5, 1, 1,
+                WEIR_RECORD_END | (_i == 1 ? WEIR_RECORD_FAILED : 0)),
+      WEIR_LOG_YES);
   weir__handle_release(handle);
   ck_assert_int_eq(fb_create(&bench, "a", 1, 3, &handle), WEIR_LOG_YES);
   weir__handle_release(handle);
@@ -400,7 +410,7 @@ START_TEST(retention_of_what_is_hidden) {
   ck_assert_uint_eq(bench.log->weight, weight + (3 + (uint64_t)_i) * 2 * 16);
   expect("a", "3:0 *:0 |");
   expect("b", "2:1 *:1 trimmed 1 |");
-  expect("e", "5:1 trimmed 1 ended |");
+  expect("e", _i == 1 ? "5:1 trimmed 1 failed |" : "5:1 trimmed 1 ended |");
   ck_assert_uint_eq(fb_info(&bench).streams, 4 + (uint64_t)_i);
 }
 END_TEST
