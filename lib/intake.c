@@ -404,17 +404,18 @@ static int insert_hole(struct weir__history *history, const weir_answer *answer,
 }
 
 /* What an answer does not have of lo+1 to hi, from at+1 on: it was too much for
- * one answer, it is gone, or (if the numbers may have holes) there is nothing.
- */
+ * one answer, it is gone, or (if the numbers may have holes) there is nothing,
+ * for certain if the answer went on beyond. */
 static int finish_block(struct weir__history *history,
-                        const weir_answer *answer, uint64_t at, uint64_t hi) {
+                        const weir_answer *answer, bool goes_on, uint64_t at,
+                        uint64_t hi) {
   const uint64_t lost = weir__min(answer->lost_through, hi);
 
   at = weir__max(at, answer->trimmed);
   if (lost > at) {
     return insert_empty(history, at, lost, true);
   }
-  if (answer->record_count != 0 || at >= hi) {
+  if ((answer->record_count != 0 && !goes_on) || at >= hi) {
     return WEIR_OK;
   }
   return weir__is_sparse(history) ? insert_empty(history, at, hi, false)
@@ -424,8 +425,10 @@ static int finish_block(struct weir__history *history,
 int weir__intake_block(struct weir__history *history,
                        const struct weir__scheme *scheme,
                        const struct weir__report *report,
-                       const weir_answer *answer, uint64_t lo, uint64_t hi) {
+                       const weir_answer *answer, uint64_t lo, uint64_t upto,
+                       uint64_t hi) {
   const bool sparse = weir__is_sparse(history);
+  size_t count = answer->record_count;
   struct sieve sieve;
   uint64_t at = lo;
   uint64_t seq;
@@ -434,14 +437,17 @@ int weir__intake_block(struct weir__history *history,
   size_t i;
   int rv = WEIR_OK;
 
-  begin_sieve(&sieve, history, scheme, &report->state, answer, lo, hi);
   if (sparse) {
-    if (count_sound(&sieve, answer) < answer->record_count) {
+    begin_sieve(&sieve, history, scheme, &report->state, answer, lo, upto);
+    if (count_sound(&sieve, answer) < count) {
       return WEIR_ELOG;
     }
-    begin_sieve(&sieve, history, scheme, &report->state, answer, lo, hi);
+    while (count != 0 && seq_of(answer, count - 1) > hi) {
+      count -= 1;
+    }
   }
-  for (i = 0; rv == WEIR_OK && i < answer->record_count; i = stop) {
+  begin_sieve(&sieve, history, scheme, &report->state, answer, lo, hi);
+  for (i = 0; rv == WEIR_OK && i < count; i = stop) {
     stop = measure(&sieve, answer, i, &room);
     if (stop == i) {
       /* Whoever gets as far as that, and asks again, is told. */
@@ -457,7 +463,9 @@ int weir__intake_block(struct weir__history *history,
       at = sieve.at;
     }
   }
-  return rv == WEIR_OK ? finish_block(history, answer, at, hi) : rv;
+  return rv == WEIR_OK ? finish_block(history, answer,
+                                      count < answer->record_count, at, hi)
+                       : rv;
 }
 
 /* Take in one event at the head, if it is not there yet. */

@@ -40,12 +40,14 @@ bool weir__intake_is_other(const struct weir__history *history,
 void weir__intake_adopt(struct weir__history *history,
                         const struct weir__report *report);
 
-/* Make pages of an answer's events, which are of lo+1 to hi. WEIR_OK,
- * WEIR_ELOG, or as weir__page_new. */
+/* Make pages of an answer's events of lo+1 to hi. It was asked for those up to
+ * `upto`, which may be more only where numbers have holes. WEIR_OK, WEIR_ELOG,
+ * or as weir__page_new. */
 int weir__intake_block(struct weir__history *history,
                        const struct weir__scheme *scheme,
                        const struct weir__report *report,
-                       const weir_answer *answer, uint64_t lo, uint64_t hi);
+                       const weir_answer *answer, uint64_t lo, uint64_t upto,
+                       uint64_t hi);
 
 /* Take in the answer to a read of what follows `after`, at the head: its state
  * and, if that says no more than how far a history that follows has come, its

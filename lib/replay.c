@@ -13,6 +13,10 @@
  * before it is told that memory is short. */
 #define TRIES 4
 
+/* If numbers have holes, nobody knows how far an answer goes: who stands so far
+ * behind where it begins does not wait for it. */
+#define NEAR (BLOCK * AHEAD)
+
 /* A block that storage has been asked for: events lo+1 to hi. */
 struct fetch {
   struct weir__link link;
@@ -22,6 +26,7 @@ struct fetch {
   struct weir__scheme scheme;
   uint64_t lo;
   uint64_t hi;
+  uint64_t upto;    /* it was asked for more, which others ask for */
   uint32_t rewinds; /* of the history when it was asked */
   int *result;      /* of an answer that comes while storage is being called */
 };
@@ -43,7 +48,7 @@ static int take_block(const struct fetch *fetch, const weir_answer *answer) {
   if (rv == WEIR_OK && report.news != WEIR__NEWS_REWOUND &&
       fetch->rewinds == history->rewinds) {
     rv = weir__intake_block(history, &fetch->scheme, &report, answer, fetch->lo,
-                            fetch->hi);
+                            fetch->upto, fetch->hi);
   }
   if (rv == WEIR_OK) {
     weir__intake_adopt(history, &report);
@@ -87,7 +92,8 @@ static struct fetch *find_fetch(const struct weir__history *history,
   for (link = history->fetches.next; link != &history->fetches;
        link = link->next) {
     fetch = weir__owner(link, struct fetch, link);
-    if (fetch->lo <= after && after < fetch->hi) {
+    if (fetch->lo <= after && after < fetch->hi &&
+        (!weir__is_sparse(history) || after - fetch->lo < NEAR)) {
       return fetch;
     }
   }
@@ -134,6 +140,21 @@ static void choose_block(const struct weir__history *history, uint64_t after,
   }
 }
 
+/* Have no fetch bring what follows `after`: another one will. Nobody waits for
+ * that there, unless numbers have holes. */
+static void leave_out(struct weir__history *history, uint64_t after) {
+  struct weir__link *link;
+  struct fetch *fetch;
+
+  for (link = history->fetches.next; link != &history->fetches;
+       link = link->next) {
+    fetch = weir__owner(link, struct fetch, link);
+    if (fetch->lo < after) {
+      fetch->hi = weir__min(fetch->hi, after);
+    }
+  }
+}
+
 /* Ask storage for the block with what follows `after`. WEIR_OK: it is here.
  * WEIR_EAGAIN: it will come. */
 static int start_fetch(struct weir__history *history,
@@ -153,7 +174,9 @@ static int start_fetch(struct weir__history *history,
   fetch->result = &result;
   fetch->call = NULL;
   weir__link_init(&fetch->waiters);
+  leave_out(history, after);
   choose_block(history, after, i, blocks, &fetch->lo, &fetch->hi);
+  fetch->upto = fetch->hi;
   weir__link_append(&history->fetches, &fetch->link);
   rv = weir__log_read(history->handle, fetch->lo, fetch->hi,
                       blocks * BLOCK_BYTES, fetch_done, fetch, &fetch->call);

@@ -1455,6 +1455,59 @@ START_TEST(a_sparse_log) {
 }
 END_TEST
 
+/* Where nobody knows how far an answer goes, readers that are far apart do not
+ * wait for each other; each gets everything, in whatever order storage answers,
+ * which is asked once for each. */
+START_TEST(readers_of_a_sparse_log_are_apart) {
+  enum { READERS = 10, APART = 300, LAST = READERS * APART };
+  weir_subscriber *readers[READERS];
+  struct kit_client client;
+  uint64_t epoch;
+  uint64_t seq;
+  size_t reads;
+  int verdict;
+  size_t i;
+  size_t j;
+
+  storage->log.flags = WEIR_LOG_SPARSE;
+  bench_hubs(&bench);
+  epoch = write_and_leave(LAST);
+  for (seq = 1; seq <= LAST; ++seq) {
+    /* In one place nothing is left between two readers. */
+    if (seq % 3 != 0 || (seq > 4 * APART && seq <= 5 * APART)) {
+      testlog_drop(storage, "k", seq);
+    }
+  }
+  storage->later = true;
+  for (i = 0; i < READERS; ++i) {
+    readers[i] = bench_resume(&bench, a, "k", epoch, i * APART, &verdict);
+    (void)kit_skip(readers[i]);
+  }
+  reads = storage->calls[TESTLOG_READ];
+  ck_assert_uint_ge(testlog_waiting(storage), READERS);
+  while (_i == 1 && testlog_waiting(storage) != 0) {
+    testlog_deliver(storage, testlog_waiting(storage) - 1);
+  }
+  bench_rest(&bench);
+  for (i = 0; i < READERS; ++i) {
+    kit_client_init(&client, "");
+    for (j = 0; j < 30; ++j) {
+      (void)kit_client_read(&client, readers[i]);
+      bench_rest(&bench);
+    }
+    seq = i * APART;
+    for (j = 0; j < client.count; ++j) {
+      seq += seq == 4 * APART ? APART + 3 : 3;
+      ck_assert_uint_eq(strtoull(client.events[j].data, NULL, 10), seq);
+    }
+    ck_assert_uint_eq(seq, LAST);
+    kit_client_free(&client);
+    weir_subscriber_release(readers[i]);
+  }
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ] - reads, 0);
+}
+END_TEST
+
 /* Disorder is an error there too. */
 START_TEST(a_sparse_log_in_disorder) {
   static testlog_bend *const bends[] = {bend_disorder, bend_repeat, bend_before,
@@ -1803,6 +1856,7 @@ static TCase *losses(void) {
   tcase_add_loop_test(tcase, f01_events_are_lost_under_readers, 0, 2);
   tcase_add_loop_test(tcase, f01_a_block_from_before_the_loss, 0, 2);
   tcase_add_loop_test(tcase, a_sparse_log, 0, 8);
+  tcase_add_loop_test(tcase, readers_of_a_sparse_log_are_apart, 0, 2);
   tcase_add_loop_test(tcase, a_sparse_log_in_disorder, 0, 4);
   return tcase;
 }
