@@ -3,7 +3,8 @@
 /* Storage that lies: a log of one stream whose answers are bent by bytes before
  * they are given, or given twice, or never. Whatever it says, a client is given
  * only what has been an event of some answer or was stored, under that number,
- * and nothing is skipped in silence. */
+ * and nothing is skipped in silence. Where numbers have holes, that is
+ * storage's word: then nothing is skipped if its answers are not bent. */
 
 #include "fuzz.h"
 
@@ -18,6 +19,11 @@
 #define READERS 3
 #define EPOCHS 8
 #define EVENTS 64
+#define NUMBERS 4096
+
+/* Events in an answer where numbers have holes: it takes several to have all.
+ */
+#define FEW 3
 
 enum { OPEN, APPEND, READ, TRIM };
 
@@ -45,6 +51,10 @@ struct world {
   uint64_t trimmed;
   uint64_t last;
   uint64_t ended;
+  bool has[NUMBERS]; /* an event of this number */
+  size_t count;
+  bool is_sparse;
+  bool is_honest; /* no answer is bent, and there is one generation */
   unsigned char meta[64];
   size_t meta_len;
   size_t handles; /* that are open */
@@ -145,6 +155,32 @@ static void fill_record(const struct world *world, struct wait *wait, size_t i,
         WEIR_OK);
     record->frame = wait->frames[i];
   }
+}
+
+/* The event that follows a number, if there is one. */
+static uint64_t next_event(void *user, uint64_t at) {
+  const struct world *world = user;
+  uint64_t seq = at + 1;
+
+  if (!world->is_honest) {
+    return 0;
+  }
+  while (seq < NUMBERS && !world->has[seq]) {
+    seq += 1;
+  }
+  return seq;
+}
+
+/* Store an event so far behind the last; false: there is no room. */
+static bool store(struct world *world, uint64_t step) {
+  if (world->count + 1 >= EVENTS || world->last + step >= NUMBERS) {
+    return false;
+  }
+  world->count += 1;
+  world->last += step;
+  world->has[world->last] = true;
+  world->epochs[world->epoch_count - 1].last = world->last;
+  return true;
 }
 
 static void add_epoch(struct world *world, uint64_t epoch) {
@@ -302,7 +338,7 @@ static void bend(struct world *world, struct wait *wait) {
 /* Give the answer, which may be the second. */
 static void answer(struct world *world, struct wait *wait) {
   const uint8_t how = fuzz_byte(&world->input);
-  int bends = how < 128 ? 0 : how & 3;
+  int bends = how < 128 || world->is_honest ? 0 : how & 3;
   size_t i;
 
   if (wait->kind < 0) {
@@ -383,8 +419,11 @@ static int log_open(void *user, weir_hub *hub, uint64_t ticket,
       kit_need(request->meta_len <= sizeof world->meta);
       memcpy(world->meta, request->meta, request->meta_len);
       world->meta_len = request->meta_len;
+      world->is_honest = world->is_honest && !is_there;
       world->epoch_count = 0;
       world->last = world->trimmed = world->ended = 0;
+      world->count = 0;
+      memset(world->has, 0, sizeof world->has);
       add_epoch(world, request->epoch);
     }
   } else if (!is_there || (request->mode == WEIR_LOG_TAKE &&
@@ -423,9 +462,10 @@ static int log_append(void *user, weir_hub *hub, uint64_t ticket, void *handle,
     wait->answer.result = WEIR_EENDED;
   } else if (records[0].epoch != world->epochs[world->epoch_count - 1].epoch) {
     wait->answer.result = WEIR_EFENCED;
-  } else if (world->last + count < EVENTS) {
-    world->last += count;
-    world->epochs[world->epoch_count - 1].last = world->last;
+  } else if (world->count + count < EVENTS && world->last + count < NUMBERS) {
+    for (i = 0; i < count; ++i) {
+      (void)store(world, 1);
+    }
     if ((records[count - 1].flags & WEIR_RECORD_END) != 0) {
       world->ended = world->last;
     }
@@ -450,8 +490,12 @@ static int log_read(void *user, weir_hub *hub, uint64_t ticket, void *handle,
   fill_state(world, wait);
   wait->answer.records = wait->records;
   seq = after > world->trimmed ? after : world->trimmed;
-  for (seq += 1; seq <= upto && seq <= world->last; ++seq) {
-    fill_record(world, wait, wait->answer.record_count++, seq);
+  for (seq += 1; seq <= upto && seq <= world->last &&
+                 (!world->is_sparse || wait->answer.record_count < FEW);
+       ++seq) {
+    if (world->has[seq]) {
+      fill_record(world, wait, wait->answer.record_count++, seq);
+    }
   }
   return leave(world, wait);
 }
@@ -519,9 +563,8 @@ static void intrude(struct world *world, uint8_t how) {
     add_epoch(world, 1000 + (uint64_t)how);
   } else if ((how & 3) == 1 && world->trimmed < world->last) {
     world->trimmed += 1;
-  } else if (world->last + 1 < EVENTS) {
-    world->last += 1;
-    world->epochs[world->epoch_count - 1].last = world->last;
+  } else {
+    (void)store(world, world->is_sparse ? 1 + (uint64_t)(how >> 2) * 90 : 1);
   }
 }
 
@@ -622,6 +665,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   world.log.read = log_read;
   world.log.trim = log_trim;
   world.log.close = log_close;
+  world.is_sparse = (how & 2) != 0;
+  world.is_honest = (how & 4) != 0;
+  world.log.flags = world.is_sparse ? WEIR_LOG_SPARSE : 0;
   world.kit.options.log = &world.log;
   world.kit.options.history_bytes = (how & 1) != 0 ? 1 : 1 << 20;
   kit_hub(&world.kit);
@@ -631,6 +677,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (i = 0; i < READERS; ++i) {
     fuzz_reader_init(&world.readers[i]);
     world.readers[i].check = check_event;
+    world.readers[i].next = world.is_sparse ? next_event : NULL;
     world.readers[i].user = &world;
   }
   for (calls = 0; calls < CALLS_MOST && world.input.left != 0; ++calls) {

@@ -18,6 +18,8 @@ struct fuzz_reader {
   /* Judges an event of the log, the ends among them. */
   void (*check)(void *user, const struct kit_event *event,
                 const weir_cursor *cursor);
+  /* Which event follows a number, if numbers have holes; 0: nobody knows. */
+  uint64_t (*next)(void *user, uint64_t at);
   void *user;
 };
 
