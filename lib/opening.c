@@ -247,9 +247,12 @@ int weir__opening_open(struct weir__registry *registry,
   }
   weir__producer_join(producer, generation);
   if (is_asking(generation)) {
-    /* The others wait for storage, as before. */
+    /* The others wait for storage, as before. What this one begins may drive
+     * the generation out. */
+    weir__generation_hold(generation);
     decide_open(registry, producer);
     weir__tend_proceed(generation);
+    weir__generation_release(generation);
   } else {
     weir__tend_advance(generation);
   }

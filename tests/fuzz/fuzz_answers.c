@@ -560,7 +560,8 @@ static void intrude(struct world *world, uint8_t how) {
     return;
   }
   if ((how & 3) == 0 && world->epoch_count < EPOCHS) {
-    add_epoch(world, 1000 + (uint64_t)how);
+    add_epoch(world, world->is_honest ? 2000 + (uint64_t)world->epoch_count
+                                      : 1000 + (uint64_t)how);
   } else if ((how & 3) == 1 && world->trimmed < world->last) {
     world->trimmed += 1;
   } else {

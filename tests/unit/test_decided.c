@@ -763,6 +763,36 @@ START_TEST(the_generation_before_is_remembered) {
 }
 END_TEST
 
+/* What an open begins in the place of a generation may come to nothing, and
+ * with it goes the one before, though that is being taken over. */
+START_TEST(replacing_what_is_being_taken_over) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *second;
+  weir_stream *stream;
+  size_t i;
+
+  bench_hubs(&bench);
+  second = bench_open(&bench, b, "k");
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  storage->later = true;
+  weir_stream_release(kit_open_with(a, &options));
+  storage->later = false;
+  /* Storage says each time that there is another, which it then does not have.
+   */
+  for (i = 0; i < 8; ++i) {
+    testlog_fail(storage, TESTLOG_OPEN, 2 * i + 1, TESTLOG_REFUSE,
+                 WEIR_EEXISTS);
+    testlog_fail(storage, TESTLOG_OPEN, 2 * i + 2, TESTLOG_REFUSE, WEIR_ENOENT);
+  }
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  ck_assert_int_eq(weir_hub_open(a->hub, &options, &stream), WEIR_ELOG);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  bench_rest(&bench);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* The next generation could not be begun: the one before it is what there is,
  * with its end to be logged if that is still to be done. */
 START_TEST(the_next_generation_is_refused) {
@@ -1452,6 +1482,7 @@ static TCase *opens(void) {
   tcase_add_test(tcase, race18_two_opens_begin_one_generation);
   tcase_add_test(tcase, opens_of_what_is_being_begun);
   tcase_add_test(tcase, replacing_what_is_being_begun);
+  tcase_add_test(tcase, replacing_what_is_being_taken_over);
   tcase_add_loop_test(tcase, race18_two_processes_begin, 0, 3);
   tcase_add_test(tcase, an_open_does_not_go_round_in_circles);
   tcase_add_test(tcase, opens_of_what_storage_has);
