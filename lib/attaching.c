@@ -13,9 +13,9 @@ static const char *client_of(const struct weir__claim *claim) {
   return claim->text + claim->text_len;
 }
 
-static void trace_attach(struct weir__generation *generation,
-                         const struct weir__claim *claim,
-                         const weir_resolution *resolution, void *user) {
+static void trace_attach(struct weir__generation *generation, const char *text,
+                         size_t text_len, const weir_resolution *resolution,
+                         void *user) {
   struct weir__core *core = generation->core;
   weir_trace what = {0};
 
@@ -24,8 +24,8 @@ static void trace_attach(struct weir__generation *generation,
   what.key = generation->key;
   what.key_len = generation->node.key_len;
   what.generation = weir__generation_name(generation);
-  what.text = claim->text;
-  what.text_len = claim->text_len;
+  what.text = text;
+  what.text_len = text_len;
   what.epoch = resolution->position.epoch;
   what.seq = resolution->position.seq;
   what.verdict = resolution->verdict;
@@ -51,54 +51,82 @@ static void resolve(const struct weir__generation *generation,
                             resolution);
 }
 
-/* Ask storage what has to be known first of a generation which others write, or
- * have written: whoever wrote one that has ended may have begun another, and a
- * cursor that seems to be ahead, or to be of another writer, is looked into.
- * Returns whether there is anything. */
-static bool ask_first(struct weir__generation *generation,
-                      struct weir__claim *claim) {
+/* The same of one that others write: a cursor that seems to be ahead, or to be
+ * of another writer, is looked into first. */
+static bool is_placeable(struct weir__generation *generation,
+                         struct weir__claim *claim) {
   weir_resolution resolution;
 
-  if (!generation->history.follow) {
-    return false;
+  if (claim->looked) {
+    return weir__tend_has_looked(generation, claim->look);
   }
-  if (generation->ended) {
-    if (!claim->asked) {
-      claim->waits = WEIR__FOR_SEEK;
-      claim->turn = weir__tend_seek(generation);
-    }
-  } else {
-    resolve(generation, claim, &resolution);
-    if (resolution.verdict == WEIR_VERDICT_AHEAD ||
-        resolution.verdict == WEIR_VERDICT_FOREIGN) {
-      claim->waits = WEIR__FOR_LOOK;
-      claim->turn = weir__tend_look(generation);
-    }
+  resolve(generation, claim, &resolution);
+  if (resolution.verdict != WEIR_VERDICT_AHEAD &&
+      resolution.verdict != WEIR_VERDICT_FOREIGN) {
+    return true;
   }
-  return claim->waits != WEIR__FOR_STATE;
+  claim->looked = true;
+  claim->look = weir__storage_look(&generation->backing->storage);
+  return false;
 }
 
-/* Whether a claim can be judged by what is known. */
+/* Whether a claim can be judged by what is known. If not, storage is asked, or
+ * is to be asked by whoever called this. That there is no generation, or that
+ * it is over, is to have been asked since the claim came: another hub may have
+ * begun one. */
 static bool is_judgeable(struct weir__generation *generation,
                          struct weir__claim *claim) {
-  if (generation->phase == WEIR__VOID) {
+  bool sought;
+
+  if (generation->backing == NULL) {
     return true;
+  }
+  sought = weir__tend_has_sought(generation, claim->seek);
+  if (generation->phase == WEIR__VOID) {
+    if (generation->fault != WEIR_OK || sought) {
+      return true;
+    }
+    weir__tend_ask(generation);
+    return false;
   }
   if (generation->phase != WEIR__KNOWN) {
     return false;
   }
-  switch (claim->waits) {
-    case WEIR__FOR_LOOK:
-      return weir__tend_has_looked(generation, claim->turn);
-    case WEIR__FOR_SEEK:
-      return generation->gone || weir__tend_has_sought(generation, claim->turn);
-    default:
-      return !ask_first(generation, claim);
+  if (!generation->history.follow || generation->gone) {
+    return true;
   }
+  if (!generation->ended) {
+    return is_placeable(generation, claim);
+  }
+  if (!sought) {
+    weir__storage_seek(&generation->backing->storage);
+  }
+  return sought;
+}
+
+/* Whether the key does not lead there any more. */
+static bool is_astray(const struct weir__generation *generation) {
+  return generation->backing != NULL && generation->phase == WEIR__KNOWN &&
+         generation->history.follow &&
+         (generation->gone ||
+          (generation->ended && (generation->backing->sought == WEIR_EEXISTS ||
+                                 generation->backing->sought == WEIR_ENOENT)));
+}
+
+/* Why nobody knows what there is, or how far it is. */
+static int doubt(const struct weir__generation *generation,
+                 const struct weir__claim *claim) {
+  if (generation->backing == NULL || !generation->history.follow) {
+    return WEIR_OK;
+  }
+  return generation->ended ? generation->backing->sought
+         : claim->looked   ? generation->backing->unseen
+                           : WEIR_OK;
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
- * *verdict says what became of it. */
+ * *verdict says what became of it. The host, which is told, may have let go of
+ * the subscriber in there, if it has it already. */
 static int admit(struct weir__registry *registry,
                  struct weir__generation *generation,
                  const struct weir__claim *claim,
@@ -107,6 +135,8 @@ static int admit(struct weir__registry *registry,
   const uint64_t limit = core->options.max_stream_subscribers;
   /* The claim of one that waited goes when it begins to read. */
   const uint32_t retry_replaced = claim->retry_replaced;
+  const size_t text_len = claim->text_len;
+  char text[WEIR_CURSOR_MAX];
   struct weir__page *greeting;
   struct weir__client *client;
   weir_resolution resolution;
@@ -121,14 +151,15 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
     return generation->fault;
   }
-  if (claim->waits == WEIR__FOR_LOOK &&
-      generation->backing->unseen != WEIR_OK) {
-    return generation->backing->unseen;
+  rv = doubt(generation, claim);
+  if (rv != WEIR_OK) {
+    return rv;
   }
+  memcpy(text, claim->text, text_len);
   resolve(generation, claim, &resolution);
+  *verdict = resolution.verdict;
   if (resolution.verdict == WEIR_VERDICT_FINISHED) {
-    trace_attach(generation, claim, &resolution, subscriber->user);
-    *verdict = WEIR_VERDICT_FINISHED;
+    trace_attach(generation, text, text_len, &resolution, subscriber->user);
     return WEIR_OK;
   }
   rv = weir__clients_admit(&registry->clients, generation, client_of(claim),
@@ -142,18 +173,19 @@ static int admit(struct weir__registry *registry,
     weir__clients_drop(&registry->clients, client);
     return WEIR_ECROWD;
   }
-  rv = weir__reader_greet(generation, &resolution, claim->text, claim->text_len,
+  rv = weir__reader_greet(generation, &resolution, text, text_len,
                           subscriber->retry, &greeting);
   if (rv != WEIR_OK) {
     weir__clients_drop(&registry->clients, client);
     return rv;
   }
-  trace_attach(generation, claim, &resolution, subscriber->user);
-  *verdict = resolution.verdict;
   weir__reader_begin(subscriber, generation, &resolution, greeting);
-  weir__clients_add(&registry->clients, client, subscriber, replace,
-                    retry_replaced);
+  weir__clients_add(client, subscriber);
   core->info.attaches += 1;
+  trace_attach(generation, text, text_len, &resolution, subscriber->user);
+  if (replace) {
+    weir__clients_replace(&registry->clients, subscriber, retry_replaced);
+  }
   return WEIR_OK;
 }
 
@@ -199,6 +231,9 @@ static void decide_attach(struct weir__registry *registry,
   int rv = admit(registry, subscriber->generation, subscriber->todo.claim,
                  subscriber, &verdict);
 
+  if (subscriber->standing == WEIR__GONE) {
+    return;
+  }
   if (rv != WEIR_OK) {
     refuse(registry->core, subscriber, rv);
     return;
@@ -207,11 +242,6 @@ static void decide_attach(struct weir__registry *registry,
     weir__reader_refuse(subscriber, verdict, WEIR_OK);
   }
   weir__reader_decided(subscriber);
-}
-
-/* Whether the key does not lead there any more. */
-static bool is_astray(const struct weir__generation *generation) {
-  return generation->gone || generation->backing->astray;
 }
 
 /* The newest generation of the key, which may not be this one any more; or a
@@ -237,8 +267,7 @@ static int find_newer(struct weir__registry *registry,
   return rv;
 }
 
-/* The key has led elsewhere, or nobody knows: let those go there who wait for
- * that. */
+/* It waits where the key leads now. */
 static void move_on(struct weir__registry *registry,
                     struct weir_subscriber *subscriber) {
   struct weir__claim *claim = subscriber->todo.claim;
@@ -249,10 +278,20 @@ static void move_on(struct weir__registry *registry,
     refuse(registry->core, subscriber, rv);
     return;
   }
-  claim->waits = WEIR__FOR_STATE;
-  claim->asked = newer->phase != WEIR__KNOWN;
+  claim->seek = weir__storage_next_seek(&newer->backing->storage);
+  claim->looked = false;
   weir__reader_move(subscriber, newer);
-  weir__tend_advance(newer);
+}
+
+/* Some who waited there wait for the newest generation of its key now. */
+static void advance_newest(struct weir__registry *registry,
+                           const struct weir__generation *generation) {
+  struct weir__generation *newest =
+      weir__registry_find(registry, generation->key, generation->node.key_len);
+
+  if (newest != NULL && newest != generation) {
+    weir__tend_advance(newest);
+  }
 }
 
 void weir__attaching_settle(struct weir__registry *registry,
@@ -260,35 +299,40 @@ void weir__attaching_settle(struct weir__registry *registry,
   struct weir__link *undecided;
   struct weir_subscriber *subscriber;
   struct weir__claim *claim;
-  struct weir__link asking;
-  uint8_t waits;
+  struct weir__link looking;
+  bool has_moved = false;
+  bool looked;
 
   if (generation->backing == NULL) {
     return;
   }
   undecided = &generation->backing->undecided;
-  weir__link_init(&asking);
+  weir__link_init(&looking);
   while (!weir__link_alone(undecided)) {
     subscriber = weir__owner(undecided->next, struct weir_subscriber, sibling);
     claim = subscriber->todo.claim;
-    waits = claim->waits;
+    looked = claim->looked;
     if (is_judgeable(generation, claim)) {
-      if (waits == WEIR__FOR_SEEK && is_astray(generation)) {
+      if (is_astray(generation)) {
+        has_moved = true;
         move_on(registry, subscriber);
       } else {
         decide_attach(registry, subscriber);
       }
-    } else if (claim->waits != waits) {
+    } else if (claim->looked != looked) {
       weir__link_remove(&subscriber->sibling);
-      weir__link_append(&asking, &subscriber->sibling);
+      weir__link_append(&looking, &subscriber->sibling);
     } else {
       /* It waits for what it has waited for, and so do those behind it: for
        * the generation to be known, or for what was begun no earlier. */
       break;
     }
   }
-  weir__link_splice(&asking, undecided);
-  weir__link_splice(undecided, &asking);
+  weir__link_splice(&looking, undecided);
+  weir__link_splice(undecided, &looking);
+  if (has_moved) {
+    advance_newest(registry, generation);
+  }
 }
 
 /* What an attach asks for, checked. */
@@ -387,11 +431,13 @@ static int receive(struct weir__registry *registry,
                    struct weir__generation *generation,
                    struct weir__claim *claim,
                    struct weir_subscriber *subscriber, int *verdict) {
-  claim->asked = generation->phase != WEIR__KNOWN;
+  if (generation->backing != NULL) {
+    claim->seek = weir__storage_next_seek(&generation->backing->storage);
+  }
   if (generation->phase == WEIR__ASKED) {
     weir__tend_proceed(generation);
   }
-  return is_judgeable(generation, claim)
+  return is_judgeable(generation, claim) && !is_astray(generation)
              ? admit(registry, generation, claim, subscriber, verdict)
              : wait_for_storage(subscriber, generation, claim, verdict);
 }

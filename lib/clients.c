@@ -96,28 +96,33 @@ int weir__clients_admit(struct weir__clients *clients,
   return WEIR_OK;
 }
 
-void weir__clients_add(struct weir__clients *clients,
-                       struct weir__client *client,
-                       struct weir_subscriber *subscriber, bool replace,
-                       uint32_t retry) {
-  struct weir__core *core = clients->core;
-
+void weir__clients_add(struct weir__client *client,
+                       struct weir_subscriber *subscriber) {
   if (client == NULL) {
     return;
   }
   weir__link_remove(&client->remembered);
-  while (replace && client->first != NULL) {
-    /* Never 0, which would be "never". */
-    client->replaced_at = core->now != 0 ? core->now : 1;
-    core->info.replaced += 1;
-    client->first->retry = retry + weir__core_draw(core, WEIR__REPLACED_JITTER);
-    weir__reader_leave(client->first, WEIR__REPLACED);
-    weir__link_remove(&client->remembered);
-  }
   subscriber->client = client;
   subscriber->another = client->first;
   client->first = subscriber;
   client->count += 1;
+}
+
+void weir__clients_replace(struct weir__clients *clients,
+                           const struct weir_subscriber *subscriber,
+                           uint32_t retry) {
+  struct weir__core *core = clients->core;
+  struct weir__client *client = subscriber->client;
+
+  /* Once it has been let go of itself, it takes nobody's place. */
+  while (subscriber->standing == WEIR__READING && subscriber->another != NULL) {
+    /* Never 0, which would be "never". */
+    client->replaced_at = core->now != 0 ? core->now : 1;
+    core->info.replaced += 1;
+    subscriber->another->retry =
+        retry + weir__core_draw(core, WEIR__REPLACED_JITTER);
+    weir__reader_leave(subscriber->another, WEIR__REPLACED);
+  }
 }
 
 void weir__clients_drop(struct weir__clients *clients,

@@ -38,12 +38,15 @@ int weir__clients_admit(struct weir__clients *clients,
                         const void *name, size_t name_len, int policy,
                         struct weir__client **client, bool *replace);
 
-/* It has come in; those who have to go are shown out, and told to stay away
- * for `retry` ms. */
-void weir__clients_add(struct weir__clients *clients,
-                       struct weir__client *client,
-                       struct weir_subscriber *subscriber, bool replace,
-                       uint32_t retry);
+/* It has come in. */
+void weir__clients_add(struct weir__client *client,
+                       struct weir_subscriber *subscriber);
+
+/* It takes the place of the others, which are shown out and told to stay away
+ * for `retry` ms. The host, which is told, may let go of any of them. */
+void weir__clients_replace(struct weir__clients *clients,
+                           const struct weir_subscriber *subscriber,
+                           uint32_t retry);
 
 /* It has not. */
 void weir__clients_drop(struct weir__clients *clients,

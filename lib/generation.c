@@ -17,9 +17,8 @@ void weir__generation_schedule(struct weir__generation *generation) {
   uint64_t next = NEVER;
   unsigned i;
 
-  /* A forgotten one may still be told of its end. */
-  for (i = 0; generation->registered && i < WEIR__ATS; ++i) {
-    next = weir__min(next, generation->at[i]);
+  for (i = 0; i < WEIR__ATS; ++i) {
+    next = weir__min(next, weir__generation_time(generation, i));
   }
   weir__core_start(generation->core, &generation->timer, next);
 }
@@ -147,17 +146,17 @@ static void drop_receipts(struct weir__backing *backing,
   backing->last = NULL;
 }
 
-/* Nothing fires for it any more. */
+/* The registry does not know it any more. */
 static void retire(struct weir__generation *generation) {
   generation->registered = false;
-  weir__timer_stop(&generation->core->wheel, &generation->timer);
+  weir__generation_schedule(generation);
 }
 
 void weir__generation_destroy(struct weir__generation *generation) {
   struct weir__core *core = generation->core;
   struct weir__backing *backing = generation->backing;
 
-  retire(generation);
+  weir__timer_stop(&core->wheel, &generation->timer);
   weir__link_remove(&generation->all);
   weir__replay_abandon(&generation->history);
   if (backing != NULL) {

@@ -48,8 +48,8 @@ struct weir__backing {
   uint64_t quiet;  /* a refusal of later events is not told by notices */
   int32_t refusal; /* of a batch, while it is being sent */
   int32_t unseen;  /* why the last look at the head has failed */
+  int32_t sought;  /* what the last lookup of the key has said */
   bool dirty;      /* something has changed that calls for a decision */
-  bool astray;     /* the key did not lead here when it was looked up last */
 };
 
 struct weir__generation {
@@ -177,6 +177,15 @@ uint64_t weir__generation_pending(const struct weir__generation *generation);
 /* Storage has not got all of it, or not its end; or readers wait for what
  * another writer has to say. */
 bool weir__generation_is_owing(const struct weir__generation *generation);
+
+/* One of its times. Of what has been forgotten only one counts: whoever still
+ * waits there is to get what there was no memory for. */
+static inline uint64_t weir__generation_time(
+    const struct weir__generation *generation, unsigned what) {
+  return generation->registered || what == WEIR__AT_AGAIN
+             ? generation->at[what]
+             : (uint64_t)WEIR_NEVER;
+}
 
 /* Let its timer fire at the next of its times. */
 void weir__generation_schedule(struct weir__generation *generation);

@@ -22,6 +22,7 @@ void weir__history_init(struct weir__history *history,
   history->page_cap = 1;
   history->epochs = &history->first;
   history->epoch_cap = 1;
+  history->look_at = (uint64_t)WEIR_NEVER;
   weir__link_init(&history->waiters);
   weir__link_init(&history->fetches);
 }
@@ -221,13 +222,12 @@ static void move_page(struct weir__history *history, struct weir__page *page) {
 }
 
 /* The last page goes back to where it was moved from. */
-static struct weir__page *move_back(struct weir__history *history) {
+static void move_back(struct weir__history *history) {
   struct weir__page *page = history->pages[history->page_count - 1];
 
   replace_last(history, history->moved);
   history->moved = NULL;
   weir__page_release(page);
-  return history->pages[history->page_count - 1];
 }
 
 static int append_page(struct weir__history *history, struct weir__page *page) {
@@ -246,16 +246,16 @@ static int append_page(struct weir__history *history, struct weir__page *page) {
 
 /* Have a page at the end with room for a frame of len bytes more. Small pages
  * move to larger ones as the stream grows, so that it is few runs of bytes; if
- * half of one is trimmed, to one of the same size. */
+ * half of one is trimmed, to one of the same size. What is moved has to stay
+ * meanwhile; if there is no room for that, it is left where it is. */
 static int add_page(struct weir__history *history, size_t len,
                     struct weir__page **added) {
-  const struct weir__page *before = open_page(history);
+  struct weir__page *before = open_page(history);
   size_t size = WEIR__PAGE_LEAST;
   size_t kept = 0;
   uint32_t from;
   size_t room;
-  bool move;
-  int rv;
+  int rv = WEIR_ERESIDENT;
 
   if (before != NULL) {
     kept = kept_room(history, before, &from);
@@ -268,18 +268,27 @@ static int add_page(struct weir__history *history, size_t len,
     return WEIR_EOVERFLOW;
   }
   size -= sizeof(struct weir__page);
-  move = before != NULL && kept <= size && room <= size - kept;
-  rv = weir__page_new(history->core, room < size ? size : room, added);
-  if (rv != WEIR_OK || !move) {
-    return rv != WEIR_OK ? rv : append_page(history, *added);
+  if (before != NULL && kept <= size && room <= size - kept) {
+    weir__link_remove(&before->lru);
+    rv = weir__page_new(history->core, size, added);
+    if (rv == WEIR_OK) {
+      move_page(history, *added);
+      return WEIR_OK;
+    }
+    settle(history);
+    size = WEIR__PAGE_LEAST - sizeof(struct weir__page);
   }
-  move_page(history, *added);
-  return WEIR_OK;
+  if (rv == WEIR_ERESIDENT) {
+    rv = weir__page_new(history->core, room < size ? size : room, added);
+  }
+  return rv == WEIR_OK ? append_page(history, *added) : rv;
 }
 
-/* A frame of len bytes is in the page, behind the others: account for it. */
+/* A frame of len bytes is in the page, behind the others: account for it. Until
+ * it is committed, the page has to stay. */
 static void added(struct weir__history *history, struct weir__page *page,
                   size_t len, uint64_t seq) {
+  weir__link_remove(&page->lru);
   weir__page_add(page, len, seq);
   history->put = seq;
   history->bytes += len;
@@ -297,7 +306,6 @@ static int place(struct weir__history *history, uint64_t seq,
   int rv;
 
   if (page != NULL) {
-    weir__link_remove(&page->lru);
     weir__out_init(&out, weir__page_bytes(page) + page->used,
                    weir__page_room(page));
   } else {
@@ -306,7 +314,7 @@ static int place(struct weir__history *history, uint64_t seq,
   put(&out, what);
   rv = weir__out_end(&out, &len);
   if (out.lines > max_lines) {
-    rv = WEIR_ETOOBIG;
+    return WEIR_ETOOBIG;
   }
   if (rv == WEIR_ENOSPACE) {
     rv = add_page(history, len, &page);
@@ -317,8 +325,6 @@ static int place(struct weir__history *history, uint64_t seq,
   }
   if (rv == WEIR_OK) {
     added(history, page, len, seq);
-  } else {
-    settle(history);
   }
   return rv;
 }
@@ -394,6 +400,8 @@ void weir__history_commit(struct weir__history *history, uint64_t seq,
 
 void weir__history_take_back(struct weir__history *history, uint64_t seq) {
   const bool shown = seq < history->committed;
+  /* What is taken back may have been sent to storage. */
+  const bool sent = seq <= history->committed && history->handle != NULL;
   struct weir__page *page;
 
   while (history->page_count != 0) {
@@ -401,16 +409,19 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     if (page->last <= seq) {
       break;
     }
-    /* A page that is cut is written to again: not if it may have been shown. */
-    if (page->after >= seq || shown) {
+    if (history->moved != NULL && history->moved->last >= seq &&
+        page->after < seq) {
+      move_back(history);
+      continue;
+    }
+    /* A page that is cut is written to again: not if it may have been shown, or
+     * storage has it still. */
+    if (page->after >= seq || shown || (sent && page->refs > 1)) {
       if (history->moved != NULL && history->moved->last > page->after) {
         forget_moved(history);
       }
       drop_pages(history, history->page_count - 1, 1);
     } else {
-      if (history->moved != NULL && history->moved->last >= seq) {
-        page = move_back(history);
-      }
       history->bytes -= kept_bytes(history, page);
       weir__page_cut(page, weir__page_count(page, seq), seq);
       history->bytes += kept_bytes(history, page);
@@ -449,43 +460,59 @@ void weir__history_trim(struct weir__history *history, uint64_t seq) {
   }
 }
 
-/* Whether a page of a cache is in use, or is to be. */
-static bool is_wanted(const struct weir__page *page) {
-  return page->refs > 1 || weir__link_alone(&page->lru) ||
-         (page->unread && page->core->now - page->born < KEPT_FOR);
+/* Whether a page of a cache was fetched for somebody who may come for it. */
+static bool is_awaited(const struct weir__page *page) {
+  return page->unread && page->core->now - page->born < KEPT_FOR;
+}
+
+/* Whether it has to stay: it is in use, or is to be, or may grow still. */
+static bool is_wanted(const struct weir__history *history,
+                      const struct weir__page *page) {
+  return page->refs > 1 || weir__link_alone(&page->lru) || is_awaited(page) ||
+         (history->ended == 0 && page == open_page(history));
 }
 
 /* With a log the pages are a cache: drop the oldest that nobody reads. Of what
  * was fetched for a single reader, who has passed it, little is kept: it would
  * fill the hub and the processor's caches with what nobody may come back for.
  * Readers may need more than the limit: not all that they need is looked at
- * each time, and the next look begins where this one ends. Returns when that
- * is. */
+ * each time, and the next look begins where this one ends; but all of it when
+ * it is time. Returns when that is. */
 static uint64_t limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
-  const struct weir__page *open = open_page(history);
-  unsigned passes = PASSES;
+  const uint64_t now = history->core->now;
+  const bool all = history->look_at <= now || history->page_count <= PASSES;
+  uint32_t passes = all ? history->page_count : PASSES;
+  uint64_t again = (uint64_t)WEIR_NEVER;
   struct weir__page *page;
 
+  history->hand = all ? 0 : history->hand;
   while (limit != 0 && history->page_count != 0 &&
          (history->bytes > limit ||
           (!shared && history->fetched > limit / PASSED_SHARE))) {
+    if (passes == 0) {
+      history->look_at =
+          all ? again : weir__min(history->look_at, weir__later(now, KEPT_FOR));
+      return history->look_at;
+    }
     if (history->hand >= history->page_count) {
       history->hand = 0;
     }
     page = history->pages[history->hand];
-    if (page != open && !is_wanted(page) &&
+    if (!is_wanted(history, page) &&
         (history->bytes > limit || page->fetched)) {
       drop_pages(history, history->hand, 1);
-    } else if (passes != 0) {
+    } else {
       passes -= 1;
       history->hand += 1;
-    } else {
-      return weir__later(history->core->now, KEPT_FOR);
+      if (is_awaited(page)) {
+        again = weir__min(again, weir__later(page->born, KEPT_FOR));
+      }
     }
   }
   history->hand = 0;
-  return (uint64_t)WEIR_NEVER;
+  history->look_at = (uint64_t)WEIR_NEVER;
+  return history->look_at;
 }
 
 /* Event number trimmed + 1, the first that is kept: its page, and its place in

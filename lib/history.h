@@ -31,6 +31,7 @@ struct weir__history {
   uint64_t fetched;          /* that pages take which storage has brought */
   uint32_t rewinds;          /* how often committed events were lost */
   uint32_t hand;             /* where the cache is looked at next */
+  uint64_t look_at;          /* when all of it is; NEVER: not needed */
   bool follow;               /* storage leads: others write */
   bool failed;               /* `ended` is a failure, says storage */
   struct weir__link waiters; /* readers at the head */

@@ -63,16 +63,21 @@ void weir__handle_release(struct weir__handle *handle) {
   }
 }
 
-/* The call is over for storage: give everything back. */
-static void free_call(struct weir__call *call) {
-  struct weir__core *core = call->core;
+/* Storage has no use for the frames any more. */
+static void release_pages(struct weir__call *call) {
   size_t i;
 
-  weir__timer_stop(&core->wheel, &call->timer);
-  weir__map_remove(&core->calls, &call->node);
   for (i = 0; i < call->page_count; ++i) {
     weir__page_release(call->pages[i]);
   }
+}
+
+/* The call is over for storage: give everything else back. */
+static void free_call(struct weir__call *call) {
+  struct weir__core *core = call->core;
+
+  weir__timer_stop(&core->wheel, &call->timer);
+  weir__map_remove(&core->calls, &call->node);
   if (call->is_open && call->handle != NULL) {
     weir__core_free(core, call->handle, sizeof *call->handle);
     weir__core_release(core);
@@ -138,6 +143,7 @@ static void conclude(struct weir__call *call, int result,
   }
   /* Nothing is closed from in here. */
   core->inside += 1;
+  release_pages(call);
   tell(call, result < 0 ? translate(result) : result, answer, handle);
   free_call(call);
   core->inside -= 1;
@@ -339,6 +345,10 @@ int weir_log_answer(weir_hub *hub, uint64_t ticket,
       !weir__is_zero(answer.reserved, sizeof answer.reserved)) {
     conclude(call, WEIR_EUNKNOWN, NULL);
     return WEIR_EINVAL;
+  }
+  if (core->inside == 0 && !core->gone) {
+    /* Storage has been waited for: what it brings is as old as that. */
+    weir__core_tick(core);
   }
   stale = call->done == NULL;
   core->info.stale += stale;

@@ -27,13 +27,6 @@ enum weir__standing {
 /* weir_subscriber.source.notices, besides "there is something to send". */
 enum { WEIR__SAY_DECIDED = 1, WEIR__SAY_ABORT = 2 };
 
-/* What has to come to an end before an attach can be decided. */
-enum {
-  WEIR__FOR_STATE, /* the generation becomes known, if it is not */
-  WEIR__FOR_LOOK,  /* how far it is: weir__tend_look */
-  WEIR__FOR_SEEK   /* whether it is the newest still: weir__tend_seek */
-};
-
 /* What an attach that is not decided yet asked for. */
 struct weir__claim {
   int parsed; /* as weir_cursor_parse returned */
@@ -42,10 +35,10 @@ struct weir__claim {
   int32_t on_duplicate;
   uint32_t flags; /* WEIR_ATTACH_... */
   uint32_t retry_replaced;
-  uint32_t turn; /* of the look or the seek */
-  uint8_t waits; /* WEIR__FOR_... */
-  bool asked;    /* storage has been asked for the generation since it came */
-  bool inside;   /* the attach that asked has not returned yet */
+  uint32_t seek; /* a lookup of the key that was begun since it came */
+  uint32_t look; /* storage has been asked how far it is: weir__storage_look */
+  bool looked;
+  bool inside; /* the attach that asked has not returned yet */
   uint16_t text_len;
   uint16_t client_len;
   char text[]; /* of the cursor, then the client key */

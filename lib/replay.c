@@ -255,6 +255,12 @@ int weir__replay_fetch(struct weir__history *history,
     if (rv != WEIR_OK) {
       return rv;
     }
+    if (after >= history->committed) {
+      /* What followed has been lost meanwhile. */
+      span->page = NULL;
+      *last = after;
+      return WEIR_OK;
+    }
     rv = weir__replay_find(history, after, upto, span, last);
     if (rv != WEIR_ENOENT) {
       return rv;

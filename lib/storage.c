@@ -370,7 +370,7 @@ static int take_open(struct weir__storage *storage, const weir_answer *answer,
   return WEIR_LOG_YES;
 }
 
-/* Take in the answer to another lookup. The head of one that is not over is
+/* Take in the answer to another lookup. The head of what has not ended is
  * looked at by reading. */
 static int take_seek(struct weir__storage *storage, int result,
                      const weir_answer *answer) {
@@ -379,21 +379,19 @@ static int take_seek(struct weir__storage *storage, int result,
   int rv;
 
   if (result != WEIR_LOG_YES) {
-    return result;
+    return result == WEIR_EEXISTS ? WEIR_ELOG : result;
   }
   if (weir__intake_is_other(history, answer)) {
     return WEIR_EEXISTS;
   }
-  if (history->ended == 0) {
-    return WEIR_OK;
+  rv = weir__intake_check(history, answer, &report);
+  if (rv == WEIR_OK && history->ended != 0) {
+    rv = answer->ended == history->ended ? WEIR_OK : WEIR_ELOG;
+    if (rv == WEIR_OK) {
+      weir__intake_adopt(history, &report);
+    }
   }
-  rv = answer->ended == history->ended
-           ? weir__intake_check(history, answer, &report)
-           : WEIR_ELOG;
-  if (rv == WEIR_OK) {
-    weir__intake_adopt(history, &report);
-  }
-  return rv;
+  return rv == WEIR_ELOG ? WEIR_ENOENT : rv;
 }
 
 static void open_done(void *owner, int result, const weir_answer *answer,
@@ -401,9 +399,9 @@ static void open_done(void *owner, int result, const weir_answer *answer,
   struct weir__storage *storage = owner;
   const int mode = storage->mode;
 
+  storage->seeks += storage->seeking || mode == WEIR_LOG_LOOKUP;
   if (storage->seeking) {
     storage->seeking = false;
-    storage->seeks += 1;
     weir__handle_release(handle);
     storage->owner->sought(storage, take_seek(storage, result, answer));
     return;
@@ -519,9 +517,16 @@ bool weir__storage_wants(const struct weir__storage *storage) {
          may_look(storage) || may_trim(storage);
 }
 
-uint32_t weir__storage_seek(struct weir__storage *storage) {
+void weir__storage_seek(struct weir__storage *storage) {
   storage->seek = true;
-  return storage->seeks + (storage->seeking ? 2 : 1);
+}
+
+uint32_t weir__storage_next_seek(const struct weir__storage *storage) {
+  const bool is_under_way =
+      storage->asking != NULL &&
+      (storage->seeking || storage->mode == WEIR_LOG_LOOKUP);
+
+  return storage->seeks + (is_under_way ? 2 : 1);
 }
 
 uint32_t weir__storage_look(struct weir__storage *storage) {

@@ -27,7 +27,8 @@ struct weir__storage_owner {
   void (*looked)(struct weir__storage *storage, int result);
   void (*trimmed)(struct weir__storage *storage, int result);
   /* The key has been looked up again: WEIR_OK, it leads here; WEIR_EEXISTS,
-   * another generation hides this one; or nobody knows. */
+   * another generation hides this one; WEIR_ENOENT, nothing is there, or not
+   * what was; or nobody knows. */
   void (*sought)(struct weir__storage *storage, int result);
 };
 
@@ -55,7 +56,7 @@ struct weir__storage {
   bool flying_end;       /* which is the end */
   uint64_t look_after;   /* what the look under way asked for */
   uint32_t looks;        /* that have come to an end */
-  uint32_t seeks;
+  uint32_t seeks;        /* lookups of the key that have */
 };
 
 void weir__storage_init(struct weir__storage *storage,
@@ -66,9 +67,12 @@ void weir__storage_init(struct weir__storage *storage,
  * it has come to an end. */
 uint32_t weir__storage_look(struct weir__storage *storage);
 
-/* Look the key up again, begun after this: does it still lead to this
- * generation? Returns what `seeks` will be then. */
-uint32_t weir__storage_seek(struct weir__storage *storage);
+/* Look the key up again: does it still lead to this generation? */
+void weir__storage_seek(struct weir__storage *storage);
+
+/* What `seeks` will be when a lookup has come to an end that is begun after
+ * this. */
+uint32_t weir__storage_next_seek(const struct weir__storage *storage);
 
 /* Lose interest in what is under way, and drop what waits. */
 void weir__storage_free(struct weir__storage *storage);

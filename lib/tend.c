@@ -68,14 +68,14 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
   return is_over(generation->backing->storage.looks, look);
 }
 
-uint32_t weir__tend_seek(struct weir__generation *generation) {
-  weir__generation_touch(generation);
-  return weir__storage_seek(&generation->backing->storage);
-}
-
 bool weir__tend_has_sought(const struct weir__generation *generation,
                            uint32_t seek) {
   return is_over(generation->backing->storage.seeks, seek);
+}
+
+void weir__tend_ask(struct weir__generation *generation) {
+  generation->phase = WEIR__ASKED;
+  weir__storage_ask(&generation->backing->storage, WEIR_LOG_LOOKUP, 0, 0);
 }
 
 /* There is an end to be logged as soon as this hub may write. */
@@ -308,6 +308,7 @@ static void opened(struct weir__storage *storage, int mode, int result,
     result = result == WEIR_OK ? WEIR_LOG_YES : result;
   }
   if (result == WEIR_LOG_YES) {
+    generation->backing->sought = WEIR_OK;
     generation->fault = WEIR_OK;
     generation->fenced = false;
     if (storage->history->ended != 0 && !generation->ended) {
@@ -320,10 +321,9 @@ static void opened(struct weir__storage *storage, int mode, int result,
     }
   } else if (mode == WEIR_LOG_CREATE && result == WEIR_EEXISTS) {
     /* Somebody else was faster: see what there is. */
-    generation->phase = WEIR__ASKED;
     weir__settings_release(generation->core, generation->settings);
     generation->settings = NULL;
-    weir__storage_ask(storage, WEIR_LOG_LOOKUP, 0, 0);
+    weir__tend_ask(generation);
   } else {
     if (mode != WEIR_LOG_TAKE) {
       generation->phase = WEIR__VOID;
@@ -386,7 +386,8 @@ static void refused(struct weir__storage *storage, int result) {
     }
     return;
   }
-  /* The generation lives on, or has ended, in other hands. */
+  /* The generation lives on, or has ended, in other hands, which say how. */
+  generation->failed = false;
   weir__storage_drop(storage);
   settle_rest(generation, result);
   generation->ending = generation->ended;
@@ -459,7 +460,7 @@ static void sought(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
   struct weir__final *final;
 
-  generation->backing->astray = result != WEIR_OK;
+  generation->backing->sought = result;
   if (result == WEIR_EEXISTS && !generation->ending &&
       generation->backing->will == NULL &&
       weir__final_new(generation->core, WEIR__HIDDEN, strlen(WEIR__HIDDEN),
@@ -553,7 +554,7 @@ static void bark(struct weir__generation *generation, unsigned dog) {
 static void check(struct weir__generation *generation) {
   if (!owes_end(generation)) {
     if (is_watched(generation)) {
-      (void)weir__storage_seek(&generation->backing->storage);
+      weir__storage_seek(&generation->backing->storage);
     }
     begin_looking(generation);
   } else if (!generation->settings->shared &&
@@ -635,7 +636,8 @@ void weir__tend_expired(struct weir__timer *timer) {
   /* One at a time, the earliest first; the others go back into the wheel, so
    * that those of all streams fire in order. */
   for (i = 1; i < WEIR__ATS; ++i) {
-    if (generation->at[i] < generation->at[first]) {
+    if (weir__generation_time(generation, i) <
+        weir__generation_time(generation, first)) {
       first = i;
     }
   }

@@ -51,11 +51,12 @@ int weir__tend_owe(struct weir__generation *generation,
 int weir__tend_cancel(struct weir__generation *generation, const void *reason,
                       size_t reason_len);
 
-/* Have storage look the key up again: whether it still leads there. As
- * weir__tend_look. */
-uint32_t weir__tend_seek(struct weir__generation *generation);
+/* Whether a lookup of the key has come to an end: see weir__storage_seek. */
 bool weir__tend_has_sought(const struct weir__generation *generation,
                            uint32_t seek);
+
+/* Have storage look the key up, of which it knows nothing. */
+void weir__tend_ask(struct weir__generation *generation);
 
 /* Drop events up to and including `through`. */
 void weir__tend_trim(struct weir__generation *generation, uint64_t through);

@@ -41,6 +41,10 @@ static void free_call(struct testlog_call *call) {
   for (i = 0; i < call->count; ++i) {
     free_event(&call->events[i]);
   }
+  for (i = 0; i < call->lent_count; ++i) {
+    free(call->lent[i].copy);
+  }
+  free(call->lent);
   free(call->events);
   free(call->key);
   free(call->meta);
@@ -520,6 +524,7 @@ static void answer_call(struct testlog *log, struct testlog_call *call) {
 void testlog_deliver(struct testlog *log, size_t n) {
   struct testlog_call **at = &log->waiting;
   struct testlog_call *call;
+  size_t i;
 
   for (; n != 0; --n) {
     ck_assert_ptr_nonnull(*at);
@@ -528,6 +533,10 @@ void testlog_deliver(struct testlog *log, size_t n) {
   call = *at;
   ck_assert_ptr_nonnull(call);
   *at = call->next;
+  for (i = 0; i < call->lent_count; ++i) {
+    ck_assert_mem_eq(call->lent[i].frame, call->lent[i].copy,
+                     call->lent[i].len);
+  }
   if (!call->done) {
     perform(log, call);
   }
@@ -671,8 +680,15 @@ static int log_append(void *user, weir_hub *hub, uint64_t ticket, void *handle,
   log->batch = count;
   call->events = make(count * sizeof call->events[0]);
   call->count = count;
+  call->lent = make(count * sizeof call->lent[0]);
   for (i = 0; i < count; ++i) {
     copy_record(&records[i], call->stream->shared, &call->events[i]);
+    if (records[i].frame != NULL) {
+      call->lent[call->lent_count].frame = records[i].frame;
+      call->lent[call->lent_count].len = records[i].frame_len;
+      call->lent[call->lent_count++].copy =
+          copy(records[i].frame, records[i].frame_len);
+    }
   }
   return receive(log, call, hub, ticket);
 }

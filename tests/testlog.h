@@ -109,6 +109,13 @@ struct testlog;
 typedef void testlog_bend(weir_answer *answer, weir_epoch *epochs,
                           weir_record *records);
 
+/* A frame that is to stay as it was until its append is answered. */
+struct testlog_lent {
+  const void *frame;
+  char *copy;
+  size_t len;
+};
+
 /* A call that has not been answered. */
 struct testlog_call {
   struct testlog_call *next;
@@ -133,6 +140,8 @@ struct testlog_call {
   /* append */
   struct testlog_event *events;
   size_t count;
+  struct testlog_lent *lent;
+  size_t lent_count;
   uint64_t first;
   /* read, trim */
   uint64_t after;

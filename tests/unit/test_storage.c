@@ -463,6 +463,35 @@ START_TEST(race09_an_append_that_comes_after_its_deadline) {
 }
 END_TEST
 
+/* The frames of one that is not answered stay as they are, whatever is put
+ * behind those that are committed. (Storage sees to it.) */
+START_TEST(frames_of_a_late_append) {
+  weir_stream *stream;
+  int i;
+
+  bench_hub(&bench);
+  stream = open_named();
+  bench_publish(&bench, stream, 2);
+  storage->later = true;
+  storage->slow = true;
+  ck_assert_int_eq(publish(stream, 7, "a long text"), WEIR_OK);
+  ck_assert_int_eq(publish(stream, 8, "and another"), WEIR_OK);
+  for (i = 0; i < 40; ++i) {
+    kit_pass(a, 1000);
+    while (testlog_waiting(storage) > 1) {
+      testlog_deliver(storage, 1);
+    }
+  }
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 3);
+  testlog_deliver(storage, 0);
+  ck_assert_int_eq(storage->answered, WEIR_ESTALE);
+  bench_rest(&bench);
+  expect_all(a, WEIR_EDONE,
+             "ready@0 fresh; x@1 1; x@2 2; failed@3 log_unknown ");
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A new generation may begin while the end of the failed one is not logged
  * yet; that goes on in the background. */
 START_TEST(a_failed_stream_can_be_opened_anew) {
@@ -1213,6 +1242,7 @@ static TCase *refusals(void) {
   tcase_add_test(tcase, race09_unknown_and_stored);
   tcase_add_test(tcase, race09_unknown_and_not_stored);
   tcase_add_test(tcase, race09_an_append_that_comes_after_its_deadline);
+  tcase_add_test(tcase, frames_of_a_late_append);
   tcase_add_test(tcase, a_failed_stream_can_be_opened_anew);
   tcase_add_test(tcase, r36_an_end_that_outlives_the_next_generation);
   tcase_add_test(tcase, race09_an_open_that_waits_for_a_failure);

@@ -1,0 +1,374 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* Who comes to a key gets the newest generation that there was when it came,
+ * whoever has begun it, and whatever this hub knew; and hears of it in the end.
+ */
+
+#include "../bench.h"
+
+#include <string.h>
+
+static struct bench bench;
+static struct testlog *const storage = &bench.log;
+static struct kit *const a = &bench.a;
+static struct kit *const b = &bench.b;
+
+static void setup(void) {
+  bench_init(&bench);
+}
+
+static void teardown(void) {
+  bench_end(&bench);
+}
+
+/* Another writer's generation, of n events, that has ended. */
+static void end_another(size_t n) {
+  weir_stream *stream = bench_open(&bench, b, "k");
+
+  bench_publish(&bench, stream, n);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+}
+
+/* The first hub knows such a one. */
+static void know_an_end(void) {
+  bench_hubs(&bench);
+  end_another(1);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+}
+
+/* One that has to wait for storage. */
+static weir_subscriber *attach_late(const char *name, const char *cursor) {
+  weir_attach_options options = kit_attach_options("k", name);
+  weir_subscriber *subscriber = NULL;
+  weir_request request;
+  int verdict = -1;
+
+  weir_request_init(&request, sizeof request);
+  if (cursor != NULL) {
+    request.header = cursor;
+    request.header_len = strlen(cursor);
+  }
+  options.request = &request;
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &subscriber, &verdict),
+                   WEIR_OK);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  return subscriber;
+}
+
+/* What a second hub does while the first waits for storage. */
+static weir_stream *open_meanwhile(void) {
+  weir_stream *stream;
+
+  storage->later = false;
+  stream = kit_open(b, "k");
+  storage->later = true;
+  return stream;
+}
+
+/* --- What was asked before somebody came ---------------------------------- */
+
+/* It is not for who came after that: another hub may have begun one since. */
+START_TEST(what_was_asked_before) {
+  weir_subscriber *first;
+  weir_subscriber *second;
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  if (_i == 1) {
+    end_another(1);
+  }
+  storage->later = true;
+  first = attach_late("s", NULL);
+  stream = open_meanwhile();
+  second = attach_late("t", NULL);
+  bench_rest(&bench);
+  kit_expect_notices(a, _i == 0 ? "s decided unknown 0; t decided fresh 0"
+                                : "s decided fresh 0; t decided fresh 0");
+  bench_expect(&bench, second, WEIR_EAGAIN, "ready@0 fresh");
+  weir_subscriber_release(first);
+  weir_subscriber_release(second);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* If storage fails, nobody waits for another answer. */
+START_TEST(what_was_asked_before_fails) {
+  weir_subscriber *first;
+  weir_subscriber *second;
+
+  bench_hubs(&bench);
+  storage->later = true;
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  first = attach_late("s", NULL);
+  kit_pass(a, 0);
+  second = attach_late("t", NULL);
+  bench_rest(&bench);
+  kit_expect_notices(a, "s decided pending -31; t decided pending -31");
+  weir_subscriber_release(first);
+  weir_subscriber_release(second);
+}
+END_TEST
+
+/* A look that finds the end says nothing of what has come after it. */
+START_TEST(a_look_that_finds_the_end) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_stream *next;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  next = bench_open(&bench, b, "k");
+  bench_publish(&bench, next, 2);
+  storage->later = _i == 1;
+  reader = kit_attach(a, "k", kit_cursor(next, 1), NULL);
+  bench_rest(&bench);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@1 resumed; x@2 2");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+  weir_stream_release(next);
+}
+END_TEST
+
+/* However many wait, storage is asked for all of them at once. */
+START_TEST(many_wait_for_one_answer) {
+  enum { READERS = 50 };
+  weir_subscriber *readers[READERS];
+  size_t i;
+
+  know_an_end();
+  storage->later = true;
+  storage->slow = true;
+  for (i = 0; i < READERS; ++i) {
+    readers[i] = attach_late("s", NULL);
+  }
+  testlog_forget(storage, "k");
+  if (_i == 1) {
+    storage->later = false;
+  }
+  bench_rest(&bench);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  /* The first of them asks, and then for a new one; and so do the others. */
+  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 4);
+  for (i = 0; i < READERS; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+}
+END_TEST
+
+/* --- Who waits gets an answer --------------------------------------------- */
+
+/* Whatever is short of memory once, and although the generation that they wait
+ * for is forgotten meanwhile. Returns whether the fault has come. */
+static bool wait_without_memory(size_t nth, int what) {
+  weir_open_options open = kit_open_options("k", "p");
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *readers[2] = {NULL, NULL};
+  weir_stream *stream = NULL;
+  bool failed;
+  int verdict;
+  int i;
+
+  bench_init(&bench);
+  know_an_end();
+  storage->later = true;
+  storage->slow = true;
+  a->memory.fail_at = a->memory.calls + nth;
+  (void)weir_hub_attach(a->hub, &options, &readers[0], &verdict);
+  kit_pass(a, 0);
+  (void)weir_hub_attach(a->hub, &options, &readers[1], &verdict);
+  if (what == 0) {
+    testlog_forget(storage, "k");
+  } else if (what == 1) {
+    (void)weir_hub_open(a->hub, &open, &stream);
+  }
+  for (i = 0; i < 20; ++i) {
+    kit_pass(a, 0);
+    testlog_deliver_all(storage);
+    if (what == 2 && i == 0) {
+      testlog_forget(storage, "k");
+    }
+  }
+  failed = a->memory.calls >= a->memory.fail_at;
+  a->memory.fail_at = 0;
+  for (i = 0; i < 10; ++i) {
+    bench_pass(&bench, 1000);
+  }
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  weir_subscriber_release(readers[0]);
+  weir_subscriber_release(readers[1]);
+  weir_stream_release(stream);
+  bench_end(&bench);
+  return failed;
+}
+
+START_TEST(nobody_waits_for_ever) {
+  size_t nth = 1;
+
+  while (wait_without_memory(nth, _i)) {
+    nth += 1;
+  }
+  ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
+/* --- What storage says that it may not ------------------------------------ */
+
+/* A refusal to look a key up is no word that the stream has been replaced. */
+START_TEST(a_lookup_is_refused) {
+  static const int errors[] = {WEIR_EEXISTS, WEIR_ENOENT, WEIR_EIO};
+  weir_subscriber *reader;
+  weir_stream *stream;
+  int i;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, errors[_i]);
+  for (i = 0; i < 3; ++i) {
+    bench_pass(&bench, 12000);
+  }
+  ck_assert_uint_gt(storage->modes[WEIR_LOG_LOOKUP], 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A failing end that came too late is none. */
+START_TEST(a_failure_that_comes_too_late) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *theirs;
+  weir_stream *mine;
+
+  bench_hubs(&bench);
+  options.flags = _i == 2 ? WEIR_OPEN_SHARED : 0;
+  mine = kit_open_with(a, &options);
+  bench_rest(&bench);
+  theirs = kit_open_with(b, &options);
+  bench_rest(&bench);
+  if (_i != 1) {
+    ck_assert_int_eq(weir_stream_end(theirs, "ok", 2, 0, NULL), WEIR_OK);
+  }
+  storage->later = true;
+  ck_assert_int_eq(weir_stream_fail(mine, "c", 1, "m", 1, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(mine).status,
+                   _i == 1 ? WEIR_STREAM_FENCED : WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(bench_info(mine).failed, 0);
+  weir_stream_release(theirs);
+  weir_stream_release(mine);
+}
+END_TEST
+
+/* --- Letting go in a trace ------------------------------------------------ */
+
+static weir_subscriber *victim;
+static int32_t kind;
+
+/* The host lets go of a subscriber when it is told of something. */
+static void let_go(void *user, const weir_trace *trace) {
+  weir_subscriber *subscriber = victim;
+
+  (void)user;
+  if (trace->kind == kind) {
+    victim = NULL;
+    weir_subscriber_release(subscriber);
+  }
+}
+
+/* One that is being let in goes when the host hears of that, or of another that
+ * goes for it; or the other does. */
+START_TEST(let_go_while_it_is_let_in) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *before = NULL;
+  weir_subscriber *reader = NULL;
+  int verdict;
+
+  kind = _i % 2 == 0 ? WEIR_TRACE_ATTACH : WEIR_TRACE_DETACH;
+  victim = NULL;
+  a->options.trace = let_go;
+  options.client = "c";
+  options.client_len = 1;
+  bench_hubs(&bench);
+  end_another(1);
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &before, &verdict),
+                   WEIR_OK);
+  storage->later = true;
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
+                   WEIR_OK);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  victim = _i < 2 ? reader : before;
+  bench_rest(&bench);
+  ck_assert_ptr_null(victim);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_eq(bench_hub_info(a).subscribers, _i == 1 ? 0 : 1);
+  bench_expect(&bench, _i < 2 ? before : reader, WEIR_EDONE,
+               _i == 1 ? "ready@0 fresh; closing replaced"
+                       : "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(_i < 2 ? before : reader);
+}
+END_TEST
+
+/* The same of one that has seen the end. */
+START_TEST(let_go_when_it_is_finished) {
+  weir_stream *stream;
+
+  kind = WEIR_TRACE_ATTACH;
+  a->options.trace = let_go;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  storage->later = true;
+  victim = attach_late("s", kit_cursor(stream, 1));
+  bench_rest(&bench);
+  ck_assert_ptr_null(victim);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  kit_expect_notices(a, "");
+  weir_stream_release(stream);
+}
+END_TEST
+
+static TCase *asked(void) {
+  TCase *tcase = tcase_create("asked");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, what_was_asked_before, 0, 2);
+  tcase_add_test(tcase, what_was_asked_before_fails);
+  tcase_add_loop_test(tcase, a_look_that_finds_the_end, 0, 2);
+  tcase_add_loop_test(tcase, many_wait_for_one_answer, 0, 2);
+  tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
+  tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
+  return tcase;
+}
+
+static TCase *scarce(void) {
+  TCase *tcase = tcase_create("scarce");
+
+  tcase_add_loop_test(tcase, nobody_waits_for_ever, 0, 3);
+  return tcase;
+}
+
+static TCase *traces(void) {
+  TCase *tcase = tcase_create("traces");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, let_go_while_it_is_let_in, 0, 4);
+  tcase_add_test(tcase, let_go_when_it_is_finished);
+  return tcase;
+}
+
+KIT_MAIN("newest", asked(), scarce(), traces())
