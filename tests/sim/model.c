@@ -159,6 +159,7 @@ struct fact *model_add(struct model *model, struct generation *generation,
   if ((flags & WEIR_RECORD_END) != 0) {
     generation->ended = fact->seq;
   }
+  model_trim(generation, generation->to_trim);
   model->facts += 1;
   return fact;
 }

@@ -58,6 +58,7 @@ struct generation {
   uint64_t acked;   /* the last that storage has said yes to */
   uint64_t settled; /* storage has answered for all up to here */
   uint64_t trimmed;
+  uint64_t to_trim; /* may be an end of the hub's own, of which nobody knows */
   uint64_t ended;
   struct fact **undone; /* by crashes */
   size_t undone_count;

@@ -259,6 +259,7 @@ static void trim(struct handle *handle, struct chance *chance) {
   check_error(handle, "trim", rv);
   if (rv == WEIR_OK && !HAS(LOG)) {
     model_trim(handle->generation, through);
+    handle->generation->to_trim = through;
   }
 }
 
