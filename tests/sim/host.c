@@ -220,7 +220,7 @@ static void set_limits(struct host *host, weir_hub_options *options) {
     options->max_client_subscribers = chance_size(chance, 3);
     options->max_pending = 8 + chance_size(chance, 100);
     if (HAS(LOG)) {
-      options->max_resident = 100000 + chance_size(chance, 8000000);
+      options->max_resident = 20000 + chance_size(chance, 8000000);
     }
   }
 }
