@@ -605,6 +605,24 @@ START_TEST(what_is_remembered_begins_anew) {
 }
 END_TEST
 
+/* Who came back and stays is not forgotten, and nothing else is either. */
+START_TEST(what_is_remembered_of_one_who_stays) {
+  weir_subscriber *subscriber = attach("", "c", WEIR_CLIENT_REPLACE);
+
+  weir_subscriber_release(attach("", "c", WEIR_CLIENT_REPLACE));
+  weir_subscriber_release(subscriber);
+  ck_assert_uint_eq(hub_info().replaced, 1);
+  kit_pass(&kit, 300000);
+  subscriber = attach("", "c", WEIR_CLIENT_REPLACE);
+  kit_pass(&kit, 300000);
+  ck_assert_uint_eq(hub_info().subscribers, 1);
+  /* Its being replaced was ten minutes ago. */
+  weir_subscriber_release(attach("", "c", WEIR_CLIENT_REPLACE));
+  ck_assert_uint_eq(hub_info().replaced, 2);
+  weir_subscriber_release(subscriber);
+}
+END_TEST
+
 START_TEST(a_client_can_have_several_connections) {
   weir_subscriber *subscribers[8];
   int i;
@@ -926,6 +944,7 @@ static TCase *clients(void) {
   tcase_add_test(tcase, f06_each_client_has_ten_minutes_of_its_own);
   tcase_add_test(tcase, what_is_remembered_of_clients_goes_in_time);
   tcase_add_test(tcase, what_is_remembered_begins_anew);
+  tcase_add_test(tcase, what_is_remembered_of_one_who_stays);
   tcase_add_test(tcase, a_client_can_have_several_connections);
   tcase_add_test(tcase, a_client_without_a_limit_has_none);
   tcase_add_test(tcase, r49_a_second_connection_can_be_refused);

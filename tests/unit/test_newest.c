@@ -138,6 +138,35 @@ START_TEST(a_look_that_finds_the_end) {
 }
 END_TEST
 
+/* A read shows that nothing is left of the generation: who waits for something
+ * else of it, or comes just then, is not told that it is there. */
+START_TEST(a_read_that_finds_nothing) {
+  weir_subscriber *readers[3];
+  weir_stream *stream;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 1);
+  readers[0] = bench_attach(&bench, a, "k", NULL);
+  bench_rest(&bench);
+  storage->later = true;
+  storage->slow = true;
+  (void)kit_skip(readers[0]);
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  readers[1] = attach_late("s", kit_cursor(stream, 9));
+  testlog_forget(storage, "k");
+  testlog_deliver(storage, 0);
+  readers[2] = attach_late("t", NULL);
+  kit_count(a, 0);
+  bench_rest(&bench);
+  kit_expect_notices(a, "s decided unknown 0; t decided unknown 0");
+  weir_subscriber_release(readers[0]);
+  weir_subscriber_release(readers[1]);
+  weir_subscriber_release(readers[2]);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* However many wait, storage is asked for all of them at once. */
 START_TEST(many_wait_for_one_answer) {
   enum { READERS = 50 };
@@ -217,6 +246,40 @@ START_TEST(nobody_waits_for_ever) {
     nth += 1;
   }
   ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
+/* Storage could not be asked, and before it can be the generation would be
+ * forgotten. */
+START_TEST(who_waits_for_memory_is_not_forgotten) {
+  weir_open_options open = kit_open_options("k", "p");
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader = NULL;
+  weir_stream *stream;
+  int verdict = -1;
+  size_t nth = 0;
+  int rv;
+
+  bench_hubs(&bench);
+  open.linger = 500;
+  stream = kit_open_with(b, &open);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(stream);
+  do {
+    weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+    bench_rest(&bench);
+    a->memory.fail_at = a->memory.calls + ++nth;
+    rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
+    a->memory.fail_at = 0;
+    ck_assert(rv == WEIR_OK || rv == WEIR_ENOMEM);
+  } while (rv != WEIR_OK);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  kit_pass(a, 600);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+  kit_pass(a, 400);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; done@1 ok");
+  weir_subscriber_release(reader);
 }
 END_TEST
 
@@ -349,9 +412,18 @@ static TCase *asked(void) {
   tcase_add_loop_test(tcase, what_was_asked_before, 0, 2);
   tcase_add_test(tcase, what_was_asked_before_fails);
   tcase_add_loop_test(tcase, a_look_that_finds_the_end, 0, 2);
+  tcase_add_test(tcase, a_read_that_finds_nothing);
   tcase_add_loop_test(tcase, many_wait_for_one_answer, 0, 2);
   tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
   tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
+  return tcase;
+}
+
+static TCase *forgotten(void) {
+  TCase *tcase = tcase_create("forgotten");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, who_waits_for_memory_is_not_forgotten);
   return tcase;
 }
 
@@ -371,4 +443,4 @@ static TCase *traces(void) {
   return tcase;
 }
 
-KIT_MAIN("newest", asked(), scarce(), traces())
+KIT_MAIN("newest", asked(), scarce(), forgotten(), traces())
