@@ -15,7 +15,7 @@
 
 /* If numbers have holes, nobody knows how far an answer goes: who stands so far
  * behind where it begins does not wait for it. */
-#define NEAR (BLOCK * AHEAD)
+#define NEAR ((uint64_t)BLOCK * AHEAD)
 
 /* A block that storage has been asked for: events lo+1 to hi. */
 struct fetch {
