@@ -3,6 +3,9 @@
 
 #define FLAGS (WEIR_ATTACH_PING | WEIR_ATTACH_STRICT)
 
+/* How often an attach follows its key to another generation. */
+#define MOVES 4
+
 /* A claim with room for its texts. */
 union claim {
   struct weir__claim claim;
@@ -70,10 +73,9 @@ static bool is_placeable(struct weir__generation *generation,
   return false;
 }
 
-/* Whether a claim can be judged by what is known. If not, storage is asked, or
- * is to be asked by whoever called this. That there is no generation, or that
- * it is over, is to have been asked since the claim came: another hub may have
- * begun one. */
+/* Whether a claim can be judged by what is known; if not, what has to be known
+ * is asked for. That there is no generation, or that it is over, is to have
+ * been asked since the claim came: another hub may have begun one. */
 static bool is_judgeable(struct weir__generation *generation,
                          struct weir__claim *claim) {
   bool sought;
@@ -83,11 +85,7 @@ static bool is_judgeable(struct weir__generation *generation,
   }
   sought = weir__tend_has_sought(generation, claim->seek);
   if (generation->phase == WEIR__VOID) {
-    if (generation->fault != WEIR_OK || sought) {
-      return true;
-    }
-    weir__tend_ask(generation);
-    return false;
+    return generation->fault != WEIR_OK || sought;
   }
   if (generation->phase != WEIR__KNOWN) {
     return false;
@@ -148,7 +146,7 @@ static int admit(struct weir__registry *registry,
   }
   if (generation->phase == WEIR__VOID) {
     *verdict = WEIR_VERDICT_UNKNOWN;
-    core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
+    core->info.verdicts[WEIR_VERDICT_UNKNOWN] += generation->fault == WEIR_OK;
     return generation->fault;
   }
   rv = doubt(generation, claim);
@@ -272,14 +270,20 @@ static void move_on(struct weir__registry *registry,
                     struct weir_subscriber *subscriber) {
   struct weir__claim *claim = subscriber->todo.claim;
   struct weir__generation *newer = NULL;
-  const int rv = find_newer(registry, subscriber->generation, &newer);
+  int rv = WEIR_ELOG;
 
+  /* Storage that says each time that there is one, which it then does not have,
+   * is not followed for ever. */
+  if (claim->moves < MOVES) {
+    rv = find_newer(registry, subscriber->generation, &newer);
+  }
   if (rv != WEIR_OK) {
     refuse(registry->core, subscriber, rv);
     return;
   }
   claim->seek = weir__storage_next_seek(&newer->backing->storage);
   claim->looked = false;
+  claim->moves += 1;
   weir__reader_move(subscriber, newer);
 }
 
@@ -330,6 +334,9 @@ void weir__attaching_settle(struct weir__registry *registry,
   }
   weir__link_splice(&looking, undecided);
   weir__link_splice(undecided, &looking);
+  if (generation->phase == WEIR__VOID && !weir__link_alone(undecided)) {
+    weir__tend_ask(generation);
+  }
   if (has_moved) {
     advance_newest(registry, generation);
   }
@@ -465,14 +472,17 @@ static int attach(struct weir__registry *registry,
   if (limit != 0 && core->info.subscribers + core->info.pending >= limit) {
     return WEIR_ESUBSCRIBERS;
   }
-  rv = find_to_read(registry, options, &generation);
-  if (rv == WEIR_OK && generation != NULL) {
-    rv = weir__reader_new(core, options, &subscriber);
+  /* The reader first: what is looked for is asked for. */
+  rv = weir__reader_new(core, options, &subscriber);
+  if (rv == WEIR_OK) {
+    rv = find_to_read(registry, options, &generation);
   }
   if (rv != WEIR_OK) {
+    weir_subscriber_release(subscriber);
     return rv;
   }
   if (generation == NULL) {
+    weir_subscriber_release(subscriber);
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += 1;
     *attached = NULL;
     *verdict = WEIR_VERDICT_UNKNOWN;

@@ -45,9 +45,13 @@ static void found_next(struct weir__registry *registry,
   }
   if (rv == WEIR_OK && reason != NULL) {
     rv = weir__tend_cancel(generation, reason, strlen(reason));
-    if (rv != WEIR_OK) {
+    if (rv != WEIR_OK || producer->generation == NULL) {
       weir__generation_release(next);
     }
+  }
+  if (producer->generation == NULL) {
+    /* The host, which was told of that end, has let go of it. */
+    return;
   }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);

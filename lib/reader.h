@@ -38,7 +38,8 @@ struct weir__claim {
   uint32_t seek; /* a lookup of the key that was begun since it came */
   uint32_t look; /* storage has been asked how far it is: weir__storage_look */
   bool looked;
-  bool inside; /* the attach that asked has not returned yet */
+  bool inside;   /* the attach that asked has not returned yet */
+  uint8_t moves; /* to another generation, where the key led */
   uint16_t text_len;
   uint16_t client_len;
   char text[]; /* of the cursor, then the client key */

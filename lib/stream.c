@@ -46,22 +46,18 @@ void weir__producer_join(struct weir_stream *producer,
   }
 }
 
-/* Whether its open is to be decided yet: it stands last among those of whom
- * that is so. */
-static void set_pending(struct weir_stream *producer, bool pending) {
-  struct weir__generation *generation = producer->generation;
-
-  producer->pending = pending;
+/* It stands last among those whose open is decided, or is to be. */
+static void stand(struct weir_stream *producer, struct weir__link *ring) {
   weir__link_remove(&producer->sibling);
-  weir__link_append(pending ? &generation->opens : &generation->producers,
-                    &producer->sibling);
+  weir__link_append(ring, &producer->sibling);
 }
 
 /* The open is decided, one way or the other. */
 static void decided(struct weir_stream *producer) {
   struct weir__core *core = producer->core;
 
-  set_pending(producer, false);
+  producer->pending = false;
+  stand(producer, &producer->generation->producers);
   core->info.pending -= 1;
   weir__settings_release(core, producer->settings);
   producer->settings = NULL;
@@ -79,9 +75,9 @@ static bool put_final(struct weir_stream *producer) {
 
   if (rv == WEIR_OK) {
     /* It is told of that end as all others are. */
-    set_pending(producer, false);
+    stand(producer, &generation->producers);
     rv = weir__publish_end(generation, producer, producer->final, NULL);
-    set_pending(producer, true);
+    stand(producer, &generation->opens);
   } else if (rv != WEIR_EENDED) {
     rv = weir__tend_owe(generation, producer->final);
     producer->final = rv == WEIR_OK ? NULL : producer->final;

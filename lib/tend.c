@@ -319,6 +319,11 @@ static void opened(struct weir__storage *storage, int mode, int result,
         weir__generation_is_writable(generation) == WEIR_OK) {
       weir__generation_open(generation);
     }
+    if (mode == WEIR_LOG_TAKE && storage->history->follow &&
+        owes_end(generation)) {
+      /* Another was faster. */
+      weir__generation_retry(generation);
+    }
   } else if (mode == WEIR_LOG_CREATE && result == WEIR_EEXISTS) {
     /* Somebody else was faster: see what there is. */
     weir__settings_release(generation->core, generation->settings);

@@ -763,6 +763,32 @@ START_TEST(the_generation_before_is_remembered) {
 }
 END_TEST
 
+/* Another takes over between this hub's taking over for an end that it owes and
+ * the answer to that: it tries again. */
+START_TEST(an_end_is_owed_behind_another_writer) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *theirs;
+  weir_stream *mine;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  options.flags = WEIR_OPEN_LOOK;
+  mine = kit_open_with(a, &options);
+  bench_rest(&bench);
+  storage->later = true;
+  storage->current = true;
+  ck_assert_int_eq(weir_stream_cancel(mine, "stop", 4), WEIR_OK);
+  testlog_take(storage, "k");
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  storage->later = false;
+  weir_stream_release(mine);
+  bench_pass(&bench, 10000);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 /* What an open begins in the place of a generation may come to nothing, and
  * with it goes the one before, though that is being taken over. */
 START_TEST(replacing_what_is_being_taken_over) {
@@ -1486,6 +1512,7 @@ static TCase *opens(void) {
   tcase_add_test(tcase, race18_two_opens_begin_one_generation);
   tcase_add_test(tcase, opens_of_what_is_being_begun);
   tcase_add_test(tcase, replacing_what_is_being_begun);
+  tcase_add_test(tcase, an_end_is_owed_behind_another_writer);
   tcase_add_test(tcase, replacing_what_is_being_taken_over);
   tcase_add_loop_test(tcase, race18_two_processes_begin, 0, 3);
   tcase_add_test(tcase, an_open_does_not_go_round_in_circles);

@@ -6,6 +6,7 @@
 
 #include "../bench.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct bench bench;
@@ -193,6 +194,91 @@ START_TEST(many_wait_for_one_answer) {
 }
 END_TEST
 
+/* Who waits is not kept waiting by those who come after that, each time just
+ * behind the answer. */
+START_TEST(others_come_all_the_time) {
+  enum { OTHERS = 20 };
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *others[OTHERS];
+  weir_subscriber *first;
+  weir_stream *stream = NULL;
+  size_t i;
+
+  bench_hubs(&bench);
+  storage->later = true;
+  storage->slow = true;
+  first = attach_late("s", NULL);
+  if (_i == 1) {
+    ck_assert_int_eq(weir_hub_open(a->hub, &options, &stream), WEIR_OK);
+  }
+  for (i = 0; i < OTHERS; ++i) {
+    testlog_deliver_all(storage);
+    others[i] = i == 0 || _i == 0 ? attach_late("t", NULL)
+                                  : kit_attach(a, "k", NULL, NULL);
+    if (i == 1 && _i == 0) {
+      kit_expect_notices(a, "s decided unknown 0; t decided unknown 0");
+    }
+    kit_pass(a, 100);
+  }
+  if (_i == 1) {
+    ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  }
+  for (i = 0; i < OTHERS; ++i) {
+    weir_subscriber_release(others[i]);
+  }
+  weir_subscriber_release(first);
+  weir_stream_release(stream);
+}
+END_TEST
+
+static int nothing_to_read(void *user, weir_hub *hub, uint64_t ticket,
+                           void *handle, uint64_t after, uint64_t upto,
+                           size_t max_bytes) {
+  (void)user;
+  (void)hub;
+  (void)ticket;
+  (void)handle;
+  (void)after;
+  (void)upto;
+  (void)max_bytes;
+  return WEIR_ENOENT;
+}
+
+/* Storage has the key, and has nothing of it when it is read: an attach follows
+ * that for a while. */
+START_TEST(a_key_that_leads_nowhere) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader = NULL;
+  weir_log log = storage->log;
+  weir_request request;
+  weir_stream *stream;
+  int verdict = -1;
+  int rv;
+  int i;
+
+  log.read = nothing_to_read;
+  a->options.log = &log;
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  storage->later = _i == 1;
+  weir_request_init(&request, sizeof request);
+  request.header = kit_cursor(stream, 9);
+  request.header_len = strlen(request.header);
+  options.request = &request;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
+  ck_assert_int_eq(rv, _i == 0 ? WEIR_ELOG : WEIR_OK);
+  for (i = 0; i < 50; ++i) {
+    testlog_deliver_all(storage);
+    kit_pass(a, 10);
+  }
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 10);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Who waits gets an answer --------------------------------------------- */
 
 /* Whatever is short of memory once, and although the generation that they wait
@@ -246,6 +332,31 @@ START_TEST(nobody_waits_for_ever) {
     nth += 1;
   }
   ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
+/* What an attach is short of memory for leaves nothing behind. */
+START_TEST(attaches_without_memory_leave_nothing) {
+  weir_attach_options options = kit_attach_options("k0", "s");
+  weir_subscriber *reader = NULL;
+  char key[8];
+  int verdict;
+  size_t nth;
+  int rv;
+
+  bench_hub(&bench);
+  options.key = key;
+  /* Tables grow in the first round. */
+  for (nth = 0; nth < 20; ++nth) {
+    options.key_len = (size_t)snprintf(key, sizeof key, "k%u", (unsigned)nth);
+    a->memory.fail_at = a->memory.calls + 1 + nth % 10;
+    rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
+    a->memory.fail_at = 0;
+    ck_assert(rv == WEIR_OK || rv == WEIR_ENOMEM);
+    weir_subscriber_release(rv == WEIR_OK ? reader : NULL);
+  }
+  bench_pass(&bench, 1000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
 }
 END_TEST
 
@@ -339,16 +450,20 @@ END_TEST
 /* --- Letting go in a trace ------------------------------------------------ */
 
 static weir_subscriber *victim;
+static weir_stream *opened;
 static int32_t kind;
 
-/* The host lets go of a subscriber when it is told of something. */
+/* The host lets go of a handle when it is told of something. */
 static void let_go(void *user, const weir_trace *trace) {
   weir_subscriber *subscriber = victim;
+  weir_stream *stream = opened;
 
   (void)user;
   if (trace->kind == kind) {
     victim = NULL;
+    opened = NULL;
     weir_subscriber_release(subscriber);
+    weir_stream_release(stream);
   }
 }
 
@@ -405,6 +520,38 @@ START_TEST(let_go_when_it_is_finished) {
 }
 END_TEST
 
+/* The handle of an open goes when the host hears of the end of what it was to
+ * replace, or of that which was asked for on it. */
+START_TEST(let_go_while_it_is_opened) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *first;
+  weir_stream *second = NULL;
+
+  kind = WEIR_TRACE_END;
+  opened = NULL;
+  a->options.trace = let_go;
+  bench_hubs(&bench);
+  storage->later = true;
+  first = kit_open_with(a, &options);
+  if (_i == 0) {
+    options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+    ck_assert_int_eq(weir_hub_open(a->hub, &options, &second), WEIR_OK);
+  } else {
+    ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  }
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  storage->later = false;
+  opened = _i == 0 ? second : first;
+  testlog_deliver_all(storage);
+  bench_rest(&bench);
+  ck_assert_ptr_null(opened);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
+  weir_stream_release(_i == 0 ? first : NULL);
+}
+END_TEST
+
 static TCase *asked(void) {
   TCase *tcase = tcase_create("asked");
 
@@ -414,6 +561,8 @@ static TCase *asked(void) {
   tcase_add_loop_test(tcase, a_look_that_finds_the_end, 0, 2);
   tcase_add_test(tcase, a_read_that_finds_nothing);
   tcase_add_loop_test(tcase, many_wait_for_one_answer, 0, 2);
+  tcase_add_loop_test(tcase, others_come_all_the_time, 0, 2);
+  tcase_add_loop_test(tcase, a_key_that_leads_nowhere, 0, 2);
   tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
   tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
   return tcase;
@@ -423,6 +572,7 @@ static TCase *forgotten(void) {
   TCase *tcase = tcase_create("forgotten");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, attaches_without_memory_leave_nothing);
   tcase_add_test(tcase, who_waits_for_memory_is_not_forgotten);
   return tcase;
 }
@@ -440,6 +590,7 @@ static TCase *traces(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, let_go_while_it_is_let_in, 0, 4);
   tcase_add_test(tcase, let_go_when_it_is_finished);
+  tcase_add_loop_test(tcase, let_go_while_it_is_opened, 0, 2);
   return tcase;
 }
 
