@@ -349,12 +349,14 @@ void weir__generation_ended(struct weir__generation *generation) {
 
 void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
                              uint64_t ended) {
+  const uint64_t before = generation->at[WEIR__AT_LIMIT];
+
   weir__history_commit(&generation->history, seq, ended);
   generation->at[WEIR__AT_LIMIT] =
       weir__history_limit(&generation->history, generation->reader_count > 1);
   if (ended != 0) {
     weir__generation_ended(generation);
-  } else if (generation->at[WEIR__AT_LIMIT] != NEVER) {
+  } else if (generation->at[WEIR__AT_LIMIT] != before) {
     weir__generation_schedule(generation);
   }
 }

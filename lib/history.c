@@ -34,25 +34,34 @@ static uint64_t kept_bytes(const struct weir__history *history,
          weir__page_end(page, weir__page_count(page, history->trimmed));
 }
 
+/* A page is no longer the history's. */
+static void let_go(struct weir__history *history, struct weir__page *page) {
+  history->bytes -= kept_bytes(history, page);
+  history->fetched -= page->fetched ? page->size : 0;
+  weir__link_remove(&page->lru);
+  page->history = NULL;
+  weir__page_release(page);
+}
+
+/* What stands at `from` stands at `to` now, where there is nothing. */
+static void close_up(struct weir__history *history, uint32_t to,
+                     uint32_t from) {
+  if (to != from) {
+    memmove(history->pages + to, history->pages + from,
+            (history->page_count - from) * sizeof history->pages[0]);
+    history->page_count -= from - to;
+  }
+}
+
 /* Drop count pages from number at on. */
 static void drop_pages(struct weir__history *history, uint32_t at,
                        uint32_t count) {
-  struct weir__page *page;
   uint32_t i;
 
   for (i = at; i < at + count; ++i) {
-    page = history->pages[i];
-    history->bytes -= kept_bytes(history, page);
-    history->fetched -= page->fetched ? page->size : 0;
-    weir__link_remove(&page->lru);
-    page->history = NULL;
-    weir__page_release(page);
+    let_go(history, history->pages[i]);
   }
-  history->page_count -= count;
-  if (at < history->page_count) {
-    memmove(history->pages + at, history->pages + at + count,
-            (history->page_count - at) * sizeof history->pages[0]);
-  }
+  close_up(history, at, at + count);
 }
 
 static void set_epochs(struct weir__history *history, weir_epoch *epochs,
@@ -247,15 +256,17 @@ static int append_page(struct weir__history *history, struct weir__page *page) {
 /* Have a page at the end with room for a frame of len bytes more. Small pages
  * move to larger ones as the stream grows, so that it is few runs of bytes; if
  * half of one is trimmed, to one of the same size. What is moved has to stay
- * meanwhile; if there is no room for that, it is left where it is. */
+ * meanwhile; if there is no room for that, it is left where it is, and what is
+ * added is as small as can be. */
 static int add_page(struct weir__history *history, size_t len,
                     struct weir__page **added) {
   struct weir__page *before = open_page(history);
   size_t size = WEIR__PAGE_LEAST;
+  const size_t least = WEIR__PAGE_LEAST - sizeof(struct weir__page);
   size_t kept = 0;
   uint32_t from;
   size_t room;
-  int rv = WEIR_ERESIDENT;
+  int rv;
 
   if (before != NULL) {
     kept = kept_room(history, before, &from);
@@ -276,10 +287,11 @@ static int add_page(struct weir__history *history, size_t len,
       return WEIR_OK;
     }
     settle(history);
-    size = WEIR__PAGE_LEAST - sizeof(struct weir__page);
+  } else {
+    rv = weir__page_new(history->core, room < size ? size : room, added);
   }
   if (rv == WEIR_ERESIDENT) {
-    rv = weir__page_new(history->core, room < size ? size : room, added);
+    rv = weir__page_new(history->core, room < least ? least : room, added);
   }
   return rv == WEIR_OK ? append_page(history, *added) : rv;
 }
@@ -400,8 +412,7 @@ void weir__history_commit(struct weir__history *history, uint64_t seq,
 
 void weir__history_take_back(struct weir__history *history, uint64_t seq) {
   const bool shown = seq < history->committed;
-  /* What is taken back may have been sent to storage. */
-  const bool sent = seq <= history->committed && history->handle != NULL;
+  const bool sent = seq < history->sent;
   struct weir__page *page;
 
   while (history->page_count != 0) {
@@ -428,6 +439,7 @@ void weir__history_take_back(struct weir__history *history, uint64_t seq) {
     }
   }
   history->put = weir__min(history->put, seq);
+  history->sent = weir__min(history->sent, seq);
   settle(history);
 }
 
@@ -465,53 +477,56 @@ static bool is_awaited(const struct weir__page *page) {
   return page->unread && page->core->now - page->born < KEPT_FOR;
 }
 
-/* Whether it has to stay: it is in use, or is to be, or may grow still. */
-static bool is_wanted(const struct weir__history *history,
-                      const struct weir__page *page) {
-  return page->refs > 1 || weir__link_alone(&page->lru) || is_awaited(page) ||
-         (history->ended == 0 && page == open_page(history));
+/* Whether the cache is beyond its limit. Of what was fetched for a single
+ * reader, who has passed it, little is kept: it would fill the hub and the
+ * processor's caches with what nobody may come back for. */
+static bool is_full(const struct weir__history *history, bool shared) {
+  const uint64_t limit = history->core->options.history_bytes;
+
+  return limit != 0 && (history->bytes > limit ||
+                        (!shared && history->fetched > limit / PASSED_SHARE));
 }
 
-/* With a log the pages are a cache: drop the oldest that nobody reads. Of what
- * was fetched for a single reader, who has passed it, little is kept: it would
- * fill the hub and the processor's caches with what nobody may come back for.
- * Readers may need more than the limit: not all that they need is looked at
- * each time, and the next look begins where this one ends; but all of it when
- * it is time. Returns when that is. */
+/* With a log the pages are a cache: drop the oldest that nobody reads, nor is
+ * to read; not the one that may grow. Readers may need more than the limit: not
+ * all that they need is looked at each time, and the next look begins where
+ * this one ends; but all of it when it is time. Returns when that is. */
 static uint64_t limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
   const uint64_t now = history->core->now;
+  const struct weir__page *open =
+      history->ended == 0 ? open_page(history) : NULL;
   const bool all = history->look_at <= now || history->page_count <= PASSES;
+  uint32_t i = all || history->hand >= history->page_count ? 0 : history->hand;
   uint32_t passes = all ? history->page_count : PASSES;
   uint64_t again = (uint64_t)WEIR_NEVER;
   struct weir__page *page;
+  uint32_t to = i;
 
-  history->hand = all ? 0 : history->hand;
-  while (limit != 0 && history->page_count != 0 &&
-         (history->bytes > limit ||
-          (!shared && history->fetched > limit / PASSED_SHARE))) {
-    if (passes == 0) {
-      history->look_at =
-          all ? again : weir__min(history->look_at, weir__later(now, KEPT_FOR));
-      return history->look_at;
-    }
-    if (history->hand >= history->page_count) {
-      history->hand = 0;
-    }
-    page = history->pages[history->hand];
-    if (!is_wanted(history, page) &&
-        (history->bytes > limit || page->fetched)) {
-      drop_pages(history, history->hand, 1);
-    } else {
+  for (; i < history->page_count && passes != 0 && is_full(history, shared);
+       ++i) {
+    page = history->pages[i];
+    if (page == open || page->refs > 1 || weir__link_alone(&page->lru) ||
+        is_awaited(page) || (history->bytes <= limit && !page->fetched)) {
+      again = is_awaited(page)
+                  ? weir__min(again, weir__later(page->born, KEPT_FOR))
+                  : again;
+      history->pages[to++] = page;
       passes -= 1;
-      history->hand += 1;
-      if (is_awaited(page)) {
-        again = weir__min(again, weir__later(page->born, KEPT_FOR));
-      }
+    } else {
+      let_go(history, page);
     }
   }
-  history->hand = 0;
-  history->look_at = (uint64_t)WEIR_NEVER;
+  close_up(history, to, i);
+  history->hand = to;
+  if (!is_full(history, shared)) {
+    history->hand = 0;
+    history->look_at = (uint64_t)WEIR_NEVER;
+  } else if (all) {
+    history->look_at = again;
+  } else {
+    history->look_at = weir__min(history->look_at, weir__later(now, KEPT_FOR));
+  }
   return history->look_at;
 }
 

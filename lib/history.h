@@ -26,6 +26,7 @@ struct weir__history {
   uint64_t trimmed;
   uint64_t committed;        /* readers may go up to here */
   uint64_t put;              /* committed, or encoded since */
+  uint64_t sent;             /* what storage has been given the frames of */
   uint64_t ended;            /* the committed end */
   uint64_t bytes;            /* of the frames in pages that are not trimmed */
   uint64_t fetched;          /* that pages take which storage has brought */

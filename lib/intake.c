@@ -336,12 +336,24 @@ static void put_record(struct weir__out *out, const struct weir__scheme *scheme,
   }
 }
 
+/* Where the hole ends that is between `at` and event seq of an answer; at:
+ * there is none. If the numbers have holes by nature, only what is said to be
+ * lost is one. */
+static uint64_t hole_before(const struct weir__history *history,
+                            const weir_answer *answer, uint64_t at,
+                            uint64_t seq) {
+  const uint64_t lost = answer->lost_through;
+
+  return !weir__is_sparse(history) ? seq - 1
+         : lost > at && lost < seq ? lost
+                                   : at;
+}
+
 /* The events of an answer from number i on that pass and follow one another
  * without a hole, as many as a page takes: where they end, and how much room
  * they need. */
 static size_t measure(struct sieve *sieve, const weir_answer *answer, size_t i,
                       size_t *room) {
-  const bool sparse = weir__is_sparse(sieve->history);
   const size_t count = record_count(answer);
   const size_t from = i;
   const weir_record *record;
@@ -351,7 +363,8 @@ static size_t measure(struct sieve *sieve, const weir_answer *answer, size_t i,
   weir__out_init(&out, NULL, 0);
   for (; i < count && out.len < WEIR__PAGE_MOST; ++i) {
     record = record_at(answer, i, &copy);
-    if ((i != from && !sparse && record->seq != sieve->at + 1) ||
+    if ((i != from && hole_before(sieve->history, answer, sieve->at,
+                                  record->seq) != sieve->at) ||
         !pass(sieve, record)) {
       break;
     }
@@ -395,12 +408,17 @@ static int insert_run(struct weir__history *history,
   return rv;
 }
 
-/* Event seq does not follow at immediately. What lies in between is lost, or
- * (trimmed) will be known to be gone with the state. */
+/* What is between *at and event seq is lost, or (trimmed) will be known to be
+ * gone with the state. */
 static int insert_hole(struct weir__history *history, const weir_answer *answer,
-                       uint64_t at, uint64_t seq) {
-  return seq - 1 > answer->trimmed ? insert_empty(history, at, seq - 1, true)
-                                   : WEIR_OK;
+                       uint64_t *at, uint64_t seq) {
+  const uint64_t from = *at;
+  const uint64_t end = hole_before(history, answer, from, seq);
+
+  *at = end;
+  return end > from && end > answer->trimmed
+             ? insert_empty(history, from, end, true)
+             : WEIR_OK;
 }
 
 /* What an answer does not have of lo+1 to hi, from at+1 on: it was too much for
@@ -431,7 +449,6 @@ int weir__intake_block(struct weir__history *history,
   size_t count = answer->record_count;
   struct sieve sieve;
   uint64_t at = lo;
-  uint64_t seq;
   size_t room;
   size_t stop;
   size_t i;
@@ -453,11 +470,7 @@ int weir__intake_block(struct weir__history *history,
       /* Whoever gets as far as that, and asks again, is told. */
       return i == 0 ? WEIR_ELOG : WEIR_OK;
     }
-    seq = seq_of(answer, i);
-    if (!sparse && seq != at + 1) {
-      rv = insert_hole(history, answer, at, seq);
-      at = seq - 1;
-    }
+    rv = insert_hole(history, answer, &at, seq_of(answer, i));
     if (rv == WEIR_OK) {
       rv = insert_run(history, scheme, answer, at, i, stop, room);
       at = sieve.at;
@@ -476,16 +489,13 @@ static int append_record(struct weir__history *history,
   const weir_record *record;
   weir_cursor cursor;
   weir_record copy;
-  int rv = WEIR_OK;
+  int rv;
 
   record = record_at(answer, i, &copy);
   if (record->seq <= history->put) {
     return WEIR_OK;
   }
-  if (!weir__is_sparse(history) && record->seq != history->put + 1) {
-    rv = insert_hole(history, answer, history->put, record->seq);
-    history->put = record->seq - 1;
-  }
+  rv = insert_hole(history, answer, &history->put, record->seq);
   if (rv != WEIR_OK) {
     return rv;
   }

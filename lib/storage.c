@@ -257,6 +257,7 @@ static int send(struct weir__storage *storage, weir_record *records,
     for (i = 0; i < count; ++i) {
       find_frame(history, records[i].seq, &records[i]);
     }
+    history->sent = records[count - 1].seq;
   }
   storage->flying = count;
   storage->flying_epoch = records[0].epoch;

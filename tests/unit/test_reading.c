@@ -1104,6 +1104,82 @@ START_TEST(what_comes_late_is_kept_from_then_on) {
 }
 END_TEST
 
+/* A batch of which an event is refused leaves what is there alone, also while
+ * somebody reads it. */
+START_TEST(a_refused_batch_costs_nothing) {
+  static char data[60001];
+  weir_event events[2];
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_bytes bytes[4];
+  uint64_t resident;
+  size_t reads;
+  size_t count;
+
+  memset(data, 'd', sizeof data - 1);
+  a->options.max_event_bytes = 50000;
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 20);
+  reader = bench_attach(&bench, a, "k", NULL);
+  ck_assert_int_eq(weir_subscriber_peek(reader, bytes, 4, &count), WEIR_OK);
+  resident = bench_info(stream).resident;
+  events[0] = kit_make_event("x", "1");
+  events[1] = kit_make_event("x", data);
+  ck_assert_int_eq(weir_stream_publish(stream, events, 2, NULL), WEIR_ETOOBIG);
+  ck_assert_uint_eq(bench_info(stream).resident, resident);
+  reads = storage->calls[TESTLOG_READ];
+  ck_assert_uint_eq(drain(reader, 0), 20);
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], reads);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A look at the cache that was to come and is not needed any more is no other
+ * timer of the stream. */
+START_TEST(a_look_that_is_not_needed) {
+  static char big[60001];
+  static char small[1001];
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *reader;
+  weir_subscriber *other;
+  weir_event events[2];
+  weir_stream *stream;
+  int verdict;
+  size_t i;
+
+  memset(big, 'b', sizeof big - 1);
+  memset(small, 's', sizeof small - 1);
+  events[0] = kit_make_event("x", small);
+  a->options.history_bytes = 65536;
+  options.lifetime = _i == 0 ? 0 : 3600000;
+  options.on_lifetime = WEIR_ACTION_END;
+  bench_hub(&bench);
+  stream = kit_open_with(a, &options);
+  for (i = 0; i < 200; ++i) {
+    ck_assert_int_eq(weir_stream_publish(stream, events, 1, NULL), WEIR_OK);
+  }
+  other = bench_resume(&bench, a, "k", bench_info(stream).epoch, 200, &verdict);
+  reader = bench_attach(&bench, a, "k", NULL);
+  storage->later = true;
+  (void)kit_skip(reader);
+  bench_rest(&bench); /* What it wants has come, and it does not come for it. */
+  a->now += 5;
+  events[0] = kit_make_event("x", big);
+  events[1] = kit_make_event("x", "1");
+  ck_assert_int_eq(weir_stream_publish(stream, events, 2, NULL), WEIR_OK);
+  bench_rest(&bench);
+  kit_count(a, 0);
+  bench_pass(&bench, 20000);
+  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_EXPIRED), 0);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_LIVE);
+  weir_subscriber_release(reader);
+  weir_subscriber_release(other);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A stream of its own stands in nobody's way: what it has stored makes room for
  * what follows, be that one event or a page that is to become a larger one. */
 START_TEST(what_is_stored_makes_room_for_the_next) {
@@ -1643,6 +1719,38 @@ START_TEST(readers_of_a_sparse_log_are_apart) {
 }
 END_TEST
 
+/* What such a log says is lost is lost, wherever it stands in an answer; the
+ * numbers that it leaves out beside that are not. */
+START_TEST(a_sparse_log_that_has_lost_something) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  storage->log.flags = _i == 0 ? 0 : WEIR_LOG_SPARSE;
+  storage->most = _i == 2 ? 4 : 0;
+  bench_hubs(&bench);
+  if (_i == 3) {
+    stream = bench_open(&bench, b, "k");
+    reader = bench_attach(&bench, a, "k", NULL);
+    bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh");
+    bench_publish(&bench, stream, 8);
+    weir_stream_release(stream);
+    testlog_lose(storage, "k", 3, 5);
+    ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 8), WEIR_OK);
+    bench_expect(
+        &bench, reader, WEIR_EAGAIN,
+        "x@1 1; x@2 2; x@3 3; gap@5 evicted 3 6-8; x@6 6; x@7 7; x@8 8");
+  } else {
+    (void)write_and_leave(8);
+    testlog_lose(storage, "k", 3, 5);
+    reader = bench_attach(&bench, a, "k", NULL);
+    bench_expect(&bench, reader, WEIR_EAGAIN,
+                 "ready@0 fresh; x@1 1; x@2 2; x@3 3; gap@5 evicted 3 6-8; "
+                 "x@6 6; x@7 7; x@8 8");
+  }
+  weir_subscriber_release(reader);
+}
+END_TEST
+
 /* Disorder is an error there too. */
 START_TEST(a_sparse_log_in_disorder) {
   static testlog_bend *const bends[] = {bend_disorder, bend_repeat, bend_before,
@@ -1993,6 +2101,7 @@ static TCase *losses(void) {
   tcase_add_loop_test(tcase, f01_a_block_from_before_the_loss, 0, 2);
   tcase_add_loop_test(tcase, a_sparse_log, 0, 8);
   tcase_add_loop_test(tcase, readers_of_a_sparse_log_are_apart, 0, 2);
+  tcase_add_loop_test(tcase, a_sparse_log_that_has_lost_something, 0, 4);
   tcase_add_loop_test(tcase, a_sparse_log_in_disorder, 0, 4);
   return tcase;
 }
@@ -2023,6 +2132,8 @@ static TCase *sharing(void) {
   tcase_add_loop_test(tcase, what_has_to_stay_is_not_looked_at_for_ever, 0, 2);
   tcase_add_test(tcase, what_comes_late_is_kept_from_then_on);
   tcase_add_loop_test(tcase, what_is_stored_makes_room_for_the_next, 0, 2);
+  tcase_add_test(tcase, a_refused_batch_costs_nothing);
+  tcase_add_loop_test(tcase, a_look_that_is_not_needed, 0, 2);
   tcase_add_test(tcase, a_slow_reader_costs_a_page);
   tcase_add_loop_test(tcase, race01_an_append_during_the_replay, 0, 2);
   tcase_add_test(tcase, race05_an_end_during_the_replay);
