@@ -494,20 +494,19 @@ static bool is_full(const struct weir__history *history, bool shared) {
 static uint64_t limit_cache(struct weir__history *history, bool shared) {
   const uint64_t limit = history->core->options.history_bytes;
   const uint64_t now = history->core->now;
-  const struct weir__page *open =
-      history->ended == 0 ? open_page(history) : NULL;
+  const bool grows = history->ended == 0 && open_page(history) != NULL;
+  const uint32_t stop = history->page_count - (grows ? 1 : 0);
   const bool all = history->look_at <= now || history->page_count <= PASSES;
-  uint32_t i = all || history->hand >= history->page_count ? 0 : history->hand;
+  uint32_t i = all || history->hand >= stop ? 0 : history->hand;
   uint32_t passes = all ? history->page_count : PASSES;
   uint64_t again = (uint64_t)WEIR_NEVER;
   struct weir__page *page;
   uint32_t to = i;
 
-  for (; i < history->page_count && passes != 0 && is_full(history, shared);
-       ++i) {
+  for (; i < stop && passes != 0 && is_full(history, shared); ++i) {
     page = history->pages[i];
-    if (page == open || page->refs > 1 || weir__link_alone(&page->lru) ||
-        is_awaited(page) || (history->bytes <= limit && !page->fetched)) {
+    if (page->refs > 1 || weir__link_alone(&page->lru) || is_awaited(page) ||
+        (history->bytes <= limit && !page->fetched)) {
       again = is_awaited(page)
                   ? weir__min(again, weir__later(page->born, KEPT_FOR))
                   : again;

@@ -344,9 +344,10 @@ static uint64_t hole_before(const struct weir__history *history,
                             uint64_t seq) {
   const uint64_t lost = answer->lost_through;
 
-  return !weir__is_sparse(history) ? seq - 1
-         : lost > at && lost < seq ? lost
-                                   : at;
+  if (!weir__is_sparse(history)) {
+    return seq > at ? seq - 1 : at;
+  }
+  return lost > at && lost < seq ? lost : at;
 }
 
 /* The events of an answer from number i on that pass and follow one another

@@ -962,6 +962,13 @@ START_TEST(who_is_there_gets_what_it_asked_for) {
     (void)kit_skip(readers[i]);
   }
   bench_rest(&bench);
+  /* However often the limit is looked at meanwhile. */
+  for (i = 0; i < 8; ++i) {
+    testlog_write(storage, "k", "x", "more");
+    ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 64 * READERS + i + 1),
+                     WEIR_OK);
+    bench_rest(&bench);
+  }
   ck_assert_uint_gt(bench_hub_info(a).resident, 10 * bytes);
   reads = storage->calls[TESTLOG_READ];
   if (_i == 1) {
