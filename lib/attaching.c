@@ -74,52 +74,19 @@ static bool is_placeable(struct weir__generation *generation,
 }
 
 /* Whether a claim can be judged by what is known; if not, what has to be known
- * is asked for. That there is no generation, or that it is over, is to have
- * been asked since the claim came: another hub may have begun one. */
+ * is asked for. */
 static bool is_judgeable(struct weir__generation *generation,
                          struct weir__claim *claim) {
-  bool sought;
-
   if (generation->backing == NULL) {
     return true;
   }
-  sought = weir__tend_has_sought(generation, claim->seek);
-  if (generation->phase == WEIR__VOID) {
-    return generation->fault != WEIR_OK || sought;
-  }
-  if (generation->phase != WEIR__KNOWN) {
+  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING ||
+      !weir__tend_is_sure(generation, claim->seek)) {
     return false;
   }
-  if (!generation->history.follow || generation->gone) {
-    return true;
-  }
-  if (!generation->ended) {
-    return is_placeable(generation, claim);
-  }
-  if (!sought) {
-    weir__storage_seek(&generation->backing->storage);
-  }
-  return sought;
-}
-
-/* Whether the key does not lead there any more. */
-static bool is_astray(const struct weir__generation *generation) {
-  return generation->backing != NULL && generation->phase == WEIR__KNOWN &&
-         generation->history.follow &&
-         (generation->gone ||
-          (generation->ended && (generation->backing->sought == WEIR_EEXISTS ||
-                                 generation->backing->sought == WEIR_ENOENT)));
-}
-
-/* Why nobody knows what there is, or how far it is. */
-static int doubt(const struct weir__generation *generation,
-                 const struct weir__claim *claim) {
-  if (generation->backing == NULL || !generation->history.follow) {
-    return WEIR_OK;
-  }
-  return generation->ended ? generation->backing->sought
-         : claim->looked   ? generation->backing->unseen
-                           : WEIR_OK;
+  return generation->phase == WEIR__VOID || !generation->history.follow ||
+         generation->gone || generation->ended ||
+         is_placeable(generation, claim);
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -149,7 +116,7 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += generation->fault == WEIR_OK;
     return generation->fault;
   }
-  rv = doubt(generation, claim);
+  rv = weir__tend_doubt(generation, claim->looked);
   if (rv != WEIR_OK) {
     return rv;
   }
@@ -242,29 +209,6 @@ static void decide_attach(struct weir__registry *registry,
   weir__reader_decided(subscriber);
 }
 
-/* The newest generation of the key, which may not be this one any more; or a
- * new one, of which storage is asked. */
-static int find_newer(struct weir__registry *registry,
-                      struct weir__generation *generation,
-                      struct weir__generation **newer) {
-  const void *key = generation->key;
-  const size_t key_len = generation->node.key_len;
-  struct weir__generation *newest = weir__registry_find(registry, key, key_len);
-  int rv = WEIR_OK;
-
-  if (newest == NULL) {
-    rv = weir__registry_add(registry, key, key_len, newer);
-  } else if (newest != generation) {
-    *newer = newest;
-  } else {
-    rv = weir__generation_new(registry->core, key, key_len, newer);
-    if (rv == WEIR_OK) {
-      weir__registry_succeed(registry, generation, *newer);
-    }
-  }
-  return rv;
-}
-
 /* It waits where the key leads now. */
 static void move_on(struct weir__registry *registry,
                     struct weir_subscriber *subscriber) {
@@ -275,7 +219,7 @@ static void move_on(struct weir__registry *registry,
   /* Storage that says each time that there is one, which it then does not have,
    * is not followed for ever. */
   if (claim->moves < MOVES) {
-    rv = find_newer(registry, subscriber->generation, &newer);
+    rv = weir__registry_newer(registry, subscriber->generation, &newer);
   }
   if (rv != WEIR_OK) {
     refuse(registry->core, subscriber, rv);
@@ -317,7 +261,7 @@ void weir__attaching_settle(struct weir__registry *registry,
     claim = subscriber->todo.claim;
     looked = claim->looked;
     if (is_judgeable(generation, claim)) {
-      if (is_astray(generation)) {
+      if (weir__tend_is_astray(generation)) {
         has_moved = true;
         move_on(registry, subscriber);
       } else {
@@ -334,9 +278,6 @@ void weir__attaching_settle(struct weir__registry *registry,
   }
   weir__link_splice(&looking, undecided);
   weir__link_splice(undecided, &looking);
-  if (generation->phase == WEIR__VOID && !weir__link_alone(undecided)) {
-    weir__tend_ask(generation);
-  }
   if (has_moved) {
     advance_newest(registry, generation);
   }
@@ -444,7 +385,7 @@ static int receive(struct weir__registry *registry,
   if (generation->phase == WEIR__ASKED) {
     weir__tend_proceed(generation);
   }
-  return is_judgeable(generation, claim) && !is_astray(generation)
+  return is_judgeable(generation, claim) && !weir__tend_is_astray(generation)
              ? admit(registry, generation, claim, subscriber, verdict)
              : wait_for_storage(subscriber, generation, claim, verdict);
 }

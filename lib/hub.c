@@ -85,6 +85,7 @@ static void floor_settle(struct weir__generation *generation) {
   /* Opens first: what one of them begins is there for who attaches. */
   weir__opening_settle(registry, generation);
   weir__attaching_settle(registry, generation);
+  weir__tend_ask_again(generation);
   if (generation->registered) {
     if (generation->phase == WEIR__VOID || generation->gone) {
       weir__registry_forget(registry, generation);

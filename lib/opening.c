@@ -5,8 +5,12 @@
   (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_SHARED | \
    WEIR_OPEN_ENVELOPE | WEIR_OPEN_LOOK)
 
+/* Who asks what there is, and does not just begin another if there is none. */
+#define ASKS (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_LOOK)
+
 /* How often an open tries to begin a generation when storage says each time
- * that there is another, which it then does not have or which has to go. */
+ * that there is another, which it then does not have or which has to go; or
+ * follows its key to another. */
 #define TRIES 8
 
 /* The open of a producer begins a generation: in this one, of which storage
@@ -110,11 +114,7 @@ static void decide_known(struct weir__registry *registry,
                          struct weir_stream *producer,
                          struct weir__generation *generation) {
   if (generation->gone) {
-    if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_LOOK)) != 0) {
-      weir__producer_refuse(producer, WEIR_ENOENT);
-    } else {
-      found_next(registry, producer, generation, NULL);
-    }
+    found_next(registry, producer, generation, NULL);
   } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
     weir__producer_accept(producer, true);
   } else if (generation->ending) {
@@ -132,15 +132,61 @@ static void decide_known(struct weir__registry *registry,
   }
 }
 
+/* Whether an open can be decided by what is known; if not, what has to be known
+ * is asked for. Who asks what there is wants no old news of what others write;
+ * who only looks, not of how far it is either. */
+static bool is_decidable(struct weir_stream *producer,
+                         struct weir__generation *generation) {
+  if (generation->backing == NULL || (producer->flags & ASKS) == 0) {
+    return true;
+  }
+  if (!weir__tend_is_sure(generation, producer->seek)) {
+    return false;
+  }
+  if (generation->phase != WEIR__KNOWN || !generation->history.follow ||
+      generation->gone || generation->ended ||
+      (producer->flags & WEIR_OPEN_LOOK) == 0) {
+    return true;
+  }
+  if (!producer->looked) {
+    producer->looked = true;
+    producer->look = weir__tend_look(generation);
+  }
+  return weir__tend_has_looked(generation, producer->look);
+}
+
+/* It asks what there is, and its key leads elsewhere now. */
+static void move_on(struct weir__registry *registry,
+                    struct weir_stream *producer) {
+  struct weir__generation *newer = NULL;
+  int rv = WEIR_ELOG;
+
+  if (producer->tries < TRIES) {
+    rv = weir__registry_newer(registry, producer->generation, &newer);
+  }
+  if (rv != WEIR_OK) {
+    weir__producer_refuse(producer, rv);
+    return;
+  }
+  producer->tries = (uint8_t)(producer->tries + 1);
+  producer->asked = false;
+  weir__producer_join(producer, newer);
+  weir__tend_advance(newer);
+}
+
 /* Decide the open of a producer, if that is possible now. */
 static void decide_open(struct weir__registry *registry,
                         struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
+  int rv = WEIR_OK;
 
   if (generation->phase == WEIR__ASKED) {
     /* Storage knows more than this hub: from the beginning. */
     producer->founder = false;
     producer->asked = false;
+  }
+  if (!is_decidable(producer, generation)) {
+    return;
   }
   if (generation->phase == WEIR__VOID) {
     decide_void(producer, generation);
@@ -154,6 +200,17 @@ static void decide_open(struct weir__registry *registry,
   }
   if (producer->founder) {
     weir__producer_accept(producer, false);
+    return;
+  }
+  if ((producer->flags & ASKS) != 0) {
+    if (weir__tend_is_astray(generation)) {
+      move_on(registry, producer);
+      return;
+    }
+    rv = weir__tend_doubt(generation, producer->looked);
+  }
+  if (rv != WEIR_OK) {
+    weir__producer_refuse(producer, rv);
   } else {
     decide_known(registry, producer, generation);
   }
@@ -203,9 +260,9 @@ static int choose_settings(struct weir__core *core,
 
 /* Whether opens wait for storage to answer. */
 static bool is_asking(const struct weir__generation *generation) {
-  return generation->phase == WEIR__ASKED ||
-         generation->phase == WEIR__CREATING ||
-         (generation->backing != NULL && weir__tend_is_taking(generation));
+  return generation->backing != NULL &&
+         (!weir__link_alone(&generation->opens) ||
+          generation->phase == WEIR__ASKED || weir__tend_is_taking(generation));
 }
 
 int weir__opening_open(struct weir__registry *registry,
@@ -215,6 +272,7 @@ int weir__opening_open(struct weir__registry *registry,
   struct weir__generation *generation;
   struct weir__settings *settings;
   struct weir_stream *producer;
+  bool asking;
   int rv = weir__registry_check_key(options->key, options->key_len);
 
   if (rv == WEIR_OK &&
@@ -249,8 +307,9 @@ int weir__opening_open(struct weir__registry *registry,
     weir_stream_release(producer);
     return rv;
   }
+  asking = is_asking(generation);
   weir__producer_join(producer, generation);
-  if (is_asking(generation)) {
+  if (asking) {
     /* The others wait for storage, as before. What this one begins may drive
      * the generation out. */
     weir__generation_hold(generation);

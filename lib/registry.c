@@ -90,6 +90,27 @@ void weir__registry_succeed(struct weir__registry *registry,
   }
 }
 
+int weir__registry_newer(struct weir__registry *registry,
+                         struct weir__generation *generation,
+                         struct weir__generation **newer) {
+  const void *key = generation->key;
+  const size_t key_len = generation->node.key_len;
+  struct weir__generation *newest = weir__registry_find(registry, key, key_len);
+  int rv = WEIR_OK;
+
+  if (newest == NULL) {
+    rv = weir__registry_add(registry, key, key_len, newer);
+  } else if (newest != generation) {
+    *newer = newest;
+  } else {
+    rv = weir__generation_new(registry->core, key, key_len, newer);
+    if (rv == WEIR_OK) {
+      weir__registry_succeed(registry, generation, *newer);
+    }
+  }
+  return rv;
+}
+
 void weir__registry_forget(struct weir__registry *registry,
                            struct weir__generation *generation) {
   struct weir__generation *previous = generation->previous;

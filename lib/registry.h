@@ -42,6 +42,13 @@ void weir__registry_succeed(struct weir__registry *registry,
                             struct weir__generation *old,
                             struct weir__generation *added);
 
+/* The newest generation of its key, if that is another one; else a new one in
+ * its place, of which storage is to be asked. WEIR_OK, WEIR_ESTREAMS or
+ * WEIR_ENOMEM. */
+int weir__registry_newer(struct weir__registry *registry,
+                         struct weir__generation *generation,
+                         struct weir__generation **newer);
+
 /* Nobody will miss the generation: let it go. */
 void weir__registry_forget(struct weir__registry *registry,
                            struct weir__generation *generation);

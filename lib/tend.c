@@ -68,14 +68,56 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
   return is_over(generation->backing->storage.looks, look);
 }
 
-bool weir__tend_has_sought(const struct weir__generation *generation,
-                           uint32_t seek) {
-  return is_over(generation->backing->storage.seeks, seek);
+/* Whether somebody waits to hear what there is. */
+static bool is_asked(const struct weir__generation *generation) {
+  return !weir__link_alone(&generation->opens) ||
+         !weir__link_alone(&generation->backing->undecided);
 }
 
-void weir__tend_ask(struct weir__generation *generation) {
+/* Have storage look the key up, of which it knows nothing. */
+static void ask(struct weir__generation *generation) {
   generation->phase = WEIR__ASKED;
   weir__storage_ask(&generation->backing->storage, WEIR_LOG_LOOKUP, 0, 0);
+}
+
+void weir__tend_ask_again(struct weir__generation *generation) {
+  if (generation->phase == WEIR__VOID && generation->backing != NULL &&
+      is_asked(generation)) {
+    ask(generation);
+  }
+}
+
+bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek) {
+  struct weir__storage *storage = &generation->backing->storage;
+
+  if (is_over(storage->seeks, seek) || generation->gone) {
+    return true;
+  }
+  if (generation->phase == WEIR__KNOWN && generation->history.follow &&
+      generation->ended) {
+    weir__storage_seek(storage);
+    return false;
+  }
+  return generation->phase != WEIR__VOID || generation->fault != WEIR_OK;
+}
+
+bool weir__tend_is_astray(const struct weir__generation *generation) {
+  return generation->backing != NULL && generation->phase == WEIR__KNOWN &&
+         generation->history.follow &&
+         (generation->gone ||
+          (generation->ended && (generation->backing->sought == WEIR_EEXISTS ||
+                                 generation->backing->sought == WEIR_ENOENT)));
+}
+
+int weir__tend_doubt(const struct weir__generation *generation, bool looked) {
+  const struct weir__backing *backing = generation->backing;
+
+  if (backing == NULL || !generation->history.follow) {
+    return WEIR_OK;
+  }
+  return generation->ended ? backing->sought
+         : looked          ? backing->unseen
+                           : WEIR_OK;
 }
 
 /* There is an end to be logged as soon as this hub may write. */
@@ -328,7 +370,7 @@ static void opened(struct weir__storage *storage, int mode, int result,
     /* Somebody else was faster: see what there is. */
     weir__settings_release(generation->core, generation->settings);
     generation->settings = NULL;
-    weir__tend_ask(generation);
+    ask(generation);
   } else {
     if (mode != WEIR_LOG_TAKE) {
       generation->phase = WEIR__VOID;
@@ -473,8 +515,7 @@ static void sought(struct weir__storage *storage, int result) {
       weir__tend_owe(generation, final) != WEIR_OK) {
     weir__final_free(generation->core, final);
   }
-  if (weir__storage_wants(storage) ||
-      !weir__link_alone(&generation->backing->undecided)) {
+  if (weir__storage_wants(storage) || is_asked(generation)) {
     weir__generation_touch(generation);
   }
 }

@@ -240,7 +240,9 @@ enum {
   WEIR_DUPLICATE_REJECT = 2 /**< fail with WEIR_EEXISTS */
 };
 
-/** weir_open_options.flags: join only: never begin a generation. */
+/** weir_open_options.flags: join only: never begin a generation. As with the
+ * next one and WEIR_OPEN_LOOK, storage is asked first for what other writers
+ * may have changed. */
 #define WEIR_OPEN_EXISTING 0x1u
 /** weir_open_options.flags: not where the last generation has ended. */
 #define WEIR_OPEN_UNENDED 0x2u
@@ -314,8 +316,8 @@ WEIR_API void weir_open_options_set_answer(weir_open_options *options);
  * WEIR_ERESIDENT (the end of what is replaced), WEIR_EENTROPY, WEIR_ENOMEM,
  * WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see weir_answer).
  *
- * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
- * Allocates: yes.
+ * Reentrancy: calls storage (open, append, read), wake, trace. Threads: the
+ * hub's. Allocates: yes.
  */
 WEIR_API int weir_hub_open(weir_hub *hub, const weir_open_options *options,
                            weir_stream **stream);

@@ -279,6 +279,202 @@ START_TEST(a_key_that_leads_nowhere) {
 }
 END_TEST
 
+/* --- Opens that ask what there is ----------------------------------------- */
+
+static const uint32_t asks[] = {WEIR_OPEN_LOOK, WEIR_OPEN_EXISTING,
+                                WEIR_OPEN_UNENDED};
+
+/* One of those by the first hub; *rv is what the call says, and then what
+ * becomes of it. */
+static weir_stream *ask_late(uint32_t flags, int *rv) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *stream = NULL;
+
+  options.flags = flags;
+  *rv = weir_hub_open(a->hub, &options, &stream);
+  return stream;
+}
+
+static weir_stream *ask(uint32_t flags, int *rv) {
+  weir_stream *stream = ask_late(flags, rv);
+
+  bench_rest(&bench);
+  if (stream != NULL) {
+    ck_assert_int_ne(bench_info(stream).status, WEIR_STREAM_OPENING);
+    *rv = bench_info(stream).error;
+  }
+  return stream;
+}
+
+/* They get the one that another hub has begun since, although the end of the
+ * one before is what this hub knows. */
+START_TEST(opens_get_the_newest) {
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+
+  know_an_end();
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 2);
+  storage->later = _i >= 3;
+  ours = ask(asks[_i % 3], &rv);
+  ck_assert_int_eq(rv, WEIR_OK);
+  ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(bench_info(ours).generation, bench_info(theirs).generation);
+  ck_assert_uint_eq(bench_info(ours).last, 2);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* Or what there is, if there is no other; however many ask, storage is asked
+ * for all of them at once. */
+START_TEST(opens_of_what_has_ended) {
+  static const int errors[] = {WEIR_OK, WEIR_EENDED, WEIR_EENDED};
+  enum { OPENS = 20 };
+  weir_stream *streams[OPENS];
+  size_t i;
+  int rv;
+
+  know_an_end();
+  storage->later = true;
+  storage->slow = true;
+  for (i = 0; i < OPENS; ++i) {
+    streams[i] = ask_late(asks[_i], &rv);
+    ck_assert_int_eq(rv, WEIR_OK);
+  }
+  bench_rest(&bench);
+  for (i = 0; i < OPENS; ++i) {
+    ck_assert_int_eq(bench_info(streams[i]).error, errors[_i]);
+    if (errors[_i] == WEIR_OK) {
+      ck_assert_int_eq(bench_info(streams[i]).status, WEIR_STREAM_ENDED);
+    }
+    weir_stream_release(streams[i]);
+  }
+  /* The first of them asks, and all others behind that. */
+  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 2);
+}
+END_TEST
+
+/* Storage has let it go. */
+START_TEST(opens_of_what_has_gone) {
+  static const int errors[] = {WEIR_ENOENT, WEIR_ENOENT, WEIR_OK};
+  weir_stream *stream;
+  int rv;
+
+  know_an_end();
+  testlog_forget(storage, "k");
+  storage->later = _i >= 3;
+  stream = ask(asks[_i % 3], &rv);
+  ck_assert_int_eq(rv, errors[_i % 3]);
+  if (rv == WEIR_OK) {
+    ck_assert_uint_eq(bench_info(stream).joined, 0);
+  }
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Nobody knows. */
+START_TEST(opens_that_cannot_ask) {
+  weir_stream *stream;
+  int rv;
+
+  know_an_end();
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  storage->later = _i >= 3;
+  stream = ask(asks[_i % 3], &rv);
+  ck_assert_int_eq(rv, WEIR_EIO);
+  weir_stream_release(stream);
+  /* What went wrong once is not held against the next. */
+  stream = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_int_eq(rv, WEIR_OK);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* That there was none is no answer for who came after that was asked. */
+START_TEST(opens_behind_a_question) {
+  weir_stream *first;
+  weir_stream *second;
+  weir_stream *theirs;
+  int rv;
+
+  bench_hubs(&bench);
+  storage->later = true;
+  first = ask_late(WEIR_OPEN_LOOK, &rv);
+  theirs = open_meanwhile();
+  second = ask_late(asks[_i], &rv);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(first).error, WEIR_ENOENT);
+  ck_assert_int_eq(bench_info(second).error, WEIR_OK);
+  ck_assert_uint_eq(bench_info(second).joined, 1);
+  weir_stream_release(first);
+  weir_stream_release(second);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* How far one is that others write, and nobody here reads; or why nobody
+ * knows. */
+START_TEST(a_look_at_what_others_write) {
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_uint_eq(bench_info(ours).last, 1);
+  weir_stream_release(ours);
+  bench_publish(&bench, theirs, 2);
+  storage->later = _i >= 2;
+  if (_i % 2 == 1) {
+    testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_EIO);
+  }
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_int_eq(rv, _i % 2 == 1 ? WEIR_EIO : WEIR_OK);
+  if (rv == WEIR_OK) {
+    ck_assert_uint_eq(bench_info(ours).last, 3);
+  }
+  weir_stream_release(ours);
+  storage->later = false;
+  ck_assert_int_eq(weir_stream_end(theirs, "ok", 2, 0, NULL), WEIR_OK);
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_ENDED);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* Storage that says each time that there is one, which it then does not have,
+ * is not followed for ever. */
+START_TEST(a_look_that_leads_nowhere) {
+  weir_log log = storage->log;
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+  int i;
+
+  log.read = nothing_to_read;
+  a->options.log = &log;
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  storage->later = _i == 1;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  ours = ask_late(WEIR_OPEN_LOOK, &rv);
+  for (i = 0; i < 50; ++i) {
+    testlog_deliver_all(storage);
+    kit_pass(a, 10);
+  }
+  ck_assert_int_eq(_i == 0 ? rv : bench_info(ours).error, WEIR_ELOG);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 10);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 /* --- Who waits gets an answer --------------------------------------------- */
 
 /* Whatever is short of memory once, and although the generation that they wait
@@ -302,13 +498,14 @@ static bool wait_without_memory(size_t nth, int what) {
   (void)weir_hub_attach(a->hub, &options, &readers[1], &verdict);
   if (what == 0) {
     testlog_forget(storage, "k");
-  } else if (what == 1) {
+  } else if (what != 2) {
+    open.flags = what >= 3 ? WEIR_OPEN_LOOK : 0;
     (void)weir_hub_open(a->hub, &open, &stream);
   }
   for (i = 0; i < 20; ++i) {
     kit_pass(a, 0);
     testlog_deliver_all(storage);
-    if (what == 2 && i == 0) {
+    if ((what == 2 || what == 4) && i == 0) {
       testlog_forget(storage, "k");
     }
   }
@@ -568,6 +765,20 @@ static TCase *asked(void) {
   return tcase;
 }
 
+static TCase *opened_late(void) {
+  TCase *tcase = tcase_create("opened");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, opens_get_the_newest, 0, 6);
+  tcase_add_loop_test(tcase, opens_of_what_has_ended, 0, 3);
+  tcase_add_loop_test(tcase, opens_of_what_has_gone, 0, 6);
+  tcase_add_loop_test(tcase, opens_that_cannot_ask, 0, 6);
+  tcase_add_loop_test(tcase, opens_behind_a_question, 0, 3);
+  tcase_add_loop_test(tcase, a_look_at_what_others_write, 0, 4);
+  tcase_add_loop_test(tcase, a_look_that_leads_nowhere, 0, 2);
+  return tcase;
+}
+
 static TCase *forgotten(void) {
   TCase *tcase = tcase_create("forgotten");
 
@@ -580,7 +791,7 @@ static TCase *forgotten(void) {
 static TCase *scarce(void) {
   TCase *tcase = tcase_create("scarce");
 
-  tcase_add_loop_test(tcase, nobody_waits_for_ever, 0, 3);
+  tcase_add_loop_test(tcase, nobody_waits_for_ever, 0, 5);
   return tcase;
 }
 
@@ -594,4 +805,4 @@ static TCase *traces(void) {
   return tcase;
 }
 
-KIT_MAIN("newest", asked(), scarce(), forgotten(), traces())
+KIT_MAIN("newest", asked(), opened_late(), scarce(), forgotten(), traces())
