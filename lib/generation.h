@@ -41,7 +41,7 @@ struct weir__backing {
   struct weir__link undecided; /* attaches: weir_subscriber.sibling */
   struct weir__receipt *first; /* of events that storage has to answer for */
   struct weir__receipt *last;
-  struct weir__final *will; /* what to end with, once that is possible */
+  struct weir__final *will; /* what to end with, or has been */
   uint64_t put;             /* events given to storage */
   uint64_t stored;          /* events that it has answered for */
   uint64_t retry;  /* ms to the next try to log an end that it refused */

@@ -124,7 +124,7 @@ int weir__tend_doubt(const struct weir__generation *generation, bool looked) {
 static bool owes_end(const struct weir__generation *generation) {
   return generation->broken ||
          (generation->backing != NULL && generation->backing->will != NULL &&
-          !generation->ended);
+          !generation->ending);
 }
 
 /* Whether somebody waits for what others write, or may have written. */
@@ -249,10 +249,6 @@ static int carry_out(struct weir__generation *generation) {
                               weir__generation_failure_code(generation));
   } else if (backing->will != NULL && !generation->ending) {
     rv = weir__publish_end(generation, NULL, backing->will, NULL);
-    if (rv == WEIR_OK) {
-      weir__final_free(generation->core, backing->will);
-      backing->will = NULL;
-    }
   }
   return rv;
 }
@@ -440,6 +436,10 @@ static void refused(struct weir__storage *storage, int result) {
   generation->ending = generation->ended;
   if (!generation->ended && !storage->shared) {
     weir__generation_fence(generation);
+  }
+  if (owes_end(generation)) {
+    /* Another has taken over before it could be put. */
+    weir__generation_retry(generation);
   }
   (void)weir__tend_look(generation);
 }

@@ -1267,6 +1267,39 @@ START_TEST(a_cancel_that_storage_refuses) {
 }
 END_TEST
 
+/* Another writer takes over between this hub's taking over and its end: what
+ * was promised is done all the same, and once. */
+START_TEST(a_cancel_that_is_fenced) {
+  weir_stream *second;
+  weir_stream *third;
+  weir_stream *first;
+  int i;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  storage->later = true;
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  testlog_deliver(storage, 0);
+  storage->later = false;
+  ck_assert_int_eq(weir_stream_end(first, "no", 2, 0, NULL), WEIR_EFENCED);
+  third = open_as(b, "r", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, third, 1);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  bench_rest(&bench);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  for (i = 0; i < 5; ++i) {
+    bench_pass(&bench, 1000);
+  }
+  ck_assert_int_eq(status(second), WEIR_STREAM_ENDED);
+  kit_expect_notices(a, "q cancelled; q ended 2");
+  expect_all(a, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 why");
+  weir_stream_release(first);
+  weir_stream_release(second);
+  weir_stream_release(third);
+}
+END_TEST
+
 /* It is time for another look meanwhile: nothing is asked for twice. */
 START_TEST(a_cancel_that_takes_long) {
   weir_subscriber *reader;
@@ -1562,6 +1595,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, two_opens_in_circles);
   tcase_add_test(tcase, two_cancels_of_what_another_writes);
   tcase_add_loop_test(tcase, a_cancel_that_storage_refuses, 0, 2);
+  tcase_add_test(tcase, a_cancel_that_is_fenced);
   tcase_add_test(tcase, a_cancel_that_takes_long);
   tcase_add_test(tcase, who_waits_comes_before_who_is_forgotten);
   tcase_add_test(tcase, a_watchdog_behind_the_end);
