@@ -81,12 +81,20 @@ static bool is_judgeable(struct weir__generation *generation,
     return true;
   }
   if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING ||
-      !weir__tend_is_sure(generation, claim->seek)) {
+      !weir__tend_is_sure(generation, claim->seek, false)) {
     return false;
   }
   return generation->phase == WEIR__VOID || !generation->history.follow ||
          generation->gone || generation->ended ||
          is_placeable(generation, claim);
+}
+
+/* Why nobody knows what there is, or how far it is. */
+static int doubt(const struct weir__generation *generation,
+                 const struct weir__claim *claim) {
+  return claim->looked && generation->history.follow && !generation->ended
+             ? generation->backing->unseen
+             : weir__tend_doubt(generation, false);
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -116,7 +124,7 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += generation->fault == WEIR_OK;
     return generation->fault;
   }
-  rv = weir__tend_doubt(generation, claim->looked);
+  rv = doubt(generation, claim);
   if (rv != WEIR_OK) {
     return rv;
   }
@@ -261,7 +269,7 @@ void weir__attaching_settle(struct weir__registry *registry,
     claim = subscriber->todo.claim;
     looked = claim->looked;
     if (is_judgeable(generation, claim)) {
-      if (weir__tend_is_astray(generation)) {
+      if (weir__tend_is_astray(generation, false)) {
         has_moved = true;
         move_on(registry, subscriber);
       } else {
@@ -385,7 +393,8 @@ static int receive(struct weir__registry *registry,
   if (generation->phase == WEIR__ASKED) {
     weir__tend_proceed(generation);
   }
-  return is_judgeable(generation, claim) && !weir__tend_is_astray(generation)
+  return is_judgeable(generation, claim) &&
+                 !weir__tend_is_astray(generation, false)
              ? admit(registry, generation, claim, subscriber, verdict)
              : wait_for_storage(subscriber, generation, claim, verdict);
 }

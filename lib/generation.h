@@ -128,12 +128,10 @@ struct weir_stream {
   bool founder;  /* the generation is being begun for it */
   uint8_t tries; /* to begin one */
   bool asked;    /* it has had this hub ask to take over */
-  bool looked;   /* it has had this hub look at the head */
   bool released; /* by the host; it lives on for its final */
   int32_t on_duplicate;
   uint32_t flags; /* WEIR_OPEN_... */
   uint32_t seek;  /* a lookup of the key that was begun behind it */
-  uint32_t look;  /* a look at the head that was */
   struct weir__settings *settings; /* while pending */
   struct weir__final *final;       /* while pending: it has been ended */
   struct weir__receipt *stored;    /* notices to come, oldest first */

@@ -9,9 +9,13 @@
 #define ASKS (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_LOOK)
 
 /* How often an open tries to begin a generation when storage says each time
- * that there is another, which it then does not have or which has to go; or
- * follows its key to another. */
+ * that there is another, which it then does not have or which has to go. */
 #define TRIES 8
+
+/* Whether an open asks how far one is that is not over, too. */
+static bool looks(const struct weir_stream *producer) {
+  return (producer->flags & WEIR_OPEN_LOOK) != 0;
+}
 
 /* The open of a producer begins a generation: in this one, of which storage
  * knows nothing. */
@@ -115,7 +119,7 @@ static void decide_known(struct weir__registry *registry,
                          struct weir__generation *generation) {
   if (generation->gone) {
     found_next(registry, producer, generation, NULL);
-  } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
+  } else if (looks(producer)) {
     weir__producer_accept(producer, true);
   } else if (generation->ending) {
     if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
@@ -133,43 +137,23 @@ static void decide_known(struct weir__registry *registry,
 }
 
 /* Whether an open can be decided by what is known; if not, what has to be known
- * is asked for. Who asks what there is wants no old news of what others write;
- * who only looks, not of how far it is either. */
-static bool is_decidable(struct weir_stream *producer,
+ * is asked for. Who asks what there is wants no old news. */
+static bool is_decidable(const struct weir_stream *producer,
                          struct weir__generation *generation) {
-  if (generation->backing == NULL || (producer->flags & ASKS) == 0) {
-    return true;
-  }
-  if (!weir__tend_is_sure(generation, producer->seek)) {
-    return false;
-  }
-  if (generation->phase != WEIR__KNOWN || !generation->history.follow ||
-      generation->gone || generation->ended ||
-      (producer->flags & WEIR_OPEN_LOOK) == 0) {
-    return true;
-  }
-  if (!producer->looked) {
-    producer->looked = true;
-    producer->look = weir__tend_look(generation);
-  }
-  return weir__tend_has_looked(generation, producer->look);
+  return generation->backing == NULL || (producer->flags & ASKS) == 0 ||
+         weir__tend_is_sure(generation, producer->seek, looks(producer));
 }
 
-/* It asks what there is, and its key leads elsewhere now. */
+/* Its key leads elsewhere now, or nobody knows where. */
 static void move_on(struct weir__registry *registry,
                     struct weir_stream *producer) {
   struct weir__generation *newer = NULL;
-  int rv = WEIR_ELOG;
+  const int rv = weir__registry_newer(registry, producer->generation, &newer);
 
-  if (producer->tries < TRIES) {
-    rv = weir__registry_newer(registry, producer->generation, &newer);
-  }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);
     return;
   }
-  producer->tries = (uint8_t)(producer->tries + 1);
-  producer->asked = false;
   weir__producer_join(producer, newer);
   weir__tend_advance(newer);
 }
@@ -203,11 +187,11 @@ static void decide_open(struct weir__registry *registry,
     return;
   }
   if ((producer->flags & ASKS) != 0) {
-    if (weir__tend_is_astray(generation)) {
+    if (weir__tend_is_astray(generation, looks(producer))) {
       move_on(registry, producer);
       return;
     }
-    rv = weir__tend_doubt(generation, producer->looked);
+    rv = weir__tend_doubt(generation, looks(producer));
   }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);
@@ -233,13 +217,16 @@ void weir__opening_settle(struct weir__registry *registry,
     newest = weir__registry_find(registry, generation->key,
                                  generation->node.key_len);
     if (newest == NULL) {
-      weir__producer_refuse(producer, WEIR_ENOENT);
-    } else {
-      if (newest != generation) {
-        weir__producer_join(producer, newest);
-      }
-      decide_open(registry, producer);
+      move_on(registry, producer);
+      continue;
     }
+    if (newest != generation) {
+      weir__producer_join(producer, newest);
+      if (newest->backing != NULL) {
+        weir__generation_touch(newest);
+      }
+    }
+    decide_open(registry, producer);
   }
 }
 

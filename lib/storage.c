@@ -371,8 +371,8 @@ static int take_open(struct weir__storage *storage, const weir_answer *answer,
   return WEIR_LOG_YES;
 }
 
-/* Take in the answer to another lookup. The head of what has not ended is
- * looked at by reading. */
+/* Take in the answer to another lookup. If nobody has asked how far it is, what
+ * has not ended is looked at by reading. */
 static int take_seek(struct weir__storage *storage, int result,
                      const weir_answer *answer) {
   struct weir__history *history = storage->history;
@@ -386,12 +386,13 @@ static int take_seek(struct weir__storage *storage, int result,
     return WEIR_EEXISTS;
   }
   rv = weir__intake_check(history, answer, &report);
-  if (rv == WEIR_OK && history->ended != 0) {
-    rv = answer->ended == history->ended ? WEIR_OK : WEIR_ELOG;
-    if (rv == WEIR_OK) {
-      weir__intake_adopt(history, &report);
-    }
+  if (rv == WEIR_OK && history->ended != 0 && answer->ended != history->ended) {
+    rv = WEIR_ELOG;
   }
+  if (rv == WEIR_OK && (history->ended != 0 || storage->how_far)) {
+    weir__intake_adopt(history, &report);
+  }
+  storage->how_far = storage->how_far && storage->seek;
   return rv == WEIR_ELOG ? WEIR_ENOENT : rv;
 }
 
@@ -518,8 +519,9 @@ bool weir__storage_wants(const struct weir__storage *storage) {
          may_look(storage) || may_trim(storage);
 }
 
-void weir__storage_seek(struct weir__storage *storage) {
+void weir__storage_seek(struct weir__storage *storage, bool how_far) {
   storage->seek = true;
+  storage->how_far = storage->how_far || how_far;
 }
 
 uint32_t weir__storage_next_seek(const struct weir__storage *storage) {

@@ -44,6 +44,7 @@ struct weir__storage {
   bool look;       /* a look at the head is wanted */
   bool seek;       /* another lookup of the key is wanted */
   bool seeking;    /* `asking` is one */
+  bool how_far;    /* somebody asks that, too */
   uint64_t epoch;  /* this hub's, once it has taken or created */
   uint64_t expect; /* CREATE: the newest generation before; TAKE: which */
   uint64_t trim;   /* a trim up to here is wanted */
@@ -67,8 +68,9 @@ void weir__storage_init(struct weir__storage *storage,
  * it has come to an end. */
 uint32_t weir__storage_look(struct weir__storage *storage);
 
-/* Look the key up again: does it still lead to this generation? */
-void weir__storage_seek(struct weir__storage *storage);
+/* Look the key up again: does it still lead to this generation? And, if that is
+ * asked, how far is that? */
+void weir__storage_seek(struct weir__storage *storage, bool how_far);
 
 /* What `seeks` will be when a lookup has come to an end that is begun after
  * this. */

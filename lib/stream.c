@@ -40,7 +40,6 @@ void weir__producer_join(struct weir_stream *producer,
   weir__link_remove(&producer->sibling);
   weir__link_append(&generation->opens, &producer->sibling);
   producer->generation = generation;
-  producer->looked = false;
   if (generation->backing != NULL) {
     producer->seek = weir__storage_next_seek(&generation->backing->storage);
   }

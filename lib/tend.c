@@ -87,37 +87,35 @@ void weir__tend_ask_again(struct weir__generation *generation) {
   }
 }
 
-bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek) {
+bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek,
+                        bool how_far) {
   struct weir__storage *storage = &generation->backing->storage;
 
   if (is_over(storage->seeks, seek) || generation->gone) {
     return true;
   }
-  if (generation->phase == WEIR__KNOWN && generation->history.follow &&
-      generation->ended) {
-    weir__storage_seek(storage);
+  if (generation->phase == WEIR__KNOWN && (generation->ended || how_far)) {
+    weir__storage_seek(storage, how_far);
     return false;
   }
   return generation->phase != WEIR__VOID || generation->fault != WEIR_OK;
 }
 
-bool weir__tend_is_astray(const struct weir__generation *generation) {
-  return generation->backing != NULL && generation->phase == WEIR__KNOWN &&
-         generation->history.follow &&
-         (generation->gone ||
-          (generation->ended && (generation->backing->sought == WEIR_EEXISTS ||
-                                 generation->backing->sought == WEIR_ENOENT)));
-}
-
-int weir__tend_doubt(const struct weir__generation *generation, bool looked) {
+bool weir__tend_is_astray(const struct weir__generation *generation,
+                          bool how_far) {
   const struct weir__backing *backing = generation->backing;
 
-  if (backing == NULL || !generation->history.follow) {
-    return WEIR_OK;
-  }
-  return generation->ended ? backing->sought
-         : looked          ? backing->unseen
-                           : WEIR_OK;
+  return backing != NULL && generation->phase == WEIR__KNOWN &&
+         (generation->gone ||
+          ((generation->ended || how_far) && (backing->sought == WEIR_EEXISTS ||
+                                              backing->sought == WEIR_ENOENT)));
+}
+
+int weir__tend_doubt(const struct weir__generation *generation, bool how_far) {
+  return generation->backing != NULL && generation->history.follow &&
+                 (generation->ended || how_far)
+             ? generation->backing->sought
+             : WEIR_OK;
 }
 
 /* There is an end to be logged as soon as this hub may write. */
@@ -600,7 +598,7 @@ static void bark(struct weir__generation *generation, unsigned dog) {
 static void check(struct weir__generation *generation) {
   if (!owes_end(generation)) {
     if (is_watched(generation)) {
-      weir__storage_seek(&generation->backing->storage);
+      weir__storage_seek(&generation->backing->storage, false);
     }
     begin_looking(generation);
   } else if (!generation->settings->shared &&
@@ -620,11 +618,11 @@ static bool is_owing_before(const struct weir__generation *generation) {
   return generation != NULL;
 }
 
-/* Whether somebody waits for storage, who has come to read. */
+/* Whether somebody waits for storage. */
 static bool is_awaited(const struct weir__generation *generation) {
   return generation->backing != NULL &&
          (weir__storage_is_busy(&generation->backing->storage) ||
-          !weir__link_alone(&generation->backing->undecided));
+          is_asked(generation));
 }
 
 /* Nobody will miss it; but who has come, and waits for a decision, comes first,

@@ -51,22 +51,23 @@ int weir__tend_owe(struct weir__generation *generation,
 int weir__tend_cancel(struct weir__generation *generation, const void *reason,
                       size_t reason_len);
 
-/* Whether it is sure that there is no generation, or that one that others write
- * is over: a lookup of the key has said so that was to be number `seek` (see
- * weir__storage_next_seek), since another hub may have begun one. If not, that
- * is asked for. Of what is not over it is true. It has a log. */
-bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek);
+/* Whether it is sure that there is no generation, or that this one is over, or,
+ * if that is asked, how far it is: a lookup of the key has said so that was to
+ * be number `seek` (see weir__storage_next_seek), since another hub may have
+ * begun one, or gone on with this. If not, that is asked for. It has a log. */
+bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek,
+                        bool how_far);
 
 /* There is none, and all have been heard for whom that is sure: have storage
  * look the key up again for those who are left, if there are any. */
 void weir__tend_ask_again(struct weir__generation *generation);
 
-/* Whether the key does not lead to it any more, as that lookup has said. */
-bool weir__tend_is_astray(const struct weir__generation *generation);
-
-/* Why nobody knows whether one that others write is over, or, for who has had
- * this hub look at it, how far it is. */
-int weir__tend_doubt(const struct weir__generation *generation, bool looked);
+/* What that has said of one that is over, or of which it was asked how far it
+ * is: whether the key does not lead there any more; and why nobody knows, if
+ * others write it. */
+bool weir__tend_is_astray(const struct weir__generation *generation,
+                          bool how_far);
+int weir__tend_doubt(const struct weir__generation *generation, bool how_far);
 
 /* Drop events up to and including `through`. */
 void weir__tend_trim(struct weir__generation *generation, uint64_t through);

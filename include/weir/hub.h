@@ -316,8 +316,8 @@ WEIR_API void weir_open_options_set_answer(weir_open_options *options);
  * WEIR_ERESIDENT (the end of what is replaced), WEIR_EENTROPY, WEIR_ENOMEM,
  * WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see weir_answer).
  *
- * Reentrancy: calls storage (open, append, read), wake, trace. Threads: the
- * hub's. Allocates: yes.
+ * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
+ * Allocates: yes.
  */
 WEIR_API int weir_hub_open(weir_hub *hub, const weir_open_options *options,
                            weir_stream **stream);

@@ -1203,8 +1203,9 @@ static uint64_t hidden_end(void) {
 
 /* A client on the first hub reads what the second one has replaced, and could
  * not log the end of. Time passes for the first alone. */
-static weir_subscriber *read_hidden(uint32_t flags) {
+static weir_subscriber *read_hidden(uint32_t flags, weir_stream **look) {
   weir_open_options options = kit_open_options("k", "p");
+  weir_open_options looking = kit_open_options("k", "l");
   weir_attach_options reading = kit_attach_options("k", "s");
   weir_event event = kit_make_event("x", "1");
   weir_stream *streams[2];
@@ -1219,6 +1220,10 @@ static weir_subscriber *read_hidden(uint32_t flags) {
   reading.heartbeat = 0;
   reader = kit_attach_with(a, &reading);
   bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  if (look != NULL) {
+    looking.flags = WEIR_OPEN_LOOK;
+    *look = kit_open_with(a, &looking);
+  }
   storage->later = true;
   testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ELOG);
   options.on_duplicate = WEIR_DUPLICATE_REPLACE;
@@ -1254,7 +1259,7 @@ static void bend_no_state(weir_answer *answer, weir_epoch *epochs,
 /* Whoever reads it learns by the slow look that it is hidden, and ends it: who
  * was to do that may have died. An answer that is none has to be had again. */
 START_TEST(a_hidden_generation_is_ended_by_who_reads_it) {
-  weir_subscriber *reader = read_hidden(_i % 2 ? WEIR_OPEN_SHARED : 0);
+  weir_subscriber *reader = read_hidden(_i % 2 ? WEIR_OPEN_SHARED : 0, NULL);
 
   look_again(11999);
   ck_assert_uint_eq(hidden_end(), 0);
@@ -1277,7 +1282,7 @@ END_TEST
 
 /* Without memory for that at any point, it takes longer. */
 START_TEST(a_hidden_generation_without_memory) {
-  weir_subscriber *reader = read_hidden(0);
+  weir_subscriber *reader = read_hidden(0, NULL);
 
   a->memory.fail_at = a->memory.calls + (size_t)_i + 1;
   look_again(12000);
@@ -1292,15 +1297,27 @@ START_TEST(a_hidden_generation_without_memory) {
 }
 END_TEST
 
-/* While that is looked into, the end comes, or is asked for by another. */
-START_TEST(a_hidden_generation_that_ends_meanwhile) {
+/* Who only looks is shown what hides it, and hears of that. */
+START_TEST(a_look_at_a_hidden_generation) {
   weir_open_options options = kit_open_options("k", "l");
-  weir_subscriber *reader = read_hidden(0);
+  weir_subscriber *reader = read_hidden(0, NULL);
   weir_stream *look;
 
   options.flags = WEIR_OPEN_LOOK;
   look = kit_open_with(a, &options);
   bench_rest(&bench);
+  ck_assert_int_eq(bench_info(look).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(bench_info(look).last, 0);
+  expect_replaced(reader);
+  weir_stream_release(look);
+}
+END_TEST
+
+/* While that is looked into, the end comes, or is asked for by another. */
+START_TEST(a_hidden_generation_that_ends_meanwhile) {
+  weir_stream *look = NULL;
+  weir_subscriber *reader = read_hidden(0, &look);
+
   storage->slow = true;
   kit_count(a, 0);
   kit_pass(a, 12000);
@@ -1523,6 +1540,7 @@ static TCase *hidden(void) {
   tcase_add_loop_test(tcase, a_hidden_generation_is_ended_by_who_reads_it, 0,
                       8);
   tcase_add_loop_test(tcase, a_hidden_generation_without_memory, 0, 12);
+  tcase_add_test(tcase, a_look_at_a_hidden_generation);
   tcase_add_loop_test(tcase, a_hidden_generation_that_ends_meanwhile, 0, 2);
   tcase_add_loop_test(tcase, what_is_not_hidden_goes_on, 0, 2);
   return tcase;

@@ -430,7 +430,7 @@ START_TEST(a_look_at_what_others_write) {
   bench_publish(&bench, theirs, 2);
   storage->later = _i >= 2;
   if (_i % 2 == 1) {
-    testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_EIO);
+    testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
   }
   ours = ask(WEIR_OPEN_LOOK, &rv);
   ck_assert_int_eq(rv, _i % 2 == 1 ? WEIR_EIO : WEIR_OK);
@@ -447,31 +447,179 @@ START_TEST(a_look_at_what_others_write) {
 }
 END_TEST
 
-/* Storage that says each time that there is one, which it then does not have,
- * is not followed for ever. */
-START_TEST(a_look_that_leads_nowhere) {
-  weir_log log = storage->log;
+/* Two wait, and storage answers the next lookup inside the call: neither waits
+ * for ever. */
+START_TEST(opens_behind_opens) {
+  static const int errors[] = {WEIR_OK, WEIR_EENDED, WEIR_EENDED};
+  weir_stream *streams[3];
+  size_t i;
+  int rv;
+
+  know_an_end();
+  end_another(2);
+  storage->later = true;
+  storage->slow = true;
+  for (i = 0; i < 3; ++i) {
+    streams[i] = ask_late(asks[_i], &rv);
+  }
+  storage->later = false;
+  testlog_deliver_all(storage);
+  bench_rest(&bench);
+  for (i = 0; i < 3; ++i) {
+    ck_assert_int_eq(bench_info(streams[i]).error, errors[_i]);
+    ck_assert_int_eq(bench_info(streams[i]).status,
+                     _i == 0 ? WEIR_STREAM_ENDED : WEIR_STREAM_REFUSED);
+    weir_stream_release(streams[i]);
+  }
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+}
+END_TEST
+
+/* The first finds that there is none; the second, which may, begins one. */
+START_TEST(an_open_behind_a_look) {
+  weir_stream *second;
+  weir_stream *first;
+  int rv;
+
+  know_an_end();
+  testlog_forget(storage, "k");
+  storage->later = true;
+  storage->slow = true;
+  first = ask_late(WEIR_OPEN_LOOK, &rv);
+  second = ask_late(WEIR_OPEN_UNENDED, &rv);
+  storage->later = _i == 1;
+  testlog_deliver_all(storage);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(first).error, WEIR_ENOENT);
+  ck_assert_int_eq(bench_info(second).status, WEIR_STREAM_LIVE);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
+/* Another begins the next one meanwhile, and that has been forgotten when the
+ * answer comes: it is still what there is. */
+START_TEST(opens_behind_what_is_forgotten) {
+  static const int errors[] = {WEIR_OK, WEIR_EENDED, WEIR_EENDED};
+  weir_open_options options = kit_open_options("k", NULL);
+  weir_stream *plain = NULL;
+  weir_stream *stream;
+  int rv;
+
+  know_an_end();
+  storage->later = true;
+  storage->slow = true;
+  stream = ask_late(asks[_i], &rv);
+  storage->later = false;
+  options.linger = 0;
+  ck_assert_int_eq(weir_hub_open(a->hub, &options, &plain), WEIR_OK);
+  ck_assert_int_eq(weir_stream_end(plain, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(plain);
+  kit_pass(a, 10);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(stream).error, errors[_i]);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* What this hub has ended itself may have been followed by another, too: opens
+ * and attaches find that. */
+START_TEST(what_follows_an_end_of_ours) {
+  weir_subscriber *reader;
   weir_stream *theirs;
   weir_stream *ours;
   int rv;
-  int i;
 
-  log.read = nothing_to_read;
-  a->options.log = &log;
   bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(ours);
   theirs = bench_open(&bench, b, "k");
-  storage->later = _i == 1;
-  storage->modes[WEIR_LOG_LOOKUP] = 0;
-  ours = ask_late(WEIR_OPEN_LOOK, &rv);
-  for (i = 0; i < 50; ++i) {
-    testlog_deliver_all(storage);
-    kit_pass(a, 10);
+  bench_publish(&bench, theirs, 2);
+  storage->later = _i >= 4;
+  if (_i % 4 == 3) {
+    reader = kit_attach(a, "k", NULL, NULL);
+    bench_rest(&bench);
+    bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
+    weir_subscriber_release(reader);
+  } else {
+    ours = ask(asks[_i % 4], &rv);
+    ck_assert_int_eq(rv, WEIR_OK);
+    ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
+    ck_assert_uint_eq(bench_info(ours).last, 2);
+    weir_stream_release(ours);
   }
-  ck_assert_int_eq(_i == 0 ? rv : bench_info(ours).error, WEIR_ELOG);
-  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
-  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 10);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* A look hears, too, that another has gone on with what this hub has begun. */
+START_TEST(a_look_at_what_was_ours) {
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  weir_stream_release(ours);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 2);
+  storage->later = _i % 2 == 1;
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_int_eq(rv, WEIR_OK);
+  ck_assert_uint_eq(bench_info(ours).last, 3);
   weir_stream_release(ours);
   weir_stream_release(theirs);
+}
+END_TEST
+
+/* Nobody takes up with events for that. */
+START_TEST(a_look_loads_nothing) {
+  weir_stream *theirs;
+  weir_stream *ours;
+  size_t read;
+  int rv;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  weir_stream_release(ask(WEIR_OPEN_LOOK, &rv));
+  bench_publish(&bench, theirs, 50);
+  read = storage->calls[TESTLOG_READ];
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_uint_eq(bench_info(ours).last, 50);
+  ck_assert_uint_eq(bench_info(ours).resident, 0);
+  ck_assert_uint_eq(storage->calls[TESTLOG_READ], read);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* A broken stream of this hub's has gone from storage: who only asks begins no
+ * other. */
+START_TEST(what_has_gone_of_ours) {
+  weir_stream *stream;
+  weir_stream *asked;
+  size_t created;
+  int rv;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, a, "k");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_EIO);
+  bench_rest(&bench);
+  testlog_forget(storage, "k");
+  storage->later = true;
+  kit_pass(a, 1000);
+  storage->later = false;
+  testlog_deliver_all(storage);
+  created = storage->modes[WEIR_LOG_CREATE];
+  asked = ask(asks[_i], &rv);
+  ck_assert_int_eq(rv, WEIR_ENOENT);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_CREATE], created);
+  weir_stream_release(asked);
+  weir_stream_release(stream);
 }
 END_TEST
 
@@ -560,15 +708,18 @@ END_TEST
 /* Storage could not be asked, and before it can be the generation would be
  * forgotten. */
 START_TEST(who_waits_for_memory_is_not_forgotten) {
+  weir_open_options look = kit_open_options("k", "q");
   weir_open_options open = kit_open_options("k", "p");
   weir_attach_options options = kit_attach_options("k", "s");
   weir_subscriber *reader = NULL;
+  weir_stream *asked = NULL;
   weir_stream *stream;
   int verdict = -1;
   size_t nth = 0;
   int rv;
 
   bench_hubs(&bench);
+  look.flags = WEIR_OPEN_LOOK;
   open.linger = 500;
   stream = kit_open_with(b, &open);
   ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
@@ -578,16 +729,22 @@ START_TEST(who_waits_for_memory_is_not_forgotten) {
     weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
     bench_rest(&bench);
     a->memory.fail_at = a->memory.calls + ++nth;
-    rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
+    rv = _i == 0 ? weir_hub_attach(a->hub, &options, &reader, &verdict)
+                 : weir_hub_open(a->hub, &look, &asked);
     a->memory.fail_at = 0;
     ck_assert(rv == WEIR_OK || rv == WEIR_ENOMEM);
   } while (rv != WEIR_OK);
-  ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 1);
   kit_pass(a, 600);
   ck_assert_uint_eq(bench_hub_info(a).streams, 1);
   kit_pass(a, 400);
-  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; done@1 ok");
+  if (_i == 0) {
+    bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; done@1 ok");
+  } else {
+    ck_assert_int_eq(bench_info(asked).status, WEIR_STREAM_ENDED);
+  }
   weir_subscriber_release(reader);
+  weir_stream_release(asked);
 }
 END_TEST
 
@@ -775,7 +932,13 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, opens_that_cannot_ask, 0, 6);
   tcase_add_loop_test(tcase, opens_behind_a_question, 0, 3);
   tcase_add_loop_test(tcase, a_look_at_what_others_write, 0, 4);
-  tcase_add_loop_test(tcase, a_look_that_leads_nowhere, 0, 2);
+  tcase_add_loop_test(tcase, opens_behind_opens, 0, 3);
+  tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
+  tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);
+  tcase_add_loop_test(tcase, what_follows_an_end_of_ours, 0, 8);
+  tcase_add_loop_test(tcase, a_look_at_what_was_ours, 0, 2);
+  tcase_add_test(tcase, a_look_loads_nothing);
+  tcase_add_loop_test(tcase, what_has_gone_of_ours, 0, 2);
   return tcase;
 }
 
@@ -784,7 +947,7 @@ static TCase *forgotten(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, attaches_without_memory_leave_nothing);
-  tcase_add_test(tcase, who_waits_for_memory_is_not_forgotten);
+  tcase_add_loop_test(tcase, who_waits_for_memory_is_not_forgotten, 0, 2);
   return tcase;
 }
 
