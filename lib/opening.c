@@ -221,10 +221,9 @@ void weir__opening_settle(struct weir__registry *registry,
       continue;
     }
     if (newest != generation) {
+      /* Only with a log does one wait behind another. */
       weir__producer_join(producer, newest);
-      if (newest->backing != NULL) {
-        weir__generation_touch(newest);
-      }
+      weir__generation_touch(newest);
     }
     decide_open(registry, producer);
   }

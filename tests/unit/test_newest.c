@@ -231,6 +231,34 @@ START_TEST(others_come_all_the_time) {
 }
 END_TEST
 
+/* What a look would have said is nothing to who attaches, if this hub has
+ * become the writer meanwhile. */
+START_TEST(a_look_that_is_not_needed) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
+  bench_rest(&bench);
+  storage->later = true;
+  storage->slow = true;
+  testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_EIO);
+  reader = attach_late("s", kit_cursor(theirs, 9));
+  ours = kit_open(a, "k");
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  bench_rest(&bench);
+  kit_expect_notices(a, "opened 0; s decided rewound 0");
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 static int nothing_to_read(void *user, weir_hub *hub, uint64_t ticket,
                            void *handle, uint64_t after, uint64_t upto,
                            size_t max_bytes) {
@@ -916,6 +944,7 @@ static TCase *asked(void) {
   tcase_add_test(tcase, a_read_that_finds_nothing);
   tcase_add_loop_test(tcase, many_wait_for_one_answer, 0, 2);
   tcase_add_loop_test(tcase, others_come_all_the_time, 0, 2);
+  tcase_add_test(tcase, a_look_that_is_not_needed);
   tcase_add_loop_test(tcase, a_key_that_leads_nowhere, 0, 2);
   tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
   tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
