@@ -92,7 +92,8 @@ static bool is_judgeable(struct weir__generation *generation,
 /* Why nobody knows what there is, or how far it is. */
 static int doubt(const struct weir__generation *generation,
                  const struct weir__claim *claim) {
-  return claim->looked && generation->history.follow && !generation->ended
+  return generation->backing != NULL && claim->looked &&
+                 generation->history.follow && !generation->ended
              ? generation->backing->unseen
              : weir__tend_doubt(generation, false);
 }
