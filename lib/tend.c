@@ -105,10 +105,14 @@ bool weir__tend_is_astray(const struct weir__generation *generation,
                           bool how_far) {
   const struct weir__backing *backing = generation->backing;
 
-  return backing != NULL && generation->phase == WEIR__KNOWN &&
-         (generation->gone ||
-          ((generation->ended || how_far) && (backing->sought == WEIR_EEXISTS ||
-                                              backing->sought == WEIR_ENOENT)));
+  if (backing == NULL || generation->phase != WEIR__KNOWN) {
+    return false;
+  }
+  /* What this hub has written is remembered, whatever storage has let go of. */
+  return generation->gone ||
+         ((generation->ended || how_far) &&
+          (backing->sought == WEIR_EEXISTS ||
+           (backing->sought == WEIR_ENOENT && generation->history.follow)));
 }
 
 int weir__tend_doubt(const struct weir__generation *generation, bool how_far) {

@@ -582,6 +582,30 @@ START_TEST(what_follows_an_end_of_ours) {
 }
 END_TEST
 
+/* If storage has let go of it, it is remembered here. */
+START_TEST(what_is_left_of_an_end_of_ours) {
+  static const int errors[] = {WEIR_OK, WEIR_EENDED, WEIR_EENDED};
+  weir_subscriber *reader;
+  weir_stream *ours;
+  int rv;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(ours);
+  testlog_forget(storage, "k");
+  storage->later = _i >= 3;
+  ours = ask(asks[_i % 3], &rv);
+  ck_assert_int_eq(rv, errors[_i % 3]);
+  weir_stream_release(ours);
+  reader = kit_attach(a, "k", NULL, NULL);
+  bench_rest(&bench);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(reader);
+}
+END_TEST
+
 /* A look hears, too, that another has gone on with what this hub has begun. */
 START_TEST(a_look_at_what_was_ours) {
   weir_stream *theirs;
@@ -965,6 +989,7 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
   tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);
   tcase_add_loop_test(tcase, what_follows_an_end_of_ours, 0, 8);
+  tcase_add_loop_test(tcase, what_is_left_of_an_end_of_ours, 0, 6);
   tcase_add_loop_test(tcase, a_look_at_what_was_ours, 0, 2);
   tcase_add_test(tcase, a_look_loads_nothing);
   tcase_add_loop_test(tcase, what_has_gone_of_ours, 0, 2);
