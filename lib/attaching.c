@@ -80,13 +80,16 @@ static bool is_judgeable(struct weir__generation *generation,
   if (generation->backing == NULL) {
     return true;
   }
-  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING ||
-      !weir__tend_is_sure(generation, claim->seek, false)) {
+  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING) {
     return false;
   }
-  return generation->phase == WEIR__VOID || !generation->history.follow ||
-         generation->gone || generation->ended ||
-         is_placeable(generation, claim);
+  /* Clients do not wait for storage where this hub has it all. */
+  if (generation->phase == WEIR__KNOWN && !generation->history.follow) {
+    return true;
+  }
+  return weir__tend_is_sure(generation, claim->seek, false) &&
+         (generation->phase == WEIR__VOID || generation->gone ||
+          generation->ended || is_placeable(generation, claim));
 }
 
 /* Why nobody knows what there is, or how far it is. */

@@ -126,7 +126,7 @@ struct weir_stream {
   bool silent;  /* it is being decided inside the call that opened */
   bool joined;
   bool founder;  /* the generation is being begun for it */
-  uint8_t tries; /* to begin one */
+  uint8_t tries; /* to begin one, or to find it */
   bool asked;    /* it has had this hub ask to take over */
   bool released; /* by the host; it lives on for its final */
   int32_t on_duplicate;

@@ -9,7 +9,8 @@
 #define ASKS (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED | WEIR_OPEN_LOOK)
 
 /* How often an open tries to begin a generation when storage says each time
- * that there is another, which it then does not have or which has to go. */
+ * that there is another, which it then does not have or which has to go; or
+ * follows its key. */
 #define TRIES 8
 
 /* Whether an open asks how far one is that is not over, too. */
@@ -148,12 +149,16 @@ static bool is_decidable(const struct weir_stream *producer,
 static void move_on(struct weir__registry *registry,
                     struct weir_stream *producer) {
   struct weir__generation *newer = NULL;
-  const int rv = weir__registry_newer(registry, producer->generation, &newer);
+  int rv = WEIR_ELOG;
 
+  if (producer->tries < TRIES) {
+    rv = weir__registry_newer(registry, producer->generation, &newer);
+  }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);
     return;
   }
+  producer->tries = (uint8_t)(producer->tries + 1);
   weir__producer_join(producer, newer);
   weir__tend_advance(newer);
 }

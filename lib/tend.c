@@ -110,9 +110,9 @@ bool weir__tend_is_astray(const struct weir__generation *generation,
   }
   /* What this hub has written is remembered, whatever storage has let go of. */
   return generation->gone ||
-         ((generation->ended || how_far) &&
-          (backing->sought == WEIR_EEXISTS ||
-           (backing->sought == WEIR_ENOENT && generation->history.follow)));
+         ((generation->ended || how_far) && backing->sought == WEIR_EEXISTS) ||
+         (generation->ended && generation->history.follow &&
+          backing->sought == WEIR_ENOENT);
 }
 
 int weir__tend_doubt(const struct weir__generation *generation, bool how_far) {
@@ -557,6 +557,9 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
              !generation->settings->shared &&
              !weir__tend_is_taking(generation)) {
     weir__generation_fence(generation);
+    if (owes_end(generation)) {
+      weir__generation_retry(generation);
+    }
     begin_looking(generation);
   }
 }

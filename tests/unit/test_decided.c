@@ -1301,6 +1301,46 @@ START_TEST(a_cancel_that_is_fenced) {
 }
 END_TEST
 
+/* The same, and this hub hears of it by a look, before it has put the end. */
+START_TEST(a_cancel_that_a_look_fences) {
+  const struct testlog_call *call;
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *first;
+  size_t n = 0;
+  int i;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  bench_publish(&bench, first, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  storage->later = true;
+  storage->slow = true;
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 2), WEIR_OK);
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  kit_pass(a, 0);
+  for (call = storage->waiting; call->kind != TESTLOG_OPEN; call = call->next) {
+    n += 1;
+  }
+  testlog_deliver(storage, n);
+  testlog_take(storage, "k");
+  testlog_write(storage, "k", "x", "2");
+  testlog_deliver_all(storage);
+  storage->later = false;
+  storage->slow = false;
+  for (i = 0; i < 5; ++i) {
+    bench_pass(&bench, 1000);
+  }
+  ck_assert_int_eq(status(second), WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 3);
+  weir_subscriber_release(reader);
+  weir_stream_release(first);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* It is time for another look meanwhile: nothing is asked for twice. */
 START_TEST(a_cancel_that_takes_long) {
   weir_subscriber *reader;
@@ -1597,6 +1637,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, two_cancels_of_what_another_writes);
   tcase_add_loop_test(tcase, a_cancel_that_storage_refuses, 0, 2);
   tcase_add_test(tcase, a_cancel_that_is_fenced);
+  tcase_add_test(tcase, a_cancel_that_a_look_fences);
   tcase_add_test(tcase, a_cancel_that_takes_long);
   tcase_add_test(tcase, who_waits_comes_before_who_is_forgotten);
   tcase_add_test(tcase, a_watchdog_behind_the_end);

@@ -550,8 +550,7 @@ START_TEST(opens_behind_what_is_forgotten) {
 }
 END_TEST
 
-/* What this hub has ended itself may have been followed by another, too: opens
- * and attaches find that. */
+/* What this hub has ended itself may have been followed by another, too. */
 START_TEST(what_follows_an_end_of_ours) {
   weir_subscriber *reader;
   weir_stream *theirs;
@@ -565,19 +564,16 @@ START_TEST(what_follows_an_end_of_ours) {
   weir_stream_release(ours);
   theirs = bench_open(&bench, b, "k");
   bench_publish(&bench, theirs, 2);
-  storage->later = _i >= 4;
-  if (_i % 4 == 3) {
-    reader = kit_attach(a, "k", NULL, NULL);
-    bench_rest(&bench);
-    bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
-    weir_subscriber_release(reader);
-  } else {
-    ours = ask(asks[_i % 4], &rv);
-    ck_assert_int_eq(rv, WEIR_OK);
-    ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
-    ck_assert_uint_eq(bench_info(ours).last, 2);
-    weir_stream_release(ours);
-  }
+  storage->later = _i >= 3;
+  ours = ask(asks[_i % 3], &rv);
+  ck_assert_int_eq(rv, WEIR_OK);
+  ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(bench_info(ours).last, 2);
+  weir_stream_release(ours);
+  /* Clients that come then get that, too. */
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1; x@2 2");
+  weir_subscriber_release(reader);
   weir_stream_release(theirs);
 }
 END_TEST
@@ -672,6 +668,68 @@ START_TEST(what_has_gone_of_ours) {
   ck_assert_uint_eq(storage->modes[WEIR_LOG_CREATE], created);
   weir_stream_release(asked);
   weir_stream_release(stream);
+}
+END_TEST
+
+static int no_take(void *user, weir_hub *hub, uint64_t ticket,
+                   const weir_log_request *request) {
+  (void)user;
+  return request->mode == WEIR_LOG_TAKE
+             ? WEIR_ENOENT
+             : storage->log.open(storage->log.user, hub, ticket, request);
+}
+
+/* Storage that has a key each time, which it then does not have, is not
+ * followed for ever. */
+START_TEST(an_open_that_leads_nowhere) {
+  weir_log log = storage->log;
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+  int i;
+
+  log.open = no_take;
+  a->options.log = &log;
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  storage->later = _i >= 2;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  ours = ask_late(asks[1 + _i % 2], &rv);
+  for (i = 0; i < 50; ++i) {
+    testlog_deliver_all(storage);
+    kit_pass(a, 10);
+  }
+  ck_assert_int_eq(_i < 2 ? rv : bench_info(ours).error, WEIR_ELOG);
+  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 20);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* Storage has let go of what is live elsewhere: who looks is told, and who
+ * reads it here is, too, in time. */
+START_TEST(a_look_at_what_has_gone) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+  int rv;
+
+  options.heartbeat = 0;
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  reader = kit_attach_with(a, &options);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  testlog_forget(storage, "k");
+  ours = ask(WEIR_OPEN_LOOK, &rv);
+  ck_assert_int_eq(rv, WEIR_ENOENT);
+  bench_pass(&bench, 12000);
+  bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
 }
 END_TEST
 
@@ -988,10 +1046,12 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, opens_behind_opens, 0, 3);
   tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
   tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);
-  tcase_add_loop_test(tcase, what_follows_an_end_of_ours, 0, 8);
+  tcase_add_loop_test(tcase, what_follows_an_end_of_ours, 0, 6);
   tcase_add_loop_test(tcase, what_is_left_of_an_end_of_ours, 0, 6);
   tcase_add_loop_test(tcase, a_look_at_what_was_ours, 0, 2);
   tcase_add_test(tcase, a_look_loads_nothing);
+  tcase_add_loop_test(tcase, an_open_that_leads_nowhere, 0, 4);
+  tcase_add_test(tcase, a_look_at_what_has_gone);
   tcase_add_loop_test(tcase, what_has_gone_of_ours, 0, 2);
   return tcase;
 }
