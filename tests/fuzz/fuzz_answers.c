@@ -226,7 +226,7 @@ static void bend_record(struct fuzz_input *input, weir_record *record,
       record->size = fuzz_byte(input) & 1;
       break;
     case 5:
-      record->type = "weir.ready\nid: 1";
+      record->type = "weir.reads\nid: 1";
       record->type_len = what & 15;
       break;
     case 6:
