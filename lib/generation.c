@@ -393,9 +393,13 @@ uint64_t weir__generation_pending(const struct weir__generation *generation) {
 }
 
 bool weir__generation_is_owing(const struct weir__generation *generation) {
-  return generation->broken || weir__generation_pending(generation) != 0 ||
-         (generation->backing != NULL && !generation->ended &&
-          (generation->backing->will != NULL || generation->reader_count != 0));
+  const struct weir__backing *backing = generation->backing;
+
+  return weir__generation_pending(generation) != 0 ||
+         (!generation->gone &&
+          (generation->broken ||
+           (backing != NULL && !generation->ended &&
+            (backing->will != NULL || generation->reader_count != 0))));
 }
 
 void weir__generation_open(struct weir__generation *generation) {

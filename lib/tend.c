@@ -124,15 +124,16 @@ int weir__tend_doubt(const struct weir__generation *generation, bool how_far) {
 
 /* There is an end to be logged as soon as this hub may write. */
 static bool owes_end(const struct weir__generation *generation) {
-  return generation->broken ||
-         (generation->backing != NULL && generation->backing->will != NULL &&
-          !generation->ending);
+  return !generation->gone &&
+         (generation->broken ||
+          (generation->backing != NULL && generation->backing->will != NULL &&
+           !generation->ending));
 }
 
 /* Whether somebody waits for what others write, or may have written. */
 static bool is_watched(const struct weir__generation *generation) {
   return generation->reader_count != 0 && !generation->ended &&
-         generation->backing != NULL &&
+         !generation->gone && generation->backing != NULL &&
          (generation->history.follow || generation->backing->unseen != WEIR_OK);
 }
 
@@ -240,7 +241,7 @@ static int carry_out(struct weir__generation *generation) {
       (generation->settings->shared || !generation->history.follow);
   int rv = WEIR_OK;
 
-  if (generation->ended || !may_write ||
+  if (generation->ended || generation->gone || !may_write ||
       weir__generation_pending(generation) != 0) {
     return WEIR_OK;
   }
@@ -338,6 +339,32 @@ static int read_settings(struct weir__generation *generation,
   return rv;
 }
 
+/* Those who wait at the head do not know what they miss. */
+static void deny_waiters(struct weir__generation *generation, int error) {
+  struct weir__core *core = generation->core;
+  struct weir__link *waiters = &generation->history.waiters;
+
+  while (!weir__link_alone(waiters)) {
+    core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
+                       error);
+  }
+}
+
+/* Storage does not have it any more. What there is under the key is to be
+ * looked up anew, and nothing is owed to this one. */
+static void lose(struct weir__generation *generation) {
+  struct weir__backing *backing = generation->backing;
+
+  generation->gone = true;
+  if (backing->will != NULL && !generation->ending) {
+    weir__final_free(generation->core, backing->will);
+    backing->will = NULL;
+    weir__generation_say(generation, WEIR__SAY_ENDED, WEIR_ENOENT);
+  }
+  deny_waiters(generation, WEIR_ENOENT);
+  weir__generation_reconsider(generation);
+}
+
 /* The lookup has been answered, or the taking over, or the beginning. */
 static void opened(struct weir__storage *storage, int mode, int result,
                    const weir_answer *answer) {
@@ -379,7 +406,7 @@ static void opened(struct weir__storage *storage, int mode, int result,
       weir__generation_trace(generation, WEIR_TRACE_LOG, result);
     }
     if (result == WEIR_ENOENT && mode == WEIR_LOG_TAKE) {
-      generation->gone = true;
+      lose(generation);
     }
     if (owes_end(generation)) {
       weir__generation_retry(generation);
@@ -418,8 +445,9 @@ static void refused(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
 
   generation->backing->refusal = result;
-  /* What has ended meanwhile, by another writer of it, cannot fail. */
-  if (result != WEIR_EFENCED && result != WEIR_EENDED && !generation->ended) {
+  /* What has ended meanwhile, or has another writer, cannot fail here. */
+  if (result != WEIR_EFENCED && result != WEIR_EENDED && !generation->ended &&
+      !generation->fenced) {
     if (generation->broken) {
       weir__generation_retry(generation);
     } else {
@@ -436,7 +464,7 @@ static void refused(struct weir__storage *storage, int result) {
   weir__storage_drop(storage);
   settle_rest(generation, result);
   generation->ending = generation->ended;
-  if (!generation->ended && !storage->shared) {
+  if (!generation->ended && !storage->shared && !generation->fenced) {
     weir__generation_fence(generation);
   }
   if (owes_end(generation)) {
@@ -446,25 +474,12 @@ static void refused(struct weir__storage *storage, int result) {
   (void)weir__tend_look(generation);
 }
 
-/* Those who wait at the head do not know what they miss. */
-static void deny_waiters(struct weir__generation *generation, int error) {
-  struct weir__core *core = generation->core;
-  struct weir__link *waiters = &generation->history.waiters;
-
-  while (!weir__link_alone(waiters)) {
-    core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
-                       error);
-  }
-}
-
 void weir__tend_failed(struct weir__history *history, int error) {
   struct weir__generation *generation = of_history(history);
 
   weir__generation_trace(generation, WEIR_TRACE_LOG, error);
   if (error == WEIR_ENOENT && history->follow) {
-    /* Retention has taken it. Let it be looked up anew. */
-    generation->gone = true;
-    deny_waiters(generation, error);
+    lose(generation);
     weir__generation_touch(generation);
   }
 }

@@ -1268,6 +1268,46 @@ START_TEST(a_cancel_that_storage_refuses) {
 }
 END_TEST
 
+/* Storage has let go of what it is to end: there is no end of that, and nobody
+ * waits for one. */
+START_TEST(a_cancel_of_what_has_gone) {
+  weir_subscriber *reader;
+  weir_stream *second;
+  weir_stream *first;
+  int i;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, b, "k");
+  bench_publish(&bench, first, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+  kit_count(a, 0);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "");
+  testlog_forget(storage, "k");
+  storage->later = _i != 0;
+  ck_assert_int_eq(weir_stream_cancel(second, "why", 3), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "q cancelled; closing; q ended -9");
+  bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_pass(&bench, 60000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+  /* It does not stay for what is not to come, nor keep what follows. */
+  second = open_as(a, "q", WEIR_DUPLICATE_JOIN, 0);
+  ck_assert_int_eq(weir_stream_end(second, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(second);
+  bench_rest(&bench);
+  for (i = 0; i < 3; ++i) {
+    bench_pass(&bench, 600000);
+  }
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  weir_stream_release(first);
+}
+END_TEST
+
 /* Another writer takes over between this hub's taking over and its end: what
  * was promised is done all the same, and once. */
 START_TEST(a_cancel_that_is_fenced) {
@@ -1636,6 +1676,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, two_opens_in_circles);
   tcase_add_test(tcase, two_cancels_of_what_another_writes);
   tcase_add_loop_test(tcase, a_cancel_that_storage_refuses, 0, 2);
+  tcase_add_loop_test(tcase, a_cancel_of_what_has_gone, 0, 2);
   tcase_add_test(tcase, a_cancel_that_is_fenced);
   tcase_add_test(tcase, a_cancel_that_a_look_fences);
   tcase_add_test(tcase, a_cancel_that_takes_long);

@@ -684,6 +684,48 @@ START_TEST(a_failed_writer_is_succeeded) {
 }
 END_TEST
 
+/* A writer that knows of its successor already, while an append of its own is
+ * under way: whatever becomes of that one, the stream has not failed. */
+START_TEST(a_writer_that_is_succeeded_meanwhile) {
+  const int result = _i == 0 ? WEIR_EIO : WEIR_EFENCED;
+  weir_event event = kit_make_event("x", "ghost");
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = kit_open_with(a, &options);
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  (void)testlog_take(storage, "k");
+  testlog_write(storage, "k", "x", "2");
+  testlog_write(storage, "k", "x", "3");
+  storage->later = true;
+  hint(a, 3);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, result);
+  event.tag = 7;
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  kit_count(a, 0);
+  testlog_deliver(storage, 0);
+  kit_expect_notices(a, "readable; p cancelled");
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  storage->later = false;
+  testlog_deliver_all(storage);
+  kit_expect_notices(a,
+                     result == WEIR_EIO ? "p stored 7 -31" : "p stored 7 -12");
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@2 2; x@3 3");
+  bench_pass(&bench, 30000);
+  ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FENCED);
+  ck_assert_uint_eq(testlog_find(storage, "k")->ended, 0);
+  testlog_write(storage, "k", "x", "4");
+  bench_pass(&bench, 12000);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "x@4 4");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* How another has ended a stream is known too, also to who has read it. */
 START_TEST(how_another_has_ended_it) {
   weir_open_options options = kit_open_options("k", "p");
@@ -1504,6 +1546,7 @@ static TCase *leaders(void) {
   tcase_add_test(tcase, a_writer_that_hears_itself);
   tcase_add_loop_test(tcase, race16_a_writer_finds_out_by_reading, 0, 2);
   tcase_add_test(tcase, a_failed_writer_is_succeeded);
+  tcase_add_loop_test(tcase, a_writer_that_is_succeeded_meanwhile, 0, 2);
   tcase_add_test(tcase, a_failed_writer_is_forgotten_and_succeeded);
   tcase_add_loop_test(tcase, how_another_has_ended_it, 0, 4);
   tcase_add_test(tcase, a_failed_writer_is_forgotten);
