@@ -307,9 +307,10 @@ static bool reserve_places(struct weir_log_file *log, struct weir__run *run,
   return true;
 }
 
-int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
-                       struct weir__file_stream *stream, uint64_t seq,
-                       uint64_t place) {
+int weir__segment_expect(struct weir_log_file *log,
+                         struct weir__segment *segment,
+                         struct weir__file_stream *stream, uint64_t first,
+                         size_t expected, struct weir__run **entered) {
   struct weir__run *run;
   uint64_t count;
 
@@ -317,9 +318,9 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
     return WEIR_ENOMEM;
   }
   if (run->count == 0) {
-    run->first = seq;
+    run->first = first;
   }
-  count = seq - run->first + 1;
+  count = first - run->first + expected;
   if (count > segment->size / WEIR__RECORD_SIZE + PLACES_MORE) {
     weir__file_report(log,
                       "segment %016llx: an event with a number of elsewhere",
@@ -330,11 +331,23 @@ int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
     return WEIR_ENOMEM;
   }
   /* Those in between are not there. */
-  while (run->count < count - 1) {
-    run->places[run->count++] = 0;
+  while (run->count < first - run->first) {
+    weir__run_note(run, 0);
   }
-  run->places[run->count++] = (uint32_t)(place / 8);
+  *entered = run;
   return WEIR_OK;
+}
+
+int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
+                       struct weir__file_stream *stream, uint64_t seq,
+                       uint64_t place) {
+  struct weir__run *run;
+  const int rv = weir__segment_expect(log, segment, stream, seq, 1, &run);
+
+  if (rv == WEIR_OK) {
+    weir__run_note(run, place);
+  }
+  return rv;
 }
 
 void weir__segment_forget(struct weir__segment *segment,

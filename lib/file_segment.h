@@ -51,11 +51,22 @@ struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
 bool weir__segment_is_last_head(const struct weir_log_file *log,
                                 const struct weir__segment *segment);
 
-/* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK or
- * WEIR_ENOMEM. */
+/* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK,
+ * WEIR_ENOMEM, or WEIR_EFORMAT for a number of elsewhere. */
 int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
                        struct weir__file_stream *stream, uint64_t seq,
                        uint64_t place);
+
+/* The same for events from `first` on, as many as are expected: there is room
+ * for their places, which are noted one by one. */
+int weir__segment_expect(struct weir_log_file *log,
+                         struct weir__segment *segment,
+                         struct weir__file_stream *stream, uint64_t first,
+                         size_t expected, struct weir__run **entered);
+
+static inline void weir__run_note(struct weir__run *run, uint64_t place) {
+  run->places[run->count++] = (uint32_t)(place / 8);
+}
 
 /* A stream has a record in this segment. WEIR_OK or WEIR_ENOMEM. */
 int weir__segment_enter(struct weir_log_file *log,

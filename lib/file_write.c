@@ -16,9 +16,9 @@ struct batch {
   const struct weir__append *append;
   struct weir__segment *segment;
   unsigned char *bytes;
-  uint64_t at; /* where the next record will stand */
-  uint64_t now;
-  bool introduce; /* the stream's state comes first */
+  uint64_t at;                     /* where the next record will stand */
+  bool introduce;                  /* the stream's state comes first */
+  struct weir__file_record record; /* the next one, as far as it is known */
 };
 
 /* The size of the segment that comes next. */
@@ -108,12 +108,10 @@ static uint64_t measure(const struct weir__append *append) {
 }
 
 /* Put a record whose payload is in its place. */
-static void put_record(struct batch *batch, struct weir__file_record *record) {
+static void put_record(struct batch *batch,
+                       const struct weir__file_record *record) {
   const uint64_t length = weir__record_length(record->size);
 
-  record->generation = batch->append->stream->generation;
-  record->time = batch->now;
-  record->synced = batch->segment->synced;
   weir__record_write(&batch->log->crc, batch->segment->salt, batch->at, record,
                      batch->bytes);
   batch->bytes += length;
@@ -124,7 +122,7 @@ static void put_state(struct batch *batch, uint32_t left) {
   const struct weir__append *append = batch->append;
   const struct weir__file_stream *stream = append->stream;
   unsigned char epochs[WEIR__EPOCHS_MOST * 16];
-  struct weir__file_record record = {0};
+  struct weir__file_record record = batch->record;
   struct weir__file_state state;
 
   /* What is under way counts, unless it is voided here. */
@@ -140,21 +138,20 @@ static void put_state(struct batch *batch, uint32_t left) {
 
 static void put_event(struct batch *batch, size_t i) {
   const weir_record *event = &batch->append->records[i];
-  struct weir__file_record record = {0};
+  struct weir__file_record *record = &batch->record;
 
   memcpy(batch->bytes + WEIR__RECORD_SIZE, event->frame, event->frame_len);
-  record.kind = WEIR__RECORD_EVENT;
-  record.flags = (uint8_t)event->flags;
-  record.size = (uint32_t)event->frame_len;
-  record.left = (uint32_t)(batch->append->count - i - 1);
-  record.epoch = event->epoch;
-  record.seq = event->seq;
-  put_record(batch, &record);
+  record->flags = (uint8_t)event->flags;
+  record->size = (uint32_t)event->frame_len;
+  record->left = (uint32_t)(batch->append->count - i - 1);
+  record->epoch = event->epoch;
+  record->seq = event->seq;
+  put_record(batch, record);
 }
 
 static void put_all(struct batch *batch) {
   const struct weir__append *append = batch->append;
-  struct weir__file_record record = {0};
+  struct weir__file_record *record = &batch->record;
   size_t i;
 
   if (append->kind == WEIR__RECORD_STATE) {
@@ -164,11 +161,11 @@ static void put_all(struct batch *batch) {
   if (batch->introduce) {
     put_state(batch, (uint32_t)append->count);
   }
+  record->kind = (uint8_t)append->kind;
   if (append->kind != WEIR__RECORD_EVENT) {
-    record.kind = (uint8_t)append->kind;
-    record.epoch = append->epoch;
-    record.seq = append->seq;
-    put_record(batch, &record);
+    record->epoch = append->epoch;
+    record->seq = append->seq;
+    put_record(batch, record);
   }
   for (i = 0; append->kind == WEIR__RECORD_EVENT && i < append->count; ++i) {
     put_event(batch, i);
@@ -181,12 +178,15 @@ static int note_all(struct weir_log_file *log, struct weir__segment *segment,
   struct weir__file_stream *stream = append->stream;
   struct weir__run *run;
   size_t i;
-  int rv = weir__segment_enter(log, segment, stream, &run);
+  int rv;
 
-  for (i = 0;
-       rv == WEIR_OK && append->kind == WEIR__RECORD_EVENT && i < append->count;
-       ++i) {
-    rv = weir__segment_note(log, segment, stream, append->records[i].seq, at);
+  if (append->kind != WEIR__RECORD_EVENT) {
+    return weir__segment_enter(log, segment, stream, &run);
+  }
+  rv = weir__segment_expect(log, segment, stream, append->records[0].seq,
+                            append->count, &run);
+  for (i = 0; rv == WEIR_OK && i < append->count; ++i) {
+    weir__run_note(run, at);
     at += weir__record_length((uint32_t)append->records[i].frame_len);
   }
   return rv;
@@ -267,7 +267,9 @@ int weir__file_append(struct weir_log_file *log,
   size = own + (batch.introduce ? state_length(stream) : 0);
   batch.bytes = make_room(log, segment, (size_t)size);
   batch.at = segment->tail;
-  batch.now = weir__file_wall(log);
+  batch.record.generation = stream->generation;
+  batch.record.time = weir__file_wall(log);
+  batch.record.synced = segment->synced;
   rv = batch.bytes == NULL
            ? WEIR_ENOMEM
            : note_all(log, segment, append, segment->tail + (size - own));
@@ -284,7 +286,7 @@ int weir__file_append(struct weir_log_file *log,
     return rv;
   }
   segment->tail += size;
-  segment->newest = weir__max(segment->newest, batch.now);
+  segment->newest = weir__max(segment->newest, batch.record.time);
   log->info.written += size;
   return WEIR_OK;
 }
