@@ -13,9 +13,26 @@
  * follows its key. */
 #define TRIES 8
 
-/* Whether an open asks how far one is that is not over, too. */
-static bool looks(const struct weir_stream *producer) {
-  return (producer->flags & WEIR_OPEN_LOOK) != 0;
+/* Whether an open is about one that others write, and is not to be refused for
+ * one that is over. */
+static bool is_wary(const struct weir_stream *producer,
+                    const struct weir__generation *generation) {
+  return producer->on_duplicate == WEIR_DUPLICATE_REJECT &&
+         !producer->founder && generation->backing != NULL &&
+         generation->history.follow;
+}
+
+/* Whether it is to be known what storage says. */
+static bool asks(const struct weir_stream *producer,
+                 const struct weir__generation *generation) {
+  return (producer->flags & ASKS) != 0 || is_wary(producer, generation);
+}
+
+/* And whether of one that is not over, too. */
+static bool asks_how_far(const struct weir_stream *producer,
+                         const struct weir__generation *generation) {
+  return (producer->flags & WEIR_OPEN_LOOK) != 0 ||
+         is_wary(producer, generation);
 }
 
 /* The open of a producer begins a generation: in this one, of which storage
@@ -120,7 +137,7 @@ static void decide_known(struct weir__registry *registry,
                          struct weir__generation *generation) {
   if (generation->gone) {
     found_next(registry, producer, generation, NULL);
-  } else if (looks(producer)) {
+  } else if ((producer->flags & WEIR_OPEN_LOOK) != 0) {
     weir__producer_accept(producer, true);
   } else if (generation->ending) {
     if ((producer->flags & (WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED)) != 0) {
@@ -141,8 +158,9 @@ static void decide_known(struct weir__registry *registry,
  * is asked for. Who asks what there is wants no old news. */
 static bool is_decidable(const struct weir_stream *producer,
                          struct weir__generation *generation) {
-  return generation->backing == NULL || (producer->flags & ASKS) == 0 ||
-         weir__tend_is_sure(generation, producer->seek, looks(producer));
+  return generation->backing == NULL || !asks(producer, generation) ||
+         weir__tend_is_sure(generation, producer->seek,
+                            asks_how_far(producer, generation));
 }
 
 /* Its key leads elsewhere now, or nobody knows where. */
@@ -168,6 +186,7 @@ static void decide_open(struct weir__registry *registry,
                         struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
   int rv = WEIR_OK;
+  bool how_far;
 
   if (generation->phase == WEIR__ASKED) {
     /* Storage knows more than this hub: from the beginning. */
@@ -191,12 +210,13 @@ static void decide_open(struct weir__registry *registry,
     weir__producer_accept(producer, false);
     return;
   }
-  if ((producer->flags & ASKS) != 0) {
-    if (weir__tend_is_astray(generation, looks(producer))) {
+  if (asks(producer, generation)) {
+    how_far = asks_how_far(producer, generation);
+    if (weir__tend_is_astray(generation, how_far)) {
       move_on(registry, producer);
       return;
     }
-    rv = weir__tend_doubt(generation, looks(producer));
+    rv = weir__tend_doubt(generation, how_far);
   }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);

@@ -237,7 +237,8 @@ enum {
   WEIR_DUPLICATE_JOIN = 0, /**< become another producer of it */
   WEIR_DUPLICATE_REPLACE =
       1, /**< cancel it (`replaced_by_new_stream`) and begin anew */
-  WEIR_DUPLICATE_REJECT = 2 /**< fail with WEIR_EEXISTS */
+  WEIR_DUPLICATE_REJECT = 2 /**< fail with WEIR_EEXISTS; as with
+                               WEIR_OPEN_LOOK, storage is asked first */
 };
 
 /** weir_open_options.flags: join only: never begin a generation. As with the

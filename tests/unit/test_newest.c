@@ -475,6 +475,51 @@ START_TEST(a_look_at_what_others_write) {
 }
 END_TEST
 
+/* An open that is to begin one, and no other to be disturbed: of what others
+ * write it does not take an old word for it. Of what this hub writes it knows
+ * without asking. */
+START_TEST(an_open_that_joins_nothing) {
+  enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, OURS, CASES };
+  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK, WEIR_EEXISTS,
+                                    WEIR_EIO, WEIR_EEXISTS};
+  weir_open_options options = kit_open_options("k", "p");
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours = NULL;
+  const int what = _i % CASES;
+  int rv;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, what == OURS ? a : b, "k");
+  bench_publish(&bench, theirs, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  weir_subscriber_release(reader);
+  if (what == OVER || what == OVER_AND_NEXT) {
+    ck_assert_int_eq(weir_stream_end(theirs, "ok", 2, 0, NULL), WEIR_OK);
+    weir_stream_release(theirs);
+    theirs = what == OVER ? NULL : bench_open(&bench, b, "k");
+  } else if (what == UNKNOWN) {
+    testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  }
+  storage->later = _i >= CASES;
+  storage->modes[WEIR_LOG_LOOKUP] = 0;
+  options.on_duplicate = WEIR_DUPLICATE_REJECT;
+  rv = weir_hub_open(a->hub, &options, &ours);
+  bench_rest(&bench);
+  if (rv == WEIR_OK) {
+    rv = bench_info(ours).error;
+  }
+  ck_assert_int_eq(rv, errors[what]);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP] != 0, what != OURS);
+  if (rv == WEIR_OK) {
+    ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
+    ck_assert_uint_eq(bench_info(ours).joined, 0);
+  }
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 /* Two wait, and storage answers the next lookup inside the call: neither waits
  * for ever. */
 START_TEST(opens_behind_opens) {
@@ -1043,6 +1088,7 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, opens_that_cannot_ask, 0, 6);
   tcase_add_loop_test(tcase, opens_behind_a_question, 0, 3);
   tcase_add_loop_test(tcase, a_look_at_what_others_write, 0, 4);
+  tcase_add_loop_test(tcase, an_open_that_joins_nothing, 0, 10);
   tcase_add_loop_test(tcase, opens_behind_opens, 0, 3);
   tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
   tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);
