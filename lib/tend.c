@@ -190,6 +190,7 @@ int weir__tend_owe(struct weir__generation *generation,
   if (rv == WEIR_OK) {
     weir__final_free(generation->core, backing->will);
     backing->will = final;
+    weir__generation_set_time(generation, WEIR__AT_CHECK, NEVER);
     weir__generation_touch(generation);
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
   }
@@ -242,12 +243,13 @@ static int carry_out(struct weir__generation *generation) {
   int rv = WEIR_OK;
 
   if (generation->ended || generation->gone || !may_write ||
-      weir__generation_pending(generation) != 0) {
+      weir__generation_pending(generation) != 0 ||
+      generation->at[WEIR__AT_CHECK] != NEVER) {
+    /* What has been refused is put again in its time. */
     return WEIR_OK;
   }
   if (generation->broken && generation->registered &&
-      !weir__tend_is_taking(generation) &&
-      generation->at[WEIR__AT_CHECK] == NEVER) {
+      !weir__tend_is_taking(generation)) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
   } else if (backing->will != NULL && !generation->ending) {
@@ -386,10 +388,13 @@ static void opened(struct weir__storage *storage, int mode, int result,
         weir__generation_is_writable(generation) == WEIR_OK) {
       weir__generation_open(generation);
     }
-    if (mode == WEIR_LOG_TAKE && storage->history->follow &&
-        owes_end(generation)) {
-      /* Another was faster. */
-      weir__generation_retry(generation);
+    if (mode == WEIR_LOG_TAKE && owes_end(generation)) {
+      if (storage->history->follow) {
+        /* Another was faster. */
+        weir__generation_retry(generation);
+      } else {
+        weir__generation_set_time(generation, WEIR__AT_CHECK, NEVER);
+      }
     }
   } else if (mode == WEIR_LOG_CREATE && result == WEIR_EEXISTS) {
     /* Somebody else was faster: see what there is. */

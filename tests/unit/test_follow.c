@@ -1322,6 +1322,31 @@ START_TEST(a_hidden_generation_is_ended_by_who_reads_it) {
 }
 END_TEST
 
+/* Storage refuses that end, and does not say why nor how far it is: it is put
+ * again in a while, not at once each time that it fails. */
+START_TEST(a_hidden_generation_that_is_not_to_be_ended) {
+  weir_subscriber *reader = read_hidden(_i % 2 ? WEIR_OPEN_SHARED : 0, NULL);
+  const size_t before = storage->calls[TESTLOG_APPEND];
+  size_t i;
+
+  for (i = 1; i <= 5; ++i) {
+    testlog_fail(storage, TESTLOG_APPEND, i, TESTLOG_REFUSE,
+                 _i / 2 ? WEIR_EFENCED : WEIR_EENDED);
+    testlog_fail(storage, TESTLOG_READ, i, TESTLOG_REFUSE, WEIR_EIO);
+  }
+  look_again(12000);
+  for (i = 0; i < 100; ++i) {
+    look_again(10);
+  }
+  ck_assert_uint_eq(storage->calls[TESTLOG_APPEND], before + 1);
+  for (i = 0; i < 60; ++i) {
+    look_again(1000);
+  }
+  ck_assert_uint_eq(hidden_end(), 2);
+  weir_subscriber_release(reader);
+}
+END_TEST
+
 /* Without memory for that at any point, it takes longer. */
 START_TEST(a_hidden_generation_without_memory) {
   weir_subscriber *reader = read_hidden(0, NULL);
@@ -1582,6 +1607,7 @@ static TCase *hidden(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, a_hidden_generation_is_ended_by_who_reads_it, 0,
                       8);
+  tcase_add_loop_test(tcase, a_hidden_generation_that_is_not_to_be_ended, 0, 4);
   tcase_add_loop_test(tcase, a_hidden_generation_without_memory, 0, 12);
   tcase_add_test(tcase, a_look_at_a_hidden_generation);
   tcase_add_loop_test(tcase, a_hidden_generation_that_ends_meanwhile, 0, 2);
