@@ -329,6 +329,8 @@ class Damage(Home):
             if used == len(data):
                 # The head at the end; what stands before it is used.
                 used = len(data[:-64].rstrip(b"\0")) or used
+            if used == 0:
+                return "%s: nothing is left" % os.path.basename(where)
             at = chance.randrange(used)
             if chance.random() < 0.1:
                 at = len(data) - 1 - chance.randrange(64)
