@@ -375,7 +375,7 @@ static int wait_for_storage(struct weir_subscriber *subscriber,
   memcpy(kept, claim, size);
   kept->inside = true;
   weir__reader_wait(subscriber, generation, kept);
-  weir__tend_proceed(generation);
+  weir__tend_advance(generation);
   if (subscriber->standing == WEIR__UNDECIDED) {
     kept->inside = false;
     *verdict = WEIR_VERDICT_PENDING;

@@ -245,9 +245,10 @@ void weir__generation_trace(struct weir__generation *generation, int32_t kind,
   weir__core_trace(generation->core, &what);
 }
 
-/* It has something to say, and is in no ring but that of those who have. */
+/* It has something to say, and is in no ring but that of those who have. Who
+ * has been let go of is told nothing. */
 static void make_ready(struct weir_stream *producer) {
-  if (weir__link_alone(&producer->source.link)) {
+  if (!producer->released && weir__link_alone(&producer->source.link)) {
     weir__core_ready(producer->core, &producer->source);
   }
 }
@@ -441,15 +442,24 @@ const char *weir__generation_failure_code(
   return generation->refusal == WEIR_EUNKNOWN ? "log_unknown" : "log_refused";
 }
 
+/* What waits never will be stored; what is under way has its own answer, and
+ * takes the rest with it. */
+static void drop_rest(struct weir__generation *generation, int error) {
+  struct weir__backing *backing = generation->backing;
+
+  weir__storage_drop(&backing->storage);
+  if (backing->storage.flying == 0) {
+    weir__generation_settle_receipts(generation, backing->put - backing->stored,
+                                     0, error);
+  }
+}
+
 void weir__generation_break(struct weir__generation *generation, int error) {
   generation->ending = true;
   generation->failed = true;
   generation->broken = true;
   generation->refusal = error;
-  weir__storage_drop(&generation->backing->storage);
-  weir__generation_settle_receipts(
-      generation, generation->backing->put - generation->backing->stored, 0,
-      error);
+  drop_rest(generation, error);
   stop_watching(generation);
   generation->at[WEIR__AT_FORGET] = linger_time(generation);
   generation->at[WEIR__AT_CHECK] =
@@ -473,8 +483,16 @@ void weir__generation_again(struct weir__generation *generation) {
                             weir__later(generation->core->now, AGAIN));
 }
 
-/* A failure here is none where it lives on. */
+/* A failure here is none where it lives on, and who has not heard of it need
+ * not. */
 static void mend(struct weir__generation *generation) {
+  struct weir__link *link;
+
+  for (link = generation->producers.next; link != &generation->producers;
+       link = link->next) {
+    weir__owner(link, struct weir_stream, sibling)->source.notices &=
+        (uint16_t)~WEIR__SAY_ENDED;
+  }
   if (generation->failure != NULL) {
     weir__page_release(generation->failure);
     generation->failure = NULL;
@@ -486,18 +504,12 @@ static void mend(struct weir__generation *generation) {
 }
 
 void weir__generation_fence(struct weir__generation *generation) {
-  struct weir__backing *backing = generation->backing;
-
   generation->fenced = true;
   generation->ending = false;
   if (generation->broken) {
     mend(generation);
   }
-  weir__storage_drop(&backing->storage);
-  if (backing->storage.flying == 0) {
-    weir__generation_settle_receipts(generation, backing->put - backing->stored,
-                                     0, WEIR_EFENCED);
-  }
+  drop_rest(generation, WEIR_EFENCED);
   stop_watching(generation);
   weir__generation_schedule(generation);
   weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_EFENCED);

@@ -87,7 +87,8 @@ static void floor_settle(struct weir__generation *generation) {
   weir__attaching_settle(registry, generation);
   weir__tend_ask_again(generation);
   if (generation->registered) {
-    if (generation->phase == WEIR__VOID || generation->gone) {
+    if (generation->phase == WEIR__VOID ||
+        (generation->gone && !weir__tend_owes_before(generation))) {
       weir__registry_forget(registry, generation);
     } else {
       weir__generation_reconsider(generation);

@@ -184,10 +184,11 @@ static int take_append(struct weir__storage *storage, int result,
                         : confirms_numbers(storage, answer))) {
     return WEIR_EUNKNOWN;
   }
-  if (rv != WEIR_OK || (storage->shared && report.news <= WEIR__NEWS_STATE &&
-                        !weir__link_alone(&history->waiters))) {
-    /* Those who wait at the head want the events too; and what there was no
-     * memory for will be known then. */
+  if (rv != WEIR_OK ||
+      (storage->shared && report.news <= WEIR__NEWS_STATE &&
+       answer->ended == 0 && !weir__link_alone(&history->waiters))) {
+    /* Those who wait at the head want the events too, unless they are the last;
+     * and what there was no memory for will be known then. */
     (void)weir__storage_look(storage);
   } else {
     weir__intake_adopt(history, &report);

@@ -89,6 +89,11 @@ static bool put_final(struct weir_stream *producer) {
     weir__generation_again(generation);
     return false;
   }
+  if (rv == WEIR_EENDED && (generation->ended || generation->broken)) {
+    /* Nobody else will tell it of an end that has been. */
+    producer->end_error = generation->ended ? WEIR_OK : generation->refusal;
+    weir__producer_say(producer, WEIR__SAY_ENDED);
+  }
   weir__final_free(producer->core, producer->final);
   producer->final = NULL;
   return true;
@@ -442,6 +447,7 @@ void weir_stream_release(struct weir_stream *producer) {
   core = producer->core;
   if (producer->pending && producer->final != NULL) {
     /* What was asked for is done all the same. */
+    weir__link_remove(&producer->source.link);
     producer->released = true;
     return;
   }

@@ -558,16 +558,16 @@ void weir_subscriber_detach(struct weir_subscriber *subscriber) {
   if (subscriber == NULL) {
     return;
   }
+  /* Who has been cut off need not be told of that any more. */
+  weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
+  weir__link_remove(&subscriber->source.link);
+  subscriber->source.notices = 0;
   if (subscriber->standing != WEIR__GONE) {
     if (subscriber->standing != WEIR__UNDECIDED) {
       weir__reader_free_own(subscriber);
     }
     weir__reader_detach(subscriber, WEIR__GONE);
   }
-  /* Who has been cut off need not be told of that any more. */
-  weir__timer_stop(&subscriber->core->wheel, &subscriber->timer);
-  weir__link_remove(&subscriber->source.link);
-  subscriber->source.notices = 0;
 }
 
 int weir_subscriber_get_info(const struct weir_subscriber *subscriber,

@@ -132,8 +132,9 @@ static bool owes_end(const struct weir__generation *generation) {
 
 /* Whether somebody waits for what others write, or may have written. */
 static bool is_watched(const struct weir__generation *generation) {
-  return generation->reader_count != 0 && !generation->ended &&
-         !generation->gone && generation->backing != NULL &&
+  return (generation->reader_count != 0 || generation->ending) &&
+         !generation->ended && !generation->gone &&
+         generation->backing != NULL &&
          (generation->history.follow || generation->backing->unseen != WEIR_OK);
 }
 
@@ -209,18 +210,23 @@ int weir__tend_cancel(struct weir__generation *generation, const void *reason,
   if (rv != WEIR_OK) {
     return rv;
   }
-  if (writable != WEIR_OK) {
+  rv = writable == WEIR_OK ? weir__publish_end(generation, NULL, final, NULL)
+                           : WEIR_EFENCED;
+  if (rv == WEIR_EFENCED) {
     rv = weir__tend_owe(generation, final);
-    if (rv != WEIR_OK) {
-      weir__final_free(core, final);
+    if (rv == WEIR_OK) {
+      return rv;
     }
-    return rv;
-  }
-  rv = weir__publish_end(generation, NULL, final, NULL);
-  weir__final_free(core, final);
-  if (rv == WEIR_OK) {
+  } else if (rv == WEIR_OK) {
+    if (generation->backing != NULL && !generation->ended) {
+      /* It is owed, too, if another writer comes before it. */
+      weir__final_free(core, generation->backing->will);
+      generation->backing->will = final;
+      final = NULL;
+    }
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
   }
+  weir__final_free(core, final);
   return rv;
 }
 
@@ -352,19 +358,14 @@ static void deny_waiters(struct weir__generation *generation, int error) {
   }
 }
 
-/* Storage does not have it any more. What there is under the key is to be
- * looked up anew, and nothing is owed to this one. */
+/* Storage does not have it any more: it has failed, and there is no end to be
+ * logged. What there is under the key is to be looked up anew. */
 static void lose(struct weir__generation *generation) {
-  struct weir__backing *backing = generation->backing;
-
-  generation->gone = true;
-  if (backing->will != NULL && !generation->ending) {
-    weir__final_free(generation->core, backing->will);
-    backing->will = NULL;
-    weir__generation_say(generation, WEIR__SAY_ENDED, WEIR_ENOENT);
-  }
   deny_waiters(generation, WEIR_ENOENT);
-  weir__generation_reconsider(generation);
+  generation->gone = true;
+  if (!generation->ended && !generation->broken) {
+    weir__generation_break(generation, WEIR_ENOENT);
+  }
 }
 
 /* The lookup has been answered, or the taking over, or the beginning. */
@@ -438,11 +439,16 @@ static void stored(struct weir__storage *storage, uint64_t count,
     weir__generation_commit(generation, last, storage->flying_end ? last : 0);
   }
   weir__generation_settle_receipts(generation, count, first, WEIR_OK);
-  if (storage->history->follow && !storage->shared) {
+  if (generation->gone) {
+    settle_rest(generation, WEIR_ENOENT);
+  } else if (storage->history->follow && !storage->shared) {
     settle_rest(generation, generation->ended ? WEIR_EENDED : WEIR_EFENCED);
   }
   if (weir__storage_wants(storage) || owes_end(generation)) {
     weir__generation_touch(generation);
+  } else if (weir__link_alone(&generation->producers)) {
+    /* The last one has left before this. */
+    weir__generation_reconsider(generation);
   }
 }
 
@@ -450,6 +456,12 @@ static void refused(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
 
   generation->backing->refusal = result;
+  if (generation->gone || (result == WEIR_ENOENT && storage->shared)) {
+    lose(generation);
+    settle_rest(generation, result);
+    weir__generation_touch(generation);
+    return;
+  }
   /* What has ended meanwhile, or has another writer, cannot fail here. */
   if (result != WEIR_EFENCED && result != WEIR_EENDED && !generation->ended &&
       !generation->fenced) {
@@ -574,7 +586,7 @@ void weir__tend_changed(struct weir__history *history, bool rewound) {
       weir__generation_touch(generation);
     }
   } else if (history->follow && generation->wrote && !generation->fenced &&
-             !generation->settings->shared &&
+             !generation->gone && !generation->settings->shared &&
              !weir__tend_is_taking(generation)) {
     weir__generation_fence(generation);
     if (owes_end(generation)) {
@@ -636,9 +648,7 @@ static void check(struct weir__generation *generation) {
   weir__tend_advance(generation);
 }
 
-/* Whether one of those before it, which would be forgotten with it, has not
- * come to its end with storage. */
-static bool is_owing_before(const struct weir__generation *generation) {
+bool weir__tend_owes_before(const struct weir__generation *generation) {
   do {
     generation = generation->previous;
   } while (generation != NULL && !weir__generation_is_owing(generation));
@@ -660,7 +670,7 @@ static void forget(struct weir__generation *generation) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               generation->core->now);
     weir__tend_advance(generation);
-  } else if (is_owing_before(generation) || is_awaited(generation)) {
+  } else if (weir__tend_owes_before(generation) || is_awaited(generation)) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               weir__later(generation->core->now, AGAIN));
   } else {

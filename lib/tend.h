@@ -69,6 +69,10 @@ bool weir__tend_is_astray(const struct weir__generation *generation,
                           bool how_far);
 int weir__tend_doubt(const struct weir__generation *generation, bool how_far);
 
+/* Whether one of those before it, which would be forgotten with it, has not
+ * come to its end with storage. */
+bool weir__tend_owes_before(const struct weir__generation *generation);
+
 /* Drop events up to and including `through`. */
 void weir__tend_trim(struct weir__generation *generation, uint64_t through);
 

@@ -1104,8 +1104,8 @@ START_TEST(a_cancel_by_who_looks_before_it_is_decided) {
     bench_pass(&bench, 1000);
   }
   bench_rest(&bench);
-  kit_expect_notices(a, ended ? "q opened 0; q cancelled"
-                              : "q opened 0; q cancelled; q ended 2");
+  /* Also of an end that was there before. */
+  kit_expect_notices(a, "q opened 0; q cancelled; q ended 2");
   ck_assert_uint_eq(testlog_find(storage, "k")->ended, 2);
   expect_all(a, WEIR_EDONE,
              ended ? "ready@0 fresh; x@1 1; done@2 ok"
@@ -1542,7 +1542,9 @@ START_TEST(a_generation_that_lives_on_elsewhere_is_remembered) {
   ck_assert_int_eq(status(streams[3]), WEIR_STREAM_LIVE);
   ck_assert_int_eq(weir_stream_end(streams[1], "ok", 2, 0, NULL), WEIR_OK);
   bench_rest(&bench);
-  bench_pass(&bench, 12000);
+  for (i = 0; i < 9; ++i) {
+    bench_pass(&bench, 1000);
+  }
   bench_expect(&bench, reader, WEIR_EDONE, "done@2 ok");
   weir_subscriber_release(reader);
   for (i = 0; i < 4; ++i) {

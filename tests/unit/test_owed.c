@@ -1,0 +1,470 @@
+/* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+
+/* What a hub owes when storage is at fault, or somebody else was faster: an end
+ * to those who wait for one, silence to those who have let go, and its memory
+ * back. */
+
+#include "../bench.h"
+
+static struct bench bench;
+static struct testlog *const storage = &bench.log;
+static struct kit *const a = &bench.a;
+static struct kit *const b = &bench.b;
+
+static void setup(void) {
+  bench_init(&bench);
+}
+
+static void teardown(void) {
+  bench_end(&bench);
+}
+
+static weir_stream *open_as(struct kit *kit, const char *name, int policy,
+                            uint32_t flags) {
+  weir_open_options options = kit_open_options("k", name);
+
+  options.on_duplicate = policy;
+  options.flags = flags;
+  return kit_open_with(kit, &options);
+}
+
+static weir_stream *look(struct kit *kit) {
+  return open_as(kit, "look", WEIR_DUPLICATE_JOIN, WEIR_OPEN_LOOK);
+}
+
+static int publish(weir_stream *stream) {
+  const weir_event event = kit_make_event("x", "more");
+
+  return weir_stream_publish(stream, &event, 1, NULL);
+}
+
+/* A reader on the first hub that has got all there is, and what has been said
+ * so far. */
+static weir_subscriber *catch_up(const char *frames) {
+  weir_subscriber *reader = bench_attach(&bench, a, "k", NULL);
+
+  bench_expect(&bench, reader, WEIR_EAGAIN, frames);
+  kit_count(a, 0);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "");
+  return reader;
+}
+
+/* Time passes, in steps in which nothing is missed. */
+static void wait(uint64_t seconds) {
+  for (; seconds != 0; --seconds) {
+    bench_pass(&bench, 1000);
+  }
+}
+
+static void expect_status(const weir_stream *stream, int status) {
+  ck_assert_int_eq(bench_info(stream).status, status);
+}
+
+static uint64_t ended(void) {
+  return testlog_find(storage, "k")->ended;
+}
+
+/* --- Streams that storage does not have any more ---------------------------
+ */
+
+/* Who holds one hears of it once, and can do nothing to it. */
+START_TEST(it_has_failed) {
+  const uint32_t flags = _i == 0 ? 0 : WEIR_OPEN_SHARED;
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  theirs = open_as(b, "q", WEIR_DUPLICATE_JOIN, flags);
+  bench_rest(&bench);
+  kit_publish(theirs, "x", "1");
+  reader = catch_up("ready@0 fresh; x@1 1");
+  ours = look(a);
+  testlog_forget(storage, "k");
+  wait(12);
+  kit_expect_notices(a, "closing; look ended -9");
+  bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  expect_status(ours, WEIR_STREAM_FAILED);
+  ck_assert_int_eq(bench_info(ours).error, WEIR_ENOENT);
+  ck_assert_int_eq(weir_stream_cancel(ours, "why", 3), WEIR_EENDED);
+  wait(60);
+  kit_expect_notices(a, "");
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* An append of a shared one finds out: it is not put again and again. */
+START_TEST(an_append_finds_out) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  size_t appends;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, WEIR_OPEN_SHARED);
+  bench_rest(&bench);
+  kit_publish(stream, "x", "1");
+  reader = catch_up("ready@0 fresh; x@1 1");
+  testlog_forget(storage, "k");
+  storage->later = _i != 0;
+  ck_assert_int_eq(publish(stream), _i == 0 ? WEIR_ENOENT : WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "closing; p ended -9");
+  bench_expect(&bench, reader, WEIR_EDONE, "closing unavailable");
+  appends = storage->calls[TESTLOG_APPEND];
+  wait(60);
+  ck_assert_uint_eq(storage->calls[TESTLOG_APPEND], appends);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A read finds out while an append is under way, whose answer comes then, and
+ * what waits behind it: each is answered for once, and the end is told once. */
+START_TEST(an_append_is_under_way) {
+  weir_event event = kit_make_event("x", "2");
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, WEIR_OPEN_SHARED);
+  bench_rest(&bench);
+  kit_publish(stream, "x", "1");
+  reader = catch_up("ready@0 fresh; x@1 1");
+  storage->later = true;
+  if (_i != 0) {
+    testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  }
+  event.tag = 1;
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  event.tag = 2;
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, NULL), WEIR_OK);
+  testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_ENOENT);
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 9), WEIR_OK);
+  kit_pass(a, 0);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  expect_status(stream, WEIR_STREAM_FAILED);
+  ck_assert_int_eq(publish(stream), WEIR_EENDED);
+  bench_rest(&bench);
+  kit_expect_notices(a, _i == 0 ? "closing; p stored 1=2; p stored 2 -9; "
+                                  "p ended -9"
+                                : "closing; p stored 1 -31; p stored 2 -31; "
+                                  "p ended -9");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The one before it is still owed an end: it is not forgotten with it. */
+START_TEST(the_one_before_is_owed_an_end) {
+  weir_subscriber *readers[2];
+  weir_stream *streams[2];
+  weir_stream *looks[2];
+
+  bench_hubs(&bench);
+  streams[0] = bench_open(&bench, b, "k");
+  bench_publish(&bench, streams[0], 1);
+  readers[0] = catch_up("ready@0 fresh; x@1 1");
+  looks[0] = look(a);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  storage->later = true;
+  storage->slow = true;
+  streams[1] = open_as(b, "q", WEIR_DUPLICATE_REPLACE, 0);
+  storage->later = false;
+  storage->slow = false;
+  bench_rest(&bench);
+  weir_stream_release(streams[0]);
+  weir_stream_release(streams[1]);
+  kit_end(b);
+  /* This hub finds out that it is hidden, and may not take it over yet. */
+  testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_REFUSE, WEIR_EIO);
+  kit_pass(a, 12000);
+  looks[1] = look(a);
+  bench_rest(&bench);
+  readers[1] = catch_up("ready@0 fresh");
+  storage->newest->gone = true;
+  storage->newest->older->gone = true;
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 5), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "closing; look ended -9");
+  expect_status(looks[0], WEIR_STREAM_LIVE);
+  kit_pass(a, 4000);
+  kit_expect_notices(a, "look ended -9");
+  bench_expect(&bench, readers[0], WEIR_EDONE, "closing unavailable");
+  bench_expect(&bench, readers[1], WEIR_EDONE, "closing unavailable");
+  weir_subscriber_release(readers[0]);
+  weir_subscriber_release(readers[1]);
+  weir_stream_release(looks[0]);
+  weir_stream_release(looks[1]);
+  /* Then nothing is left of both. */
+  kit_pass(a, 600000);
+  kit_pass(a, 600000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+}
+END_TEST
+
+/* --- Ends ------------------------------------------------------------------
+ */
+
+/* Another takes over between a writer's cancel and its end, or has before the
+ * writer knew: the end comes all the same, once. */
+START_TEST(a_writer_cancels_and_is_fenced) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  ours = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, ours, 1);
+  kit_count(a, 0);
+  if (_i == 0) {
+    theirs = bench_open(&bench, b, "k");
+    ck_assert_int_eq(weir_stream_cancel(ours, "stop", 4), WEIR_OK);
+    kit_expect_notices(a, "p cancelled; p ended 2");
+  } else {
+    storage->later = true;
+    storage->slow = true;
+    theirs = kit_open(b, "k");
+    testlog_deliver(storage, 0);
+    kit_pass(b, 0);
+    ck_assert_int_eq(weir_stream_cancel(ours, "stop", 4), WEIR_OK);
+    storage->later = false;
+    storage->slow = false;
+    bench_rest(&bench);
+    kit_expect_notices(a, "p cancelled");
+    wait(10);
+    kit_expect_notices(a, "p ended 2");
+  }
+  expect_status(ours, WEIR_STREAM_ENDED);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 stop");
+  weir_subscriber_release(reader);
+  ck_assert_uint_eq(ended(), 2);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* What was said to be stored has been, also if those who read it cannot be
+ * shown that, for whatever reason. */
+START_TEST(an_end_that_cannot_be_read) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, WEIR_OPEN_SHARED);
+  bench_rest(&bench);
+  kit_publish(stream, "x", "1");
+  reader = catch_up("ready@0 fresh; x@1 1");
+  kit_count(a, 0);
+  testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_EIO);
+  if (_i != 0) {
+    a->memory.fail_at = a->memory.calls + (size_t)_i;
+  }
+  (void)weir_stream_end(stream, "ok", 2, 0, NULL);
+  bench_rest(&bench);
+  a->memory.fail_at = 0;
+  wait(30);
+  expect_status(stream, ended() != 0 ? WEIR_STREAM_ENDED : WEIR_STREAM_LIVE);
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* A cancel that was accepted before it was known what there is, of what has
+ * failed: who waits for the end is told. */
+START_TEST(a_cancel_of_what_has_failed) {
+  weir_stream *stream;
+  weir_stream *other;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, stream, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  ck_assert_int_eq(publish(stream), WEIR_EIO);
+  kit_expect_notices(a, "p ended -31");
+  storage->later = true;
+  storage->slow = true;
+  other = look(a);
+  expect_status(other, WEIR_STREAM_OPENING);
+  ck_assert_int_eq(weir_stream_cancel(other, "why", 3), WEIR_OK);
+  bench_rest(&bench);
+  kit_expect_notices(a, "look opened 0; look cancelled; look ended -31");
+  weir_stream_release(stream);
+  weir_stream_release(other);
+}
+END_TEST
+
+/* A failure is none where it lives on: who has not heard of it does not. */
+START_TEST(a_failure_that_was_mended) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, stream, 1);
+  reader = catch_up("ready@0 fresh; x@1 1");
+  storage->later = true;
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  ck_assert_int_eq(publish(stream), WEIR_OK);
+  testlog_deliver_all(storage);
+  storage->later = false;
+  expect_status(stream, WEIR_STREAM_FAILED);
+  (void)testlog_take(storage, "k");
+  testlog_write(storage, "k", "x", "theirs");
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 2), WEIR_OK);
+  expect_status(stream, WEIR_STREAM_FENCED);
+  kit_expect_notices(a, "p cancelled; readable");
+  weir_subscriber_release(reader);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* --- Those who have let go --------------------------------------------------
+ */
+
+/* A handle that was let go of before its end could be put has no notices any
+ * more: not those that waited, nor of what becomes of the end. */
+START_TEST(nothing_is_said_to_who_has_let_go) {
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  storage->later = true;
+  if (_i == 0) {
+    ours = look(a);
+    ck_assert_int_eq(weir_stream_cancel(ours, "why", 3), WEIR_OK);
+  } else {
+    ours = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+    ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 7, NULL), WEIR_OK);
+    testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ENOMEM);
+  }
+  weir_stream_release(ours);
+  kit_expect_notices(a, "");
+  storage->later = false;
+  testlog_deliver_all(storage);
+  kit_expect_notices(a, "");
+  wait(10);
+  kit_expect_notices(a, "");
+  ck_assert_uint_ne(ended(), 0);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* Who leaves while an event is under way does not keep the stream here. */
+START_TEST(a_producer_leaves_before_the_answer) {
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 1);
+  storage->later = true;
+  ck_assert_int_eq(publish(stream), WEIR_OK);
+  weir_stream_release(stream);
+  bench_rest(&bench);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+  bench_pass(&bench, 600000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  ck_assert_uint_eq(storage->handles, 0);
+}
+END_TEST
+
+static weir_subscriber *leaving;
+
+static void let_go(void *user, const weir_trace *what) {
+  weir_subscriber *subscriber = leaving;
+
+  (void)user;
+  if (what->kind == WEIR_TRACE_DETACH) {
+    leaving = NULL;
+    weir_subscriber_release(subscriber);
+  }
+}
+
+/* In the trace of its own detach: by the host, or with the hub. */
+START_TEST(a_subscriber_is_let_go_of_while_it_leaves) {
+  weir_stream *stream;
+
+  a->options.trace = let_go;
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  leaving = bench_attach(&bench, a, "k", NULL);
+  weir_stream_release(stream);
+  if (_i == 0) {
+    weir_subscriber_detach(leaving);
+  }
+  /* The end of the test sees that nothing is left. */
+}
+END_TEST
+
+/* --- Who waits --------------------------------------------------------------
+ */
+
+/* What a hub has ended itself is known here; but it has heard that the key
+ * leads elsewhere, and could not look where: who comes then is decided. */
+START_TEST(an_attach_that_is_led_elsewhere) {
+  weir_open_options options = kit_open_options("k", "look");
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_stream *theirs;
+  int verdict;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 1);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(stream);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_REFUSE, WEIR_EIO);
+  options.flags = WEIR_OPEN_LOOK;
+  ck_assert_int_eq(weir_hub_open(a->hub, &options, &stream), WEIR_EIO);
+  bench_rest(&bench);
+  reader = bench_attach(&bench, a, "k", &verdict);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FRESH);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  weir_subscriber_release(reader);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+static TCase *ends(void) {
+  TCase *tcase = tcase_create("ends");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, a_writer_cancels_and_is_fenced, 0, 2);
+  tcase_add_loop_test(tcase, an_end_that_cannot_be_read, 0, 20);
+  tcase_add_test(tcase, a_cancel_of_what_has_failed);
+  tcase_add_test(tcase, a_failure_that_was_mended);
+  return tcase;
+}
+
+static TCase *left(void) {
+  TCase *tcase = tcase_create("left");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, nothing_is_said_to_who_has_let_go, 0, 2);
+  tcase_add_test(tcase, a_producer_leaves_before_the_answer);
+  tcase_add_loop_test(tcase, a_subscriber_is_let_go_of_while_it_leaves, 0, 2);
+  tcase_add_test(tcase, an_attach_that_is_led_elsewhere);
+  return tcase;
+}
+
+static TCase *gone(void) {
+  TCase *tcase = tcase_create("gone");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, it_has_failed, 0, 2);
+  tcase_add_loop_test(tcase, an_append_finds_out, 0, 2);
+  tcase_add_loop_test(tcase, an_append_is_under_way, 0, 2);
+  tcase_add_test(tcase, the_one_before_is_owed_an_end);
+  return tcase;
+}
+
+KIT_MAIN("owed", gone(), ends(), left())
