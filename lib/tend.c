@@ -254,8 +254,7 @@ static int carry_out(struct weir__generation *generation) {
     /* What has been refused is put again in its time. */
     return WEIR_OK;
   }
-  if (generation->broken && generation->registered &&
-      !weir__tend_is_taking(generation)) {
+  if (generation->broken && !weir__tend_is_taking(generation)) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
   } else if (backing->will != NULL && !generation->ending) {
@@ -469,10 +468,6 @@ static void refused(struct weir__storage *storage, int result) {
       weir__generation_retry(generation);
     } else {
       weir__generation_break(generation, result);
-    }
-    if (weir__storage_wants(storage)) {
-      /* Whoever takes it over has waited for this. */
-      weir__generation_touch(generation);
     }
     return;
   }

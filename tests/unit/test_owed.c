@@ -6,6 +6,8 @@
 
 #include "../bench.h"
 
+#include <string.h>
+
 static struct bench bench;
 static struct testlog *const storage = &bench.log;
 static struct kit *const a = &bench.a;
@@ -207,6 +209,60 @@ START_TEST(the_one_before_is_owed_an_end) {
 }
 END_TEST
 
+static bool dry; /* there are no random bits */
+
+static int entropy(void *user, void *dst, size_t len) {
+  static unsigned char next;
+
+  (void)user;
+  memset(dst, ++next, len);
+  return dry ? 0 : 1;
+}
+
+/* What is hidden, and cannot be ended here, is not forgotten while somebody
+ * reads it, whatever becomes of the one that hides it. */
+START_TEST(the_one_before_is_read) {
+  weir_open_options options = kit_open_options("k", "q");
+  weir_subscriber *readers[2];
+  weir_stream *streams[2];
+  int i;
+
+  dry = false;
+  a->options.entropy = entropy;
+  bench_hubs(&bench);
+  streams[0] = bench_open(&bench, b, "k");
+  bench_publish(&bench, streams[0], 1);
+  readers[0] = catch_up("ready@0 fresh; x@1 1");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  storage->later = true;
+  storage->slow = true;
+  options.on_duplicate = WEIR_DUPLICATE_REPLACE;
+  options.linger = 1000;
+  streams[1] = kit_open_with(b, &options);
+  storage->later = false;
+  storage->slow = false;
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_end(streams[1], "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(streams[0]);
+  weir_stream_release(streams[1]);
+  kit_end(b);
+  dry = true;
+  kit_pass(a, 12000);
+  weir_stream_release(look(a));
+  readers[1] = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, readers[1], WEIR_EDONE, "ready@0 fresh; done@1 ok");
+  weir_subscriber_release(readers[1]);
+  for (i = 0; i < 10; ++i) {
+    kit_pass(a, 1000);
+  }
+  ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+  weir_subscriber_release(readers[0]);
+  kit_pass(a, 2000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+}
+END_TEST
+
 /* --- Ends ------------------------------------------------------------------
  */
 
@@ -246,6 +302,45 @@ START_TEST(a_writer_cancels_and_is_fenced) {
   ck_assert_uint_eq(ended(), 2);
   weir_stream_release(ours);
   weir_stream_release(theirs);
+}
+END_TEST
+
+/* The take-over waits for an append of this hub that is under way, and then
+ * takes longer than the time to the next try: it is one. */
+START_TEST(a_cancel_behind_an_append) {
+  weir_subscriber *reader;
+  weir_stream *ours;
+  weir_stream *other;
+
+  bench_hub(&bench);
+  ours = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, ours, 1);
+  reader = catch_up("ready@0 fresh; x@1 1");
+  other = look(a);
+  (void)testlog_take(storage, "k");
+  testlog_write(storage, "k", "x", "2");
+  testlog_write(storage, "k", "x", "3");
+  kit_count(a, 0);
+  storage->later = true;
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 3), WEIR_OK);
+  ck_assert_int_eq(publish(ours), WEIR_OK);
+  testlog_deliver(storage, 0);
+  expect_status(ours, WEIR_STREAM_FENCED);
+  ck_assert_int_eq(weir_stream_cancel(other, "why", 3), WEIR_OK);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 0);
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  kit_pass(a, 3000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_rest(&bench);
+  storage->later = false;
+  expect_status(ours, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_expect(&bench, reader, WEIR_EDONE, "x@2 2; x@3 3; done@4 why");
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+  weir_stream_release(other);
 }
 END_TEST
 
@@ -294,6 +389,30 @@ START_TEST(a_cancel_of_what_has_failed) {
   ck_assert_int_eq(weir_stream_cancel(other, "why", 3), WEIR_OK);
   bench_rest(&bench);
   kit_expect_notices(a, "look opened 0; look cancelled; look ended -31");
+  weir_stream_release(stream);
+  weir_stream_release(other);
+}
+END_TEST
+
+/* The same of what is just ending: it is told as all others are. */
+START_TEST(a_cancel_of_what_is_ending) {
+  weir_stream *stream;
+  weir_stream *other;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, stream, 1);
+  kit_count(a, 0);
+  storage->later = true;
+  storage->slow = true;
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  other = look(a);
+  ck_assert_int_eq(weir_stream_cancel(other, "why", 3), WEIR_OK);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  kit_expect_notices(a, "look opened 0; look cancelled");
+  bench_rest(&bench);
+  kit_expect_notices(a, "p ended 2; look ended 2");
   weir_stream_release(stream);
   weir_stream_release(other);
 }
@@ -439,8 +558,10 @@ static TCase *ends(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, a_writer_cancels_and_is_fenced, 0, 2);
+  tcase_add_test(tcase, a_cancel_behind_an_append);
   tcase_add_loop_test(tcase, an_end_that_cannot_be_read, 0, 20);
   tcase_add_test(tcase, a_cancel_of_what_has_failed);
+  tcase_add_test(tcase, a_cancel_of_what_is_ending);
   tcase_add_test(tcase, a_failure_that_was_mended);
   return tcase;
 }
@@ -464,6 +585,7 @@ static TCase *gone(void) {
   tcase_add_loop_test(tcase, an_append_finds_out, 0, 2);
   tcase_add_loop_test(tcase, an_append_is_under_way, 0, 2);
   tcase_add_test(tcase, the_one_before_is_owed_an_end);
+  tcase_add_test(tcase, the_one_before_is_read);
   return tcase;
 }
 
