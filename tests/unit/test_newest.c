@@ -479,9 +479,9 @@ END_TEST
  * write it does not take an old word for it. Of what this hub writes it knows
  * without asking. */
 START_TEST(an_open_that_joins_nothing) {
-  enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, OURS, CASES };
-  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK, WEIR_EEXISTS,
-                                    WEIR_EIO, WEIR_EEXISTS};
+  enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, GONE, OURS, CASES };
+  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK,      WEIR_EEXISTS,
+                                    WEIR_EIO,     WEIR_EEXISTS, WEIR_EEXISTS};
   weir_open_options options = kit_open_options("k", "p");
   weir_subscriber *reader;
   weir_stream *theirs;
@@ -500,6 +500,8 @@ START_TEST(an_open_that_joins_nothing) {
     theirs = what == OVER ? NULL : bench_open(&bench, b, "k");
   } else if (what == UNKNOWN) {
     testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  } else if (what == GONE) {
+    testlog_forget(storage, "k");
   }
   storage->later = _i >= CASES;
   storage->modes[WEIR_LOG_LOOKUP] = 0;
@@ -1088,7 +1090,7 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, opens_that_cannot_ask, 0, 6);
   tcase_add_loop_test(tcase, opens_behind_a_question, 0, 3);
   tcase_add_loop_test(tcase, a_look_at_what_others_write, 0, 4);
-  tcase_add_loop_test(tcase, an_open_that_joins_nothing, 0, 10);
+  tcase_add_loop_test(tcase, an_open_that_joins_nothing, 0, 12);
   tcase_add_loop_test(tcase, opens_behind_opens, 0, 3);
   tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
   tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);
