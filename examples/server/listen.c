@@ -23,6 +23,11 @@
  * as the progress that it is. */
 #define UNSENT_MOST 131072
 
+/* Descriptors that no connection takes: the log has 64 segments open to read,
+ * and those that it writes, makes and seals; the rest is for what every server
+ * has. A log that can make no segment fails the streams that are written to. */
+#define KEPT_BACK 96
+
 /* Frames are small, and nobody wants to wait for the next. */
 static void tune(int fd) {
   const int yes = 1;
@@ -171,11 +176,16 @@ int listen_accept(int fd) {
   return accepted;
 }
 
-void listen_raise_limit(void) {
+size_t listen_raise_limit(void) {
   struct rlimit limit;
 
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
   }
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= SIZE_MAX) {
+    return SIZE_MAX;
+  }
+  return limit.rlim_cur / 2 > KEPT_BACK ? (size_t)limit.rlim_cur - KEPT_BACK
+                                        : (size_t)limit.rlim_cur / 2;
 }

@@ -4,6 +4,8 @@
 
 /* The socket that connections come from. */
 
+#include <stddef.h>
+
 /* Listen on ADDR:PORT; port 0 picks one. Returns the socket, or -1 after a word
  * on standard error. */
 int listen_on(const char *address);
@@ -15,7 +17,9 @@ void listen_say(int socket);
  * no memory) left for it. */
 int listen_accept(int socket);
 
-/* Let this process have as many descriptors as it may. */
-void listen_raise_limit(void);
+/* Let this process have as many descriptors as it may. Returns how many of them
+ * are for connections: some are kept back for the log, half if there are few.
+ */
+size_t listen_raise_limit(void);
 
 #endif /* SERVER_LISTEN_H */

@@ -24,7 +24,7 @@
 /* Connections taken in one turn, so that those already open get theirs. */
 #define ACCEPTS_AT_ONCE 256
 
-/* ms to wait for descriptors before more connections are taken. */
+/* ms until it is looked whether more connections can be taken. */
 #define ACCEPT_AGAIN 1000
 
 /* Bodies as large as they may be that can be on their way together. */
@@ -35,6 +35,7 @@ static struct main {
   struct server server;
   int listener;
   int signals[2];     /* a pipe: what a signal handler can write to */
+  size_t most;        /* connections */
   uint64_t accept_at; /* not before; 0 is now */
   uint64_t quit_at;   /* 0: never */
 } program;
@@ -98,7 +99,8 @@ static void accept_connections(struct server *server) {
   int i;
 
   for (i = 0; i < ACCEPTS_AT_ONCE && fd >= 0; ++i) {
-    fd = listen_accept(program.listener);
+    fd = server->pool.count < program.most ? listen_accept(program.listener)
+                                           : -2;
     if (fd >= 0) {
       (void)conn_open(&server->pool, fd);
     }
@@ -293,7 +295,7 @@ int main(int argc, char **argv) {
     }
     return 2;
   }
-  listen_raise_limit();
+  program.most = listen_raise_limit();
   if (!start(server)) {
     return 1;
   }

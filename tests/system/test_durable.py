@@ -845,6 +845,25 @@ class Faults(Home):
             self.assertEqual(self.read(key, 1).of("message")[0].data, "x")
         self.stop()
 
+    def test_connections_leave_the_log_its_descriptors(self):
+        self.own = kit.Server("--log", self.directory, "--request-timeout",
+                              "0", limit=40)
+        asking = self.own.connect()
+        asking.ask("PUT", path(self.key))
+        reader = self.own.reader(self.key)
+        reader.ready
+        for _ in range(60):
+            self.own.connect()
+        for i in range(8):  # in more than one segment
+            response = asking.ask("POST", path("%s %d" % (self.key, i),
+                                               "/events"), b"x" * 1000000)
+            self.status(response, 201)
+        self.assertGreater(len([name for name in os.listdir(self.directory)
+                                if name.endswith(".log")]), 1)
+        asking.ask("POST", path(self.key, "/events"), b"still")
+        reader.wait_data("still")
+        self.stop()
+
 
 class Retention(Home):
     """What goes is told, also after a restart."""

@@ -84,6 +84,7 @@ class Descriptors(Poll, kit.Case):
                 conn.reset()
             for conn in conns[60:]:
                 self.assertEqual(conn.ask("GET", "/healthz").status, 200)
+                conn.close()
 
 
 if __name__ == "__main__":
