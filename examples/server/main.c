@@ -222,6 +222,23 @@ static int try_options(const struct options *options) {
   return rv;
 }
 
+/* Have a stream to try events on. */
+static bool open_trial(struct server *server) {
+  weir_open_options open;
+  int rv = weir_hub_new(&server->options.hub, &server->trial_hub);
+
+  weir_open_options_init(&open, sizeof open);
+  open.key = "trial";
+  open.key_len = 5;
+  if (rv == WEIR_OK) {
+    rv = weir_hub_open(server->trial_hub, &open, &server->trial);
+  }
+  if (rv != WEIR_OK) {
+    fprintf(stderr, "server: %s\n", weir_strerror(rv));
+  }
+  return rv == WEIR_OK;
+}
+
 static void set_limits(struct server *server) {
   const struct options *options = &server->options;
   struct conn_pool *pool = &server->pool;
@@ -250,6 +267,9 @@ static bool start(struct server *server) {
   server->started = server->pool.now;
   set_http(&server->options, &server->http);
   set_cors(server);
+  if (!open_trial(server)) {
+    return false;
+  }
   server->options.hub.notify = streams_notify;
   if (!durable_open(server)) {
     return false;
@@ -304,6 +324,8 @@ int main(int argc, char **argv) {
   conn_pool_end(&server->pool);
   weir_hub_free(server->hub);
   durable_close(server);
+  weir_stream_release(server->trial);
+  weir_hub_free(server->trial_hub);
   text_free(&server->cors);
   loop_free(server->pool.loop);
   return 0;

@@ -16,6 +16,8 @@ struct server {
   struct options options;
   struct conn_pool pool;
   weir_hub *hub;
+  weir_hub *trial_hub; /* that nobody sees */
+  weir_stream *trial;  /* of it: refuses what every new stream refuses */
   weir_http_options http;
   struct text cors;        /* header fields for every response */
   struct demo *demos;      /* those that are typing */

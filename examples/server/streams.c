@@ -50,10 +50,13 @@ struct job {
   struct slice body;
   const char *rule; /* what its next step refuses as invalid; or NULL */
   bool split;
-  size_t count; /* of events */
+  weir_event *events; /* to publish; they point into the body */
+  size_t count;
+  weir_open_options open;
 };
 
 static void job_free(struct job *job) {
+  free(job->events);
   text_free(&job->key);
   text_free(&job->type);
   free(job);
@@ -386,12 +389,13 @@ static const char *line_end(const char *p, const char *end, const char **next) {
   return lf > p && lf[-1] == '\r' ? lf - 1 : lf;
 }
 
-/* The events of a body: all of it, or each of its lines. */
-static weir_event *make_events(struct job *job) {
+/* Make the events of a body: all of it, or each of its lines. Returns WEIR_OK,
+ * WEIR_ETOOBIG (there are too many) or WEIR_ENOMEM. */
+static int make_events(struct job *job) {
   const char *end = job->body.data + job->body.len;
   const char *p;
   const char *next;
-  weir_event *events;
+  weir_event *event;
   size_t i = 0;
 
   job->count = job->split ? 0 : 1;
@@ -399,43 +403,46 @@ static weir_event *make_events(struct job *job) {
     (void)line_end(p, end, &next);
     job->count += 1;
   }
-  if (job->count == 0 || job->count > LINES_MOST) {
-    return NULL;
+  if (job->count > LINES_MOST) {
+    return WEIR_ETOOBIG;
   }
-  events = calloc(job->count, sizeof *events);
-  if (events == NULL) {
-    return NULL;
+  job->events = calloc(job->count, sizeof *job->events);
+  if (job->events == NULL) {
+    return WEIR_ENOMEM;
   }
   for (p = job->body.data; i < job->count; p = next, ++i) {
-    weir_event_init(&events[i], sizeof events[i]);
-    events[i].type = job->type.data;
-    events[i].type_len = job->type.len;
-    events[i].data = p;
+    event = &job->events[i];
+    weir_event_init(event, sizeof *event);
+    event->type = job->type.data;
+    event->type_len = job->type.len;
+    event->data = p;
     next = end;
-    events[i].data_len =
+    event->data_len =
         job->split ? (size_t)(line_end(p, end, &next) - p) : job->body.len;
   }
-  /* Storage answers in order: the last answer is the answer for all. */
-  events[job->count - 1].tag = 1;
-  return events;
+  return WEIR_OK;
+}
+
+/* What every new stream would say to the events, before there is one. A signal
+ * that reaches nobody is refused as an event is. */
+static int try_events(struct job *job) {
+  weir_stream *trial = job->conn->pool->server->trial;
+  int rv = WEIR_OK;
+  size_t i;
+
+  for (i = 0; rv == WEIR_OK && i < job->count; ++i) {
+    rv = weir_stream_signal(trial, &job->events[i], NULL);
+  }
+  return rv;
 }
 
 static void publish(struct job *job) {
-  weir_event *events = make_events(job);
   struct conn *conn = job->conn;
   int rv;
 
-  if (job->count > LINES_MOST) {
-    streams_closed(conn);
-    reply_error(conn, 413, "too_many_lines", LINES_RULE, NULL);
-    return;
-  }
-  if (events == NULL) {
-    finish_badly(job, WEIR_ENOMEM);
-    return;
-  }
-  rv = weir_stream_publish(conn->stream, events, job->count, NULL);
-  free(events);
+  /* Storage answers in order: the last answer is the answer for all. */
+  job->events[job->count - 1].tag = 1;
+  rv = weir_stream_publish(conn->stream, job->events, job->count, NULL);
   if (rv != WEIR_OK) {
     finish_badly(job, rv);
   } else {
@@ -558,6 +565,49 @@ static void refuse_open(struct job *job, int error) {
   }
 }
 
+/* Open the stream of a job. Returns WEIR_OK, WEIR_EAGAIN (`opened` will tell)
+ * or what refuses it. */
+static int open_stream(struct job *job) {
+  struct conn *conn = job->conn;
+  weir_stream_info info;
+  int rv = weir_hub_open(conn->pool->server->hub, &job->open, &conn->stream);
+
+  if (rv == WEIR_OK) {
+    info.size = sizeof info;
+    (void)weir_stream_get_info(conn->stream, &info);
+    rv = info.status == WEIR_STREAM_OPENING ? WEIR_EAGAIN : WEIR_OK;
+  }
+  return rv;
+}
+
+/* Events that would be refused are no reason to begin a stream. */
+static int begin_stream(struct job *job) {
+  int rv = try_events(job);
+
+  if (rv != WEIR_OK) {
+    job->rule = text_rules[job->action];
+    return rv;
+  }
+  weir_stream_release(job->conn->stream);
+  job->conn->stream = NULL;
+  job->open.flags &= ~WEIR_OPEN_EXISTING;
+  return open_stream(job);
+}
+
+/* Go on with a job by what has become of its open. */
+static void opened(struct job *job, int rv) {
+  if (rv == WEIR_ENOENT && job->action == STREAMS_PUBLISH) {
+    rv = begin_stream(job);
+  }
+  if (rv == WEIR_OK) {
+    act(job);
+  } else if (rv == WEIR_EAGAIN) {
+    conn_wait(job->conn);
+  } else {
+    refuse_open(job, rv);
+  }
+}
+
 /* The notices of a request that does something with a stream. */
 static void hear_producer(struct listener *listener,
                           const weir_notice *notice) {
@@ -565,11 +615,7 @@ static void hear_producer(struct listener *listener,
   struct conn *conn = job->conn;
 
   if (notice->kind == WEIR_NOTICE_OPENED) {
-    if (notice->error == WEIR_OK) {
-      act(job);
-    } else {
-      refuse_open(job, notice->error);
-    }
+    opened(job, notice->error);
   } else if (notice->kind == WEIR_NOTICE_STORED) {
     if (notice->error != WEIR_OK) {
       finish_badly(job, notice->error);
@@ -585,14 +631,15 @@ static void hear_producer(struct listener *listener,
   conn_resume(conn);
 }
 
-/* How a stream is opened for an action. */
+/* How a stream is opened for an action. A publish may begin one, when its
+ * events have been tried. */
 static void choose_open(enum streams_action action,
                         weir_open_options *options) {
   switch (action) {
     case STREAMS_OPEN:
       break;
     case STREAMS_PUBLISH:
-      options->flags |= WEIR_OPEN_UNENDED;
+      options->flags |= WEIR_OPEN_EXISTING | WEIR_OPEN_UNENDED;
       break;
     case STREAMS_INFO:
       options->flags |= WEIR_OPEN_LOOK;
@@ -665,10 +712,8 @@ void streams_act(struct conn *conn, const struct http_request *request,
                  struct slice key, enum streams_action action,
                  struct slice body) {
   struct server *server = conn->pool->server;
-  weir_open_options options = server->options.open;
   struct job *job = calloc(1, sizeof *job);
-  weir_stream_info info;
-  int rv;
+  int rv = WEIR_OK;
 
   if (job == NULL) {
     reply_weir_error(conn, WEIR_ENOMEM, NULL);
@@ -680,33 +725,32 @@ void streams_act(struct conn *conn, const struct http_request *request,
   job->body = body;
   conn->job = job;
   text_add(&job->key, key.data, key.len);
-  options.key = key.data;
-  options.key_len = key.len;
-  options.user = job;
+  job->open = server->options.open;
+  job->open.key = job->key.data;
+  job->open.key_len = job->key.len;
+  job->open.user = job;
+  choose_open(action, &job->open);
   job->rule = choose_action(job, request->query);
   if (job->rule == NULL && action == STREAMS_OPEN) {
-    job->rule = streams_choose(request->query, &options);
+    job->rule = streams_choose(request->query, &job->open);
   }
   if (job->rule != NULL) {
     finish_badly(job, WEIR_EINVAL);
     return;
   }
-  job->rule = STREAMS_KEY_RULE;
-  choose_open(action, &options);
-  rv = job->key.failed || job->type.failed
-           ? WEIR_ENOMEM
-           : weir_hub_open(server->hub, &options, &conn->stream);
-  if (rv != WEIR_OK) {
-    refuse_open(job, rv);
+  if (action == STREAMS_PUBLISH) {
+    rv = make_events(job);
+  }
+  if (rv == WEIR_ETOOBIG) {
+    streams_closed(conn);
+    reply_error(conn, 413, "too_many_lines", LINES_RULE, NULL);
     return;
   }
-  info.size = sizeof info;
-  (void)weir_stream_get_info(conn->stream, &info);
-  if (info.status == WEIR_STREAM_OPENING) {
-    conn_wait(conn); /* `opened` will tell */
-  } else {
-    act(job);
+  if (job->key.failed || job->type.failed) {
+    rv = WEIR_ENOMEM;
   }
+  job->rule = STREAMS_KEY_RULE;
+  opened(job, rv == WEIR_OK ? open_stream(job) : rv);
 }
 
 void streams_notify(void *user, const weir_notice *notice) {

@@ -237,6 +237,14 @@ class Envelope(kit.Case):
         reader = self.server.reader(self.key)
         self.assertEqual(reader.wait("message").data, "bare")
 
+    def test_lines_are_none_in_it(self):
+        # What a new stream would refuse is for this one to judge.
+        self.server.open(self.key, envelope="json")
+        self.status(self.server.publish(self.key, b"\n" * 200000), 201)
+        response = self.server.publish(self.key, b"\xff")
+        self.assertEqual(self.status(response, 400).json()["error"],
+                         "not_utf8")
+
 
 class Publish(kit.Case):
     def test_gives_the_id(self):
@@ -333,6 +341,25 @@ class Publish(kit.Case):
             self.assertEqual(response.json()["error"], "not_utf8")
         self.status(self.server.publish(self.key, "\U0001f30a".encode()), 201)
 
+    def test_what_is_refused_begins_no_stream(self):
+        for status, name, body, kind in (
+                (400, "not_utf8", b"\xff", "x"),
+                (400, "reserved_type", b"x", "open"),
+                (400, "invalid", b"x", "a\rb"),
+                (400, "invalid", b"x", "x" * 256),
+                (413, "event_too_big", b"x" * (1 << 20) + b"x", "x"),
+                (413, "event_too_big", b"\n" * 100000, "x")):
+            response = self.server.publish(self.key, body, type=kind)
+            self.status(response, status)
+            self.assertEqual(response.json()["error"], name)
+            self.assertEqual(self.server.ask(
+                "GET", path(self.key, "/info")).status, 404)
+        # Nor does it begin one behind an end.
+        self.server.publish(self.key, b"x")
+        self.server.end(self.key)
+        response = self.server.publish(self.key, b"\xff")
+        self.assertEqual(response.json()["error"], "ended")
+
 
 class Lines(kit.Case):
     options = ("--max-event", "100")
@@ -366,9 +393,13 @@ class Lines(kit.Case):
         self.assertEqual(self.data(), ["a\nb", "c\n"])
 
     def test_all_or_nothing(self):
-        self.server.open(self.key)
         bad = [b"good\n\xff\n", b"good\n" + b"x" * 101 + b"\ngood",
                b"good\na\0b"]
+        for body in bad:
+            self.assertIn(self.split(body).status, (400, 413))
+            self.assertEqual(self.server.ask(
+                "GET", path(self.key, "/info")).status, 404)
+        self.server.open(self.key)
         for body in bad:
             self.assertIn(self.split(body).status, (400, 413))
         self.assertEqual(self.server.info(self.key)["last"], 0)
@@ -386,7 +417,8 @@ class Lines(kit.Case):
         response = self.status(self.split(b"\n" * (most + 1)), 413)
         self.assertEqual(response.json()["error"], "too_many_lines")
         self.assertIn(str(most), response.json()["message"])
-        self.assertEqual(self.server.info(self.key)["last"], 0)
+        self.assertEqual(self.server.ask(
+            "GET", path(self.key, "/info")).status, 404)
         self.assertEqual(self.status(self.split(b"\n" * most), 201).json()
                          ["count"], most)
 
