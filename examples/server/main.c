@@ -243,9 +243,9 @@ static void set_limits(struct server *server) {
   const struct options *options = &server->options;
   struct conn_pool *pool = &server->pool;
 
-  pool->body_most = options->max_body;
-  pool->body_limit = options->max_body < SIZE_MAX / BODIES_AT_ONCE
-                         ? options->max_body * BODIES_AT_ONCE
+  pool->body_most = options->max_body != 0 ? options->max_body : UINT64_MAX;
+  pool->body_limit = pool->body_most < SIZE_MAX / BODIES_AT_ONCE
+                         ? pool->body_most * BODIES_AT_ONCE
                          : SIZE_MAX;
   conn_pool_set_timeout(pool, CONN_IN_HEAD, options->request_timeout);
   conn_pool_set_timeout(pool, CONN_IN_BODY, options->request_timeout);

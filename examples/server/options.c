@@ -25,11 +25,11 @@ static const struct option table[] = {
      "what publishers send as `Authorization: Bearer`"},
     {"max-body", SIZE, AT(max_body), "largest body of a request"},
     {"request-timeout", TIME, AT(request_timeout),
-     "for a head, and between two pieces of a body"},
+     "for a head or a piece of a body; a body has 5m"},
     {"keep-alive", TIME, AT(idle_timeout), "until an idle connection closes"},
     {"drain", TIME, AT(drain), "how long SIGTERM may take"},
     {"log", TEXT, AT(log.path), "a directory; without one, memory is all"},
-    {"sync", SYNC, 0, "to the disk: always, a duration, or never"},
+    {"sync", SYNC, 0, "to the disk: always, 1ms or more, or never"},
     {"keep-age", TIME, AT(log.keep_age), "how long the log keeps an event"},
     {"keep-ended", TIME, AT(log.keep_ended),
      "how long it keeps a stream after its end"},
@@ -47,11 +47,12 @@ static const struct option table[] = {
     {"max-client-subscribers", COUNT, AT(hub.max_client_subscribers),
      "readers with one client key"},
     {"max-event", SIZE, AT(hub.max_event_bytes), "data of one event"},
-    {"max-event-lines", COUNT, AT(hub.max_event_lines), "lines of its data"},
+    {"max-event-lines", COUNT, AT(hub.max_event_lines),
+     "lines of its data, 1 to 100000"},
     {"max-pending", COUNT, AT(hub.max_pending),
      "events of a stream that wait for the log"},
     {"signal-ring", COUNT32, AT(hub.signal_ring),
-     "signals kept for slow readers"},
+     "signals kept for slow readers, 1 to 65536"},
     {"utf8", UTF8, AT(hub.flags), "check the text of events, or pass it"},
     {"linger", TIME, AT(open.linger), "how long a stream stays after its end"},
     {"first-event", TIME, AT(open.first_event),
@@ -68,9 +69,10 @@ static const struct option table[] = {
      "cut off a reader that takes nothing so long"},
     {"retry", TIME32, AT(attach.retry),
      "when clients shall come back, 500ms to 1d"},
-    {"retry-jitter", TIME32, AT(attach.retry_jitter), "up to so much later"},
+    {"retry-jitter", TIME32, AT(attach.retry_jitter),
+     "up to so much later, at most 1d in all"},
     {"retry-replaced", TIME32, AT(attach.retry_replaced),
-     "told to a reader that another replaces"},
+     "when one that is replaced shall, 500ms or more"},
     {"lifetime", TIME, AT(attach.lifetime),
      "ask a reader to reconnect after so long"},
     {"lifetime-jitter", TIME, AT(attach.lifetime_jitter),
@@ -262,8 +264,8 @@ static void help(void) {
   printf(
       "usage: server [--OPTION VALUE ...]\n\n"
       "A server of resumable Server-Sent Events. Durations are written\n"
-      "500ms, 12s, 10m, 24h; sizes 4096, 64K, 8M; 0 is off, or no limit.\n"
-      "Defaults are in brackets.\n\n");
+      "500ms, 12s, 10m, 24h; sizes 4096, 64K, 8M; 0 is off, or no limit,\n"
+      "where no least is given. Defaults are in brackets.\n\n");
   for (i = 0; i < COUNT_OF(table); ++i) {
     printf("  --%-23s %s", table[i].name, table[i].help);
     put_default(&defaults, &table[i]);

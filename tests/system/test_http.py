@@ -345,6 +345,11 @@ class Size(HttpCase):
         self.refused(line(16000) + b"Host: x\r\n\r\n", 414)
         self.refused(line(60000) + b"Host: x\r\n\r\n", 414)
 
+    def test_no_limit_of_bodies(self):
+        with kit.Server("--max-body", "0") as server:
+            for size in (1, 1000000):
+                self.status(server.publish(self.key, b"x" * size), 201)
+
     def test_a_request_line_without_an_end(self):
         conn = self.server.connect()
         conn.send(b"GET /" + b"x" * 20000)

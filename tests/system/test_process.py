@@ -65,6 +65,22 @@ class CommandLine(kit.Case):
         for line in out.splitlines()[6:]:
             self.assertRegex(line, "^  --[a-z0-9-]+ +[^ ].{3,}$")
 
+    def test_help_says_what_cannot_be_0(self):
+        # What the options themselves allow is seen before the address is.
+        for line in run("--help")[1].splitlines()[6:]:
+            name = line.split()[0]
+            if name in ("--listen", "--cors", "--publish-token", "--log",
+                        "--utf8", "--help", "--version"):
+                continue
+            status = run("--listen", "none", name, "0")[0]
+            has_least = re.search(r" \d+\w* (to|or more)\b", line) is not None
+            self.assertEqual(status, 2 if has_least else 1, line)
+
+    def test_help_says_what_else_limits_a_time(self):
+        out = run("--help")[1]
+        self.assertRegex(out, r"\n  --retry-jitter .* at most 1d in all \[")
+        self.assertRegex(out, r"\n  --request-timeout .* a body has 5m \[")
+
     def test_durations(self):
         for text in ("12s", "500ms", "24h", "10m", "1d", "0", "0s", "0ms",
                      "012s", "213503982334d"):
