@@ -325,7 +325,6 @@ void conn_finish(struct conn *conn) {
 /* The request cannot be read on: answer, and close. */
 static void refuse(struct conn *conn, int status, const char *wrong) {
   conn->keep_alive = false;
-  conn->no_body = false;
   conn->pool->handler->refuse(conn, status, wrong);
 }
 
@@ -360,6 +359,7 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t len) {
   size_t head_len = 0;
   int status = http_parse(bytes, len, &request, &head_len);
 
+  conn->no_body = request.method == HTTP_HEAD; /* also if it is refused */
   if (status == 0) {
     return 0;
   }
@@ -369,7 +369,6 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t len) {
   }
   conn->keep_alive = request.keep_alive;
   conn->is_http_1_0 = request.version_1_0;
-  conn->no_body = request.method == HTTP_HEAD;
   if (!request.chunked && request.length == 0) {
     conn->pool->handler->handle(conn, &request, none);
     return head_len;

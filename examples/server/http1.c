@@ -150,6 +150,7 @@ static int parse_request_line(struct slice line, struct http_request *request) {
   struct slice method = take_word(&line);
   struct slice target = take_word(&line);
 
+  request->method = method_of(method);
   if (!is_token(method) || target.len == 0) {
     return bad(request, "the first line is not a request's");
   }
@@ -170,7 +171,6 @@ static int parse_request_line(struct slice line, struct http_request *request) {
     return bad(request, "the target has a character that it cannot have");
   }
   request->keep_alive = !request->version_1_0;
-  request->method = method_of(method);
   return parse_target(target, request);
 }
 
@@ -303,11 +303,13 @@ static int parse_field(struct slice line, struct http_request *request) {
 }
 
 /* How a head that has not ended stands: too long, or not there yet. */
-static int incomplete(const char *bytes, size_t len) {
+static int incomplete(const char *bytes, size_t len,
+                      struct http_request *request) {
   struct slice rest = {bytes, len};
   struct slice line;
 
   if (!take_line(&rest, &line) && len > HTTP_TARGET_MOST + 32) {
+    request->method = method_of(take_word(&rest));
     return 414;
   }
   return len >= HTTP_HEAD_MOST ? 431 : GO_ON;
@@ -323,13 +325,13 @@ int http_parse(const char *bytes, size_t len, struct http_request *request,
   do {
     /* A client may end a body with a CRLF too many (RFC 9112, section 2.2). */
     if (!take_line(&rest, &line)) {
-      return incomplete(bytes, len);
+      return incomplete(bytes, len, request);
     }
   } while (line.len == 0);
   rv = parse_request_line(line, request);
   while (rv == GO_ON) {
     if (!take_line(&rest, &line)) {
-      return incomplete(bytes, len);
+      return incomplete(bytes, len, request);
     }
     *head_len = len - rest.len;
     if (*head_len > HTTP_HEAD_MOST) {

@@ -47,7 +47,8 @@ struct http_request {
 };
 
 /* Parse a head. Returns 0: it is not complete; -1: *head_len bytes are the
- * head; or the status of the error. */
+ * head; or the status of the error. The method is there as soon as it is known.
+ */
 int http_parse(const char *bytes, size_t len, struct http_request *request,
                size_t *head_len);
 

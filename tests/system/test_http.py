@@ -345,6 +345,31 @@ class Size(HttpCase):
         self.refused(line(16000) + b"Host: x\r\n\r\n", 414)
         self.refused(line(60000) + b"Host: x\r\n\r\n", 414)
 
+    def test_the_refusal_of_a_head_request_has_no_body(self):
+        for rest, status in ((b"/ HTTP/1.1\r\n\r\n", 400),
+                             (b"/ HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+                              400),
+                             (b"no/path HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+                             (b"/ HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+                             (b"/" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+                             (b"/" + b"x" * 9000, 414),
+                             (b"/ HTTP/1.1\r\nX: " + b"x" * 20000, 431),
+                             (b"/ HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                              b"1001\r\n\r\n", 413),
+                             (b"/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                              b"chunked\r\n\r\nx", 400)):
+            conn = self.server.connect()
+            conn.send(b"HEAD " + rest)
+            response = conn.response("HEAD")
+            self.assertEqual(response.status, status, rest[:50])
+            self.assertNotEqual(response.get("content-length"), "0")
+            self.assertTrue(conn.is_at_end(), rest[:50])
+        # What is refused after one has the body of its own method.
+        conn = self.server.connect()
+        self.assertEqual(conn.ask("HEAD", "/healthz").status, 200)
+        conn.send(b"nonsense\r\n\r\n")
+        self.status(conn.response(), 400)
+
     def test_no_limit_of_bodies(self):
         with kit.Server("--max-body", "0") as server:
             for size in (1, 1000000):
