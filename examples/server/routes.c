@@ -195,9 +195,10 @@ static bool check(struct conn *conn, const struct http_request *request,
     return false;
   }
   if (!is_allowed_origin(server, request)) {
+    /* With --cors every response says already what it varies by. */
     reply_error(conn, 403, "origin",
                 "pages of this origin may not use this server",
-                "Vary: Origin\r\n");
+                server->cors.len == 0 ? "Vary: Origin\r\n" : NULL);
     return false;
   }
   if ((resources[resource].methods & BIT(request->method)) == 0) {
@@ -226,7 +227,7 @@ bool routes_admit(struct conn *conn, const struct http_request *request) {
   conn->keep_alive = false;
   admitted = check(conn, request, resource);
   if (admitted && request->length > conn->pool->body_most) {
-    reply_error(conn, 413, "too_large", "the body is too large", NULL);
+    reply_refusal(conn, 413, "the body is too large");
     admitted = false;
   }
   if (admitted) {

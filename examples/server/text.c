@@ -179,11 +179,12 @@ bool parse_number(struct slice slice, uint64_t *number) {
   size_t i;
 
   for (i = 0; i < slice.len; ++i) {
-    if (slice.data[i] < '0' || slice.data[i] > '9' ||
-        value > (UINT64_MAX - 9) / 10) {
+    const uint64_t digit = (uint64_t)(slice.data[i] - '0');
+
+    if (slice.data[i] < '0' || slice.data[i] > '9') {
       return false;
     }
-    value = value * 10 + (uint64_t)(slice.data[i] - '0');
+    value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
   }
   *number = value;
   return slice.len != 0;

@@ -50,7 +50,7 @@ bool query_get(struct slice query, const char *name, struct text *value,
 bool query_choose(struct slice query, const char *name,
                   const char *const *words, int count, int *choice);
 
-/* A number in decimal and nothing else. */
+/* A number in decimal and nothing else; UINT64_MAX if it is larger. */
 bool parse_number(struct slice slice, uint64_t *number);
 
 #endif /* SERVER_TEXT_H */

@@ -112,8 +112,10 @@ class OneOrigin(AccessCase):
         for value in (EVIL, "null", APP + ".evil.example", APP + ":8443",
                       "http://app.example", "https://APP.example"):
             for method in ("GET", "PUT", "OPTIONS"):
-                self.status(self.server.ask(method, path(self.key), None,
-                                            origin(value)), 403)
+                response = self.server.ask(method, path(self.key), None,
+                                           origin(value))
+                self.status(response, 403)
+                self.assertEqual(response.all("vary"), ["Origin"])
         self.untouched()
 
     def test_its_own_origin_may_too(self):
