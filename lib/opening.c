@@ -217,7 +217,7 @@ static void decide_open(struct weir__registry *registry,
       return;
     }
     rv = weir__tend_doubt(generation, how_far);
-    if (rv == WEIR_ENOENT && (producer->flags & ASKS) == 0) {
+    if (rv == WEIR_ENOENT && (producer->flags & WEIR_OPEN_LOOK) == 0) {
       /* It is not for this one to find that out: it is there, as far as is
        * known. */
       rv = WEIR_OK;
