@@ -33,8 +33,9 @@
 /* Where a record's payload may end at most: offsets are kept in units of 8. */
 #define WEIR__SEGMENT_MOST UINT64_C(0x400000000)
 
-/* Epochs that a stream remembers. */
-#define WEIR__EPOCHS_MOST 64
+/* Epochs that a stream remembers. By default nobody uses one for ten minutes
+ * before it has another, and events are kept for a day: that is fewer. */
+#define WEIR__EPOCHS_MOST 256
 
 struct weir__head {
   uint32_t version;

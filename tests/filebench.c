@@ -463,7 +463,7 @@ static void read_done(void *owner, int result, const weir_answer *answer,
 }
 
 const char *fb_contents(struct filebench *bench, const char *key) {
-  static char text[1024];
+  static char text[8192];
   struct reading reading;
   struct weir__handle *handle;
   struct weir__call *place;

@@ -11,7 +11,7 @@
 
 #define VERSION 1
 #define HEAD 64 /* bytes of a head, an entry, a trailer, a record's head */
-#define EPOCHS_MOST 64
+#define EPOCHS_MOST 256
 #define KEY_MOST 255
 #define NUMBER_MOST (UINT64_C(0x7fffffffffffffff) - 1)
 

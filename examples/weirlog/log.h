@@ -33,7 +33,7 @@ struct stream {
   uint64_t last;
   uint64_t ended;
   uint64_t ended_at;
-  struct epoch epochs[EPOCHS_MOST];
+  struct epoch *epochs;
   size_t epoch_count;
   struct place *places; /* of the events that are not lost, in order */
   size_t count;

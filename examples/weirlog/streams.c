@@ -114,6 +114,10 @@ static void forget_epoch(struct stream *stream) {
           (stream->epoch_count - i) * sizeof epochs[0]);
 }
 
+static void reserve_epochs(struct stream *stream, size_t count) {
+  stream->epochs = allocate(stream->epochs, count, sizeof stream->epochs[0]);
+}
+
 /* An epoch becomes the newest; it begins behind this number. */
 static void add_epoch(struct stream *stream, uint64_t name, uint64_t number) {
   size_t i;
@@ -124,6 +128,7 @@ static void add_epoch(struct stream *stream, uint64_t name, uint64_t number) {
   for (i = 0; i < stream->epoch_count; ++i) {
     stream->epochs[i].last = least(stream->epochs[i].last, number);
   }
+  reserve_epochs(stream, stream->epoch_count + 1);
   stream->epochs[stream->epoch_count].name = name;
   stream->epochs[stream->epoch_count].last = number;
   stream->epoch_count += 1;
@@ -157,7 +162,9 @@ static struct stream *adopt(struct log *log, uint64_t generation,
   stream->ended = state->ended;
   stream->ended_at = state->ended_at;
   stream->epoch_count = state->epoch_count;
-  memcpy(stream->epochs, state->epochs, sizeof stream->epochs);
+  reserve_epochs(stream, state->epoch_count);
+  memcpy(stream->epochs, state->epochs,
+         state->epoch_count * sizeof stream->epochs[0]);
   return stream;
 }
 
@@ -273,6 +280,7 @@ void stream_forget_all(struct log *log) {
   size_t i;
 
   for (i = 0; i < log->stream_count; ++i) {
+    free(log->streams[i]->epochs);
     free(log->streams[i]->places);
     free(log->streams[i]);
   }

@@ -198,8 +198,8 @@ class Publisher:
             self.end(life)
             return
         if self.shared and what < 0.5:
-            # A log remembers 64 epochs of a stream, and each life is one.
-            stream = self.story.stream("shared/%d" % (life // 50))
+            # A log remembers 256 epochs of a stream, and each life is one.
+            stream = self.story.stream("shared/%d" % (life // 200))
         data = [self.make()]
         query = {}
         if what > 0.8:
