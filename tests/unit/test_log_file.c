@@ -134,17 +134,22 @@ START_TEST(many_epochs) {
       append(handle, epoch, last, last);
     }
     weir__handle_release(handle);
-    (void)fb_contents(&bench, "a");
-    ck_assert_uint_eq(counts->trimmed + counts->present, last);
+    if (epoch % 11 == 0) {
+      (void)fb_contents(&bench, "a");
+      ck_assert_uint_eq(counts->trimmed + counts->present, last);
+    }
     if (epoch % 37 == 0) {
       fb_reopen(&bench);
     } else if (epoch % 17 == 0) {
       fb_kill(&bench);
       fb_open(&bench);
     }
-    (void)fb_contents(&bench, "a");
-    ck_assert_uint_eq(counts->trimmed + counts->present, last);
+    if (epoch % 11 == 0) {
+      (void)fb_contents(&bench, "a");
+      ck_assert_uint_eq(counts->trimmed + counts->present, last);
+    }
   }
+  (void)fb_contents(&bench, "a");
   ck_assert_uint_eq(counts->lost, 0);
   if (_i != 0) {
     ck_assert_uint_eq(counts->present, last);
