@@ -151,8 +151,20 @@ static void note_name(struct simdisk *disk, const char *name, const char *old,
   strcpy(item->old, old);
 }
 
-/* A file that has no name on the disk or in the directory any more leaves
- * nothing behind. */
+/* It is open, or has a name on the disk or in the directory, or may have. */
+static bool is_kept(const struct simdisk *disk, const struct simfile *file) {
+  size_t i = 0;
+
+  while (i < disk->item_count && (disk->items[i].kind != SIM_ITEM_NAME ||
+                                  disk->items[i].file != file)) {
+    i += 1;
+  }
+  return file->fds != 0 || i < disk->item_count ||
+         is_named(disk->names, disk->name_count, file) ||
+         is_named(disk->disk_names, disk->disk_name_count, file);
+}
+
+/* A file that is not kept leaves nothing behind. */
 static void forget_files(struct simdisk *disk) {
   struct simfile **at = &disk->files;
   struct simfile *file;
@@ -160,13 +172,7 @@ static void forget_files(struct simdisk *disk) {
 
   while (*at != NULL) {
     file = *at;
-    for (i = 0; i < disk->item_count && (disk->items[i].kind != SIM_ITEM_NAME ||
-                                         disk->items[i].file != file);
-         ++i) {
-    }
-    if (file->fds != 0 || i < disk->item_count ||
-        is_named(disk->names, disk->name_count, file) ||
-        is_named(disk->disk_names, disk->disk_name_count, file)) {
+    if (is_kept(disk, file)) {
       at = &file->next;
       continue;
     }
@@ -364,7 +370,9 @@ static void sim_close(void *user, int fd) {
   file->fds -= 1;
   disk->fds[fd] = NULL;
   disk->open -= 1;
-  forget_files(disk);
+  if (!is_kept(disk, file)) {
+    forget_files(disk);
+  }
 }
 
 /* The file is removed by somebody else. */
