@@ -60,6 +60,7 @@ int weir__final_new(struct weir__core *core, const void *reason,
     return WEIR_ENOMEM;
   }
   final->failed = message != NULL;
+  final->cancels = false;
   final->reason_len = reason_len;
   final->message_len = message_len;
   final->tag = tag;

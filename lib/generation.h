@@ -107,6 +107,7 @@ enum {
 /* What a generation is to end with. */
 struct weir__final {
   bool failed;
+  bool cancels; /* whoever writes it: it is put again behind another writer */
   size_t reason_len; /* or code */
   size_t message_len;
   uint64_t tag;

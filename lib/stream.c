@@ -75,13 +75,19 @@ static void decided(struct weir_stream *producer) {
 static bool put_final(struct weir_stream *producer) {
   struct weir__generation *generation = producer->generation;
   int rv = weir__generation_is_writable(generation);
+  const bool owed = rv != WEIR_OK || producer->final->cancels;
 
   if (rv == WEIR_OK) {
     /* It is told of that end as all others are. */
     stand(producer, &generation->producers);
     rv = weir__publish_end(generation, producer, producer->final, NULL);
     stand(producer, &generation->opens);
-  } else if (rv != WEIR_EENDED) {
+    if (rv == WEIR_OK && producer->final->cancels) {
+      weir__tend_keep(generation, producer->final);
+      producer->final = NULL;
+    }
+  }
+  if (owed && (rv == WEIR_EAGAIN || rv == WEIR_EFENCED)) {
     rv = weir__tend_owe(generation, producer->final);
     producer->final = rv == WEIR_OK ? NULL : producer->final;
   }
@@ -324,6 +330,7 @@ int weir_stream_cancel(struct weir_stream *producer, const void *reason,
     rv =
         weir__final_new(producer->core, reason, reason_len, NULL, 0, 0, &final);
     if (rv == WEIR_OK) {
+      final->cancels = true;
       rv = finish(producer, final, NULL);
     }
     if (rv == WEIR_OK) {

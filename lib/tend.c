@@ -198,6 +198,18 @@ int weir__tend_owe(struct weir__generation *generation,
   return rv;
 }
 
+void weir__tend_keep(struct weir__generation *generation,
+                     struct weir__final *final) {
+  struct weir__core *core = generation->core;
+
+  if (generation->backing == NULL || generation->ended) {
+    weir__final_free(core, final);
+  } else {
+    weir__final_free(core, generation->backing->will);
+    generation->backing->will = final;
+  }
+}
+
 int weir__tend_cancel(struct weir__generation *generation, const void *reason,
                       size_t reason_len) {
   struct weir__core *core = generation->core;
@@ -218,13 +230,9 @@ int weir__tend_cancel(struct weir__generation *generation, const void *reason,
       return rv;
     }
   } else if (rv == WEIR_OK) {
-    if (generation->backing != NULL && !generation->ended) {
-      /* It is owed, too, if another writer comes before it. */
-      weir__final_free(core, generation->backing->will);
-      generation->backing->will = final;
-      final = NULL;
-    }
+    weir__tend_keep(generation, final);
     weir__generation_say(generation, WEIR__SAY_CANCELLED, WEIR_OK);
+    return rv;
   }
   weir__final_free(core, final);
   return rv;

@@ -43,6 +43,11 @@ bool weir__tend_has_looked(const struct weir__generation *generation,
 int weir__tend_owe(struct weir__generation *generation,
                    struct weir__final *final);
 
+/* It has been ended with this, which is its own now: to be put again if another
+ * writer comes before it. */
+void weir__tend_keep(struct weir__generation *generation,
+                     struct weir__final *final);
+
 /* The reason of an end: another generation of the key hides it. */
 #define WEIR__HIDDEN "replaced_by_new_stream"
 

@@ -344,6 +344,43 @@ START_TEST(a_cancel_behind_an_append) {
 }
 END_TEST
 
+/* The same before the open has been decided. */
+START_TEST(a_cancel_of_an_open_is_fenced) {
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  storage->later = true;
+  storage->slow = true;
+  ours = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  if (_i < 2) {
+    ck_assert_int_eq(weir_stream_cancel(ours, "stop", 4), WEIR_OK);
+  } else {
+    ck_assert_int_eq(weir_stream_end(ours, "stop", 4, 0, NULL), WEIR_OK);
+  }
+  testlog_deliver(storage, 0);
+  kit_pass(a, 0);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EFENCED);
+  if (_i == 1) {
+    storage->later = false;
+    testlog_deliver_all(storage);
+  } else {
+    testlog_deliver(storage, 0);
+    kit_pass(a, 0);
+    storage->later = false;
+    testlog_deliver_all(storage);
+  }
+  storage->slow = false;
+  theirs = bench_open(&bench, b, "k");
+  wait(10);
+  kit_expect_notices(a, _i < 2 ? "p opened 0; p cancelled; p ended 1"
+                               : "p opened 0; p cancelled");
+  ck_assert_uint_eq(ended(), _i < 2 ? 1 : 0);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 /* What was said to be stored has been, also if those who read it cannot be
  * shown that, for whatever reason. */
 START_TEST(an_end_that_cannot_be_read) {
@@ -558,6 +595,7 @@ static TCase *ends(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, a_writer_cancels_and_is_fenced, 0, 2);
+  tcase_add_loop_test(tcase, a_cancel_of_an_open_is_fenced, 0, 3);
   tcase_add_test(tcase, a_cancel_behind_an_append);
   tcase_add_loop_test(tcase, an_end_that_cannot_be_read, 0, 20);
   tcase_add_test(tcase, a_cancel_of_what_has_failed);
