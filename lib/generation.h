@@ -50,6 +50,7 @@ struct weir__backing {
   int32_t unseen;  /* why the last look at the head has failed */
   int32_t sought;  /* what the last lookup of the key has said */
   bool dirty;      /* something has changed that calls for a decision */
+  bool doubted;    /* broken: whether it lives on elsewhere has been asked */
 };
 
 struct weir__generation {

@@ -79,6 +79,23 @@ void weir__storage_ask(struct weir__storage *storage, int mode, uint64_t expect,
   storage->mode = mode;
   storage->expect = expect;
   storage->epoch = epoch;
+  if (mode != WEIR_LOG_LOOKUP) {
+    storage->tried[storage->tries % WEIR__TRIED] = epoch;
+    storage->tries += 1;
+  }
+}
+
+/* Whether the newest epoch is one that this hub has asked for, without hearing
+ * that it has got it: nobody else has taken it over. */
+static bool is_ours(const struct weir__storage *storage,
+                    const weir_answer *answer) {
+  const uint64_t newest = answer->epochs[answer->epoch_count - 1].epoch;
+  size_t i = 0;
+
+  while (i < WEIR__TRIED && storage->tried[i] != newest) {
+    i += 1;
+  }
+  return i < WEIR__TRIED && newest != weir__history_epoch(storage->history);
 }
 
 /* An entry for a record; NULL without memory. */
@@ -390,7 +407,8 @@ static int take_seek(struct weir__storage *storage, int result,
   if (rv == WEIR_OK && history->ended != 0 && answer->ended != history->ended) {
     rv = WEIR_ELOG;
   }
-  if (rv == WEIR_OK && (history->ended != 0 || storage->how_far)) {
+  if (rv == WEIR_OK && (history->ended != 0 || storage->how_far) &&
+      (history->follow || !is_ours(storage, answer))) {
     weir__intake_adopt(history, &report);
   }
   storage->how_far = storage->how_far && storage->seek;

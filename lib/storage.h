@@ -32,6 +32,10 @@ struct weir__storage_owner {
   void (*sought)(struct weir__storage *storage, int result);
 };
 
+/* Of epochs that a hub has asked for and has not got an answer about, so many
+ * are known for its own. */
+#define WEIR__TRIED 8
+
 struct weir__storage {
   const struct weir__storage_owner *owner;
   struct weir__history *history;
@@ -39,13 +43,15 @@ struct weir__storage {
   struct weir__call *appending;
   struct weir__call *reading;
   struct weir__call *trimming;
-  int mode;        /* of the open that is wanted or under way; 0 is none */
-  bool shared;     /* storage numbers the events */
-  bool look;       /* a look at the head is wanted */
-  bool seek;       /* another lookup of the key is wanted */
-  bool seeking;    /* `asking` is one */
-  bool how_far;    /* somebody asks that, too */
-  uint64_t epoch;  /* this hub's, once it has taken or created */
+  int mode;       /* of the open that is wanted or under way; 0 is none */
+  bool shared;    /* storage numbers the events */
+  bool look;      /* a look at the head is wanted */
+  bool seek;      /* another lookup of the key is wanted */
+  bool seeking;   /* `asking` is one */
+  bool how_far;   /* somebody asks that, too */
+  uint64_t epoch; /* this hub's, once it has taken or created */
+  uint64_t tried[WEIR__TRIED]; /* those that were asked for last */
+  unsigned tries;
   uint64_t expect; /* CREATE: the newest generation before; TAKE: which */
   uint64_t trim;   /* a trim up to here is wanted */
   struct weir__entry *first; /* events that wait for the batch under way */

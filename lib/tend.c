@@ -536,6 +536,18 @@ static void scheme(struct weir__storage *storage, struct weir__scheme *scheme) {
   weir__generation_scheme(generation_of(storage), scheme);
 }
 
+/* The end of what has failed is to be logged, and nobody else writes it, if
+ * that is known. */
+static void take_for_end(struct weir__generation *generation, int sought) {
+  const bool is_known =
+      sought == WEIR_OK || sought == WEIR_EEXISTS || sought == WEIR_ENOENT;
+
+  if (generation->broken &&
+      (!is_known || weir__tend_take(generation) != WEIR_OK)) {
+    weir__generation_retry(generation);
+  }
+}
+
 /* The key may lead elsewhere now. Whoever replaced this generation was to log
  * its end, and may have died before that, or given up: it is owed by all who
  * know, since those who read it wait for that. If it cannot be promised now,
@@ -545,6 +557,10 @@ static void sought(struct weir__storage *storage, int result) {
   struct weir__final *final;
 
   generation->backing->sought = result;
+  if (generation->backing->doubted) {
+    generation->backing->doubted = false;
+    take_for_end(generation, result);
+  }
   if (result == WEIR_EEXISTS && !generation->ending &&
       generation->backing->will == NULL &&
       weir__final_new(generation->core, WEIR__HIDDEN, strlen(WEIR__HIDDEN),
@@ -643,9 +659,16 @@ static void check(struct weir__generation *generation) {
       weir__storage_seek(&generation->backing->storage, false);
     }
     begin_looking(generation);
-  } else if (!generation->settings->shared &&
-             !weir__tend_is_taking(generation) &&
-             weir__tend_take(generation) != WEIR_OK) {
+  } else if (generation->settings->shared || weir__tend_is_taking(generation)) {
+    /* Nothing has to be taken over for it, or that is under way. */
+  } else if (generation->broken) {
+    /* If another writes it meanwhile it has not failed there. */
+    generation->backing->doubted = true;
+    weir__generation_set_time(
+        generation, WEIR__AT_CHECK,
+        weir__later(generation->core->now, generation->backing->retry));
+    weir__storage_seek(&generation->backing->storage, true);
+  } else if (weir__tend_take(generation) != WEIR_OK) {
     weir__generation_retry(generation);
   }
   weir__tend_advance(generation);

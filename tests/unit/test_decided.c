@@ -925,8 +925,13 @@ START_TEST(what_is_under_way_is_brought_to_its_end) {
   storage->later = true;
   storage->slow = true;
   kit_pass(a, 1000);
-  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  if (_i != 0) {
+    testlog_deliver(storage, 0); /* nobody else writes it */
+    kit_pass(a, 0);
+  }
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], _i == 0 ? 0 : 1);
   kit_pass(a, 500);
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
   bench_rest(&bench);
   ck_assert_uint_eq(testlog_find(storage, "k")->ended, 1);
   bench_pass(&bench, 1000);
@@ -1666,7 +1671,7 @@ static TCase *generations(void) {
   tcase_add_test(tcase, the_next_generation_is_refused);
   tcase_add_loop_test(tcase, r45_replacing_what_another_writes, 0, 2);
   tcase_add_test(tcase, the_end_of_one_that_is_hidden_is_owed);
-  tcase_add_test(tcase, what_is_under_way_is_brought_to_its_end);
+  tcase_add_loop_test(tcase, what_is_under_way_is_brought_to_its_end, 0, 2);
   tcase_add_loop_test(tcase, cancelling_what_another_writes, 0, 2);
   tcase_add_test(tcase, an_open_of_what_ends_meanwhile);
   tcase_add_loop_test(tcase, a_generation_that_storage_has_no_more, 0, 3);

@@ -709,6 +709,7 @@ START_TEST(what_has_gone_of_ours) {
   kit_pass(a, 1000);
   storage->later = false;
   testlog_deliver_all(storage);
+  kit_pass(a, 0);
   created = storage->modes[WEIR_LOG_CREATE];
   asked = ask(asks[_i], &rv);
   ck_assert_int_eq(rv, WEIR_ENOENT);

@@ -455,6 +455,62 @@ START_TEST(a_cancel_of_what_is_ending) {
 }
 END_TEST
 
+/* Nobody here knows what has become of an event, and another has taken over and
+ * goes on: no end is logged into what is alive there. */
+START_TEST(a_failure_that_is_none_elsewhere) {
+  weir_stream *theirs;
+  weir_stream *ours;
+  uint64_t last;
+
+  bench_hubs(&bench);
+  ours = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, ours, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1,
+               _i % 2 == 0 ? TESTLOG_REFUSE : TESTLOG_CONFUSE, WEIR_EUNKNOWN);
+  ck_assert_int_eq(publish(ours), WEIR_EUNKNOWN);
+  kit_expect_notices(a, "p ended -17");
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 3);
+  last = bench_info(theirs).last;
+  storage->later = _i >= 2;
+  wait(3);
+  storage->later = false;
+  kit_expect_notices(a, "p cancelled");
+  expect_status(ours, WEIR_STREAM_FENCED);
+  bench_publish(&bench, theirs, 1);
+  wait(60);
+  expect_status(theirs, WEIR_STREAM_LIVE);
+  ck_assert_uint_eq(testlog_find(storage, "k")->last, last + 1);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* The take-over for that has been done, without an answer, perhaps often: it
+ * was nobody else's, and the end is logged. */
+START_TEST(a_failure_whose_take_over_is_lost) {
+  weir_stream *stream;
+  int i;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, stream, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EUNKNOWN);
+  ck_assert_int_eq(publish(stream), WEIR_EUNKNOWN);
+  for (i = 0; i < 12; ++i) {
+    testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_CONFUSE, WEIR_EUNKNOWN);
+    wait(i < 4 ? (uint64_t)1 << i : 12);
+    storage->plan_count = 0;
+    expect_status(stream, WEIR_STREAM_FAILED);
+  }
+  ck_assert_uint_eq(testlog_find(storage, "k")->epoch_count, 13);
+  wait(12);
+  expect_status(stream, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(ended(), 2);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A failure is none where it lives on: who has not heard of it does not. */
 START_TEST(a_failure_that_was_mended) {
   weir_subscriber *reader;
@@ -600,6 +656,8 @@ static TCase *ends(void) {
   tcase_add_loop_test(tcase, an_end_that_cannot_be_read, 0, 20);
   tcase_add_test(tcase, a_cancel_of_what_has_failed);
   tcase_add_test(tcase, a_cancel_of_what_is_ending);
+  tcase_add_loop_test(tcase, a_failure_that_is_none_elsewhere, 0, 4);
+  tcase_add_test(tcase, a_failure_whose_take_over_is_lost);
   tcase_add_test(tcase, a_failure_that_was_mended);
   return tcase;
 }

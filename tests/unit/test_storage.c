@@ -293,11 +293,12 @@ START_TEST(r33_the_failure_gets_into_the_log) {
                _i == 0 ? WEIR_ELOG : WEIR_EUNKNOWN);
   ck_assert_int_lt(publish(stream, 0, "3"), 0);
   for (i = 0; i < 6; ++i) {
-    testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_ELOG);
+    /* Either of whether another writes it, or of the take-over. */
+    testlog_fail(storage, TESTLOG_OPEN, 1 + i % 2, TESTLOG_REFUSE, WEIR_ELOG);
     kit_pass(a, pauses[i] - 1);
-    ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], i);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], i / 2);
     kit_pass(a, 1);
-    ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], i + 1);
+    ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], (i + 1) / 2);
     storage->plan_count = 0;
     ck_assert_int_eq(bench_info(stream).status, WEIR_STREAM_FAILED);
   }
@@ -452,8 +453,10 @@ START_TEST(race09_an_append_that_comes_after_its_deadline) {
   ck_assert_int_eq(publish(stream, 7, "2"), WEIR_OK);
   kit_pass(a, 10000);
   kit_expect_notices(a, "p stored 7 -17; p ended -17");
-  kit_pass(a, 1000); /* the takeover */
+  kit_pass(a, 1000); /* is it still this hub's? */
   ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0); /* the takeover */
   testlog_deliver(storage, 1);
   testlog_deliver(storage, 0); /* is refused: it is fenced */
   ck_assert_int_eq(storage->answered, WEIR_ESTALE);
