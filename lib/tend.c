@@ -262,7 +262,7 @@ static int carry_out(struct weir__generation *generation) {
     /* What has been refused is put again in its time. */
     return WEIR_OK;
   }
-  if (generation->broken && !weir__tend_is_taking(generation)) {
+  if (generation->broken) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
   } else if (backing->will != NULL && !generation->ending) {

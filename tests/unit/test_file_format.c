@@ -349,7 +349,7 @@ static const struct {
   size_t at;
   unsigned char value;
 } contradictions[] = {
-    {4, 0},  {4, 65}, /* number of epochs */
+    {4, 0},  {5, 1},  /* number of epochs */
     {16, 6},          /* trimmed beyond last */
     {24, 4}, {24, 6}, /* last is not that of the newest epoch */
     {32, 4}, {32, 6}, /* the end is not last */

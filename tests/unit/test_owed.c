@@ -305,6 +305,32 @@ START_TEST(a_writer_cancels_and_is_fenced) {
 }
 END_TEST
 
+/* The take-over is refused, and then there are no random bits for another. */
+START_TEST(a_cancel_without_random_bits) {
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  dry = false;
+  a->options.entropy = entropy;
+  bench_hubs(&bench);
+  theirs = bench_open(&bench, b, "k");
+  ours = look(a);
+  kit_count(a, 0);
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  ck_assert_int_eq(weir_stream_cancel(ours, "why", 3), WEIR_OK);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  dry = true;
+  wait(4);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  dry = false;
+  wait(12);
+  kit_expect_notices(a, "look cancelled; look ended 1");
+  ck_assert_uint_eq(ended(), 1);
+  weir_stream_release(ours);
+  weir_stream_release(theirs);
+}
+END_TEST
+
 /* The take-over waits for an append of this hub that is under way, and then
  * takes longer than the time to the next try: it is one. */
 START_TEST(a_cancel_behind_an_append) {
@@ -652,6 +678,7 @@ static TCase *ends(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, a_writer_cancels_and_is_fenced, 0, 2);
   tcase_add_loop_test(tcase, a_cancel_of_an_open_is_fenced, 0, 3);
+  tcase_add_test(tcase, a_cancel_without_random_bits);
   tcase_add_test(tcase, a_cancel_behind_an_append);
   tcase_add_loop_test(tcase, an_end_that_cannot_be_read, 0, 20);
   tcase_add_test(tcase, a_cancel_of_what_has_failed);
