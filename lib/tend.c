@@ -265,6 +265,8 @@ static int carry_out(struct weir__generation *generation) {
   if (generation->broken) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
+    /* not reached: it is just ending with it where there was no memory to take
+     * in the answer that says so */
   } else if (backing->will != NULL && !generation->ending) {
     rv = weir__publish_end(generation, NULL, backing->will, NULL);
   }
