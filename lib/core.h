@@ -69,9 +69,10 @@ struct weir__floors {
   void (*deny)(struct weir__source *reader, int error);
   /* The reader is no longer attached: forget its client key. */
   void (*left)(struct weir_subscriber *reader);
-  /* The reader has to go: it holds bytes that are needed. It does so when the
-   * host is told, since here it may be in somebody's hands. */
-  void (*abort)(struct weir__source *reader);
+  /* Have readers go that hold bytes, the longest stalled first, so that so much
+   * is leaving, if that can be. They do so when the host is told, since here
+   * they may be in somebody's hands. */
+  void (*relieve)(struct weir__core *core, uint64_t leaving);
   /* Free the hub: nobody holds it any more. */
   void (*free)(struct weir__core *core);
   /* Free a handle that was released where it could not be freed. */
@@ -108,6 +109,7 @@ struct weir__core {
   struct weir__map calls;        /* to storage, under way, by ticket */
   struct weir__link doomed;      /* handles to be destroyed */
   uint64_t tickets;
+  uint64_t leaving; /* of what is resident: only who has to go holds it still */
   weir_hub_info info;
 };
 

@@ -5,6 +5,7 @@
 #include "hub.h"
 #include "opening.h"
 #include "scan.h"
+#include "stalled.h"
 #include "subscriber.h"
 
 #include <limits.h>
@@ -133,7 +134,7 @@ static const struct weir__floors floors = {
     .rewind = weir__reader_rewind,
     .deny = weir__reader_deny,
     .left = floor_left,
-    .abort = weir__reader_abort,
+    .relieve = weir__stalled_relieve,
     .free = floor_free,
     .destroy = floor_destroy,
 };

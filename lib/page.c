@@ -6,30 +6,52 @@
 /* The longest frame of weir's own that is put but once: nearly all of them. */
 #define FRAME_MOST 512
 
-/* Make room for size bytes more. Readers that hold bytes which nobody else
- * needs are told to go, the longest stalled first; what they hold is free when
- * the host has released them, so that for once the limit is passed. */
+/* Pages that others hold, so that to evict them frees nothing yet, at a time.
+ */
+#define VAIN_MOST 256
+
+/* What is about to leave does not count, up to as much as the limit: then the
+ * host has to let go of some of it first. */
+static bool fits(const struct weir__core *core, uint64_t size, uint64_t limit) {
+  const uint64_t sum = core->info.resident + size;
+
+  return sum <= limit || sum - limit <= weir__min(core->leaving, limit);
+}
+
+static void evict(struct weir__core *core, uint64_t size, uint64_t limit) {
+  uint64_t before;
+  unsigned vain = 0;
+
+  while (!fits(core, size, limit) && !weir__link_alone(&core->pages) &&
+         vain < VAIN_MOST) {
+    before = core->info.resident - core->leaving;
+    core->floors->evict(weir__owner(core->pages.next, struct weir__page, lru));
+    vain += core->info.resident - core->leaving == before ? 1 : 0;
+  }
+}
+
+/* Make room for size bytes more: without what can be had again or be lost, and
+ * then without readers that hold what nobody else does. What these hold is free
+ * when the host has released them; until then it counts as free already. */
 static int make_room(struct weir__core *core, size_t size) {
   const uint64_t limit = core->options.max_resident;
-  struct weir__link *first;
+  uint64_t over;
 
-  if (limit != 0 && size > limit) {
+  if (limit == 0) {
+    return WEIR_OK;
+  }
+  if (size > limit) {
     return WEIR_ERESIDENT;
   }
-  while (limit != 0 && core->info.resident + size > limit) {
-    if (!weir__link_alone(&core->pages)) {
-      first = core->pages.next;
-      core->floors->evict(weir__owner(first, struct weir__page, lru));
-    } else if (!weir__link_alone(&core->holding)) {
-      first = core->holding.next;
-      core->info.evicted += 1;
-      core->floors->abort(weir__owner(first, struct weir__source, link));
-      return WEIR_OK;
-    } else {
-      return WEIR_ERESIDENT;
-    }
+  evict(core, size, limit);
+  if (fits(core, size, limit)) {
+    return WEIR_OK;
   }
-  return WEIR_OK;
+  over = core->info.resident + size - limit;
+  if (over <= limit) {
+    core->floors->relieve(core, over);
+  }
+  return fits(core, size, limit) ? WEIR_OK : WEIR_ERESIDENT;
 }
 
 int weir__page_new(struct weir__core *core, size_t room,
@@ -62,13 +84,35 @@ int weir__page_new(struct weir__core *core, size_t room,
   return WEIR_OK;
 }
 
+/* Only those hold it who are to go, if anybody does. */
+static void leave(struct weir__page *page) {
+  if (page->late != 0) {
+    page->core->leaving += page->size;
+    return;
+  }
+  weir__link_remove(&page->lru);
+  page->core->info.resident -= page->size;
+  weir__core_free(page->core, page, page->size);
+}
+
 void weir__page_release(struct weir__page *page) {
   page->refs -= 1;
   if (page->refs == 0) {
-    weir__link_remove(&page->lru);
-    page->core->info.resident -= page->size;
-    weir__core_free(page->core, page, page->size);
+    leave(page);
   }
+}
+
+void weir__page_yield(struct weir__page *page) {
+  page->late += 1;
+  weir__page_release(page);
+}
+
+void weir__page_keep(struct weir__page *page) {
+  if (page->refs == 0) {
+    page->core->leaving -= page->size;
+  }
+  page->refs += 1;
+  page->late -= 1;
 }
 
 int weir__page_frame(struct weir__core *core,

@@ -20,6 +20,7 @@ struct weir__page {
   uint64_t last;  /* up to this; for a frame of another kind, its stamp */
   uint64_t born;  /* when the first event came */
   uint32_t refs;
+  uint32_t late; /* holders besides that are to let go of it */
   uint32_t size; /* of the allocation */
   uint32_t used; /* bytes of frames */
   uint32_t count;
@@ -55,6 +56,12 @@ static inline void weir__page_hold(struct weir__page *page) {
 }
 
 void weir__page_release(struct weir__page *page);
+
+/* One who holds the page is to go: when only such are left, it is leaving, but
+ * it stays where it is. Or it is not to go after all; or has come to release
+ * it. */
+void weir__page_yield(struct weir__page *page);
+void weir__page_keep(struct weir__page *page);
 
 /* A page with one frame: what `put` puts, which may be asked twice. */
 int weir__page_frame(struct weir__core *core,

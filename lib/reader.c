@@ -405,19 +405,28 @@ void weir__reader_cut(struct weir_subscriber *subscriber) {
   subscriber->stall_at = NEVER;
 }
 
-static void doom(struct weir_subscriber *subscriber, int error) {
+void weir__reader_yield(struct weir_subscriber *subscriber) {
+  for (; subscriber->late < subscriber->span_count; ++subscriber->late) {
+    weir__page_yield(subscriber->spans[subscriber->late].page);
+  }
+}
+
+void weir__reader_keep(struct weir_subscriber *subscriber) {
+  for (; subscriber->late != 0; --subscriber->late) {
+    weir__page_keep(subscriber->spans[subscriber->late - 1].page);
+  }
+}
+
+void weir__reader_doom(struct weir_subscriber *subscriber, int error) {
+  weir__reader_yield(subscriber);
   subscriber->source.error = error;
   subscriber->source.notices |= WEIR__SAY_ABORT;
   weir__reader_ready(subscriber);
 }
 
 void weir__reader_abort_for(struct weir_subscriber *subscriber, int error) {
-  doom(subscriber, error);
+  weir__reader_doom(subscriber, error);
   weir__reader_cut(subscriber);
-}
-
-void weir__reader_abort(struct weir__source *source) {
-  doom(weir__owner(source, struct weir_subscriber, source), WEIR_ERESIDENT);
 }
 
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last) {

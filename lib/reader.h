@@ -70,6 +70,7 @@ struct weir_subscriber {
   bool ping;    /* heartbeats are events */
   bool beat;    /* a heartbeat is due */
   bool drained; /* the host has been told that there is nothing */
+  uint8_t late; /* it is to go: from the first on, so many spans are leaving */
   struct weir__timer timer;
   uint64_t bytes;
   uint64_t events;
@@ -187,6 +188,15 @@ void weir__reader_detach(struct weir_subscriber *subscriber,
 /* Have the host cut it off. */
 void weir__reader_abort_for(struct weir_subscriber *subscriber, int error);
 
+/* The same, but that it is still attached until the host is told: here it may
+ * be in somebody's hands. */
+void weir__reader_doom(struct weir_subscriber *subscriber, int error);
+
+/* It is to go: what it holds is leaving. Or it is not, after all; or lets go of
+ * some of that. */
+void weir__reader_yield(struct weir_subscriber *subscriber);
+void weir__reader_keep(struct weir_subscriber *subscriber);
+
 /* The host is about to be told so: what is left to be done for that. */
 void weir__reader_cut(struct weir_subscriber *subscriber);
 
@@ -198,7 +208,6 @@ static inline bool weir__reader_is_doomed(
 
 /* For weir__floors. */
 void weir__reader_deny(struct weir__source *source, int error);
-void weir__reader_abort(struct weir__source *source);
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last);
 
 #endif /* WEIR__READER_H */

@@ -346,7 +346,11 @@ static void settle(struct weir_subscriber *subscriber, int rv) {
     try_later(subscriber);
   }
   if (subscriber->source.notices != 0) {
-    /* Something else is still to be said. */
+    /* Something else is still to be said. To show it this, it may have had to
+     * go itself. */
+    if (weir__reader_is_doomed(subscriber)) {
+      weir__reader_yield(subscriber);
+    }
     weir__reader_ready(subscriber);
   } else if (!subscriber->drained) {
     hold_bytes(subscriber);
@@ -435,6 +439,7 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   size_t gone = 0;
   size_t part;
   size_t i;
+  bool late;
 
   if (subscriber == NULL) {
     return WEIR_EGONE;
@@ -444,6 +449,10 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   }
   if (n == 0) {
     return WEIR_OK;
+  }
+  late = subscriber->late != 0;
+  if (late) {
+    weir__reader_keep(subscriber);
   }
   span = subscriber->spans;
   subscriber->bytes += n;
@@ -461,6 +470,9 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   subscriber->span_count = (uint8_t)(subscriber->span_count - gone);
   for (i = 0; i < subscriber->span_count; ++i) {
     subscriber->spans[i] = subscriber->spans[i + gone];
+  }
+  if (late) {
+    weir__reader_yield(subscriber);
   }
   if (subscriber->source.notices == 0) {
     hold_bytes(subscriber);
@@ -603,6 +615,7 @@ void weir__subscriber_destroy(struct weir_subscriber *subscriber) {
   struct weir__core *core = subscriber->core;
   uint8_t i;
 
+  weir__reader_keep(subscriber);
   for (i = 0; i < subscriber->span_count; ++i) {
     weir__page_release(subscriber->spans[i].page);
   }

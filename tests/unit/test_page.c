@@ -15,19 +15,21 @@
 
 static struct weir__page *evicted;
 static unsigned evictions;
-static struct weir__source *aborted;
-static unsigned aborts;
+static uint64_t wanted;
+static unsigned pleas;
 
 static void evict(struct weir__page *page) {
   evicted = page;
   evictions += 1;
+  weir__link_remove(&page->lru);
   weir__page_release(page);
 }
 
-static void abort_reader(struct weir__source *reader) {
-  aborted = reader;
-  aborts += 1;
-  weir__link_remove(&reader->link);
+/* Nobody goes. */
+static void relieve(struct weir__core *core, uint64_t leaving) {
+  (void)core;
+  wanted = leaving;
+  pleas += 1;
 }
 
 static void free_core(struct weir__core *core) {
@@ -37,7 +39,7 @@ static void free_core(struct weir__core *core) {
 }
 
 static const struct weir__floors floors = {
-    .evict = evict, .abort = abort_reader, .free = free_core};
+    .evict = evict, .relieve = relieve, .free = free_core};
 
 static uint64_t clock_now;
 
@@ -58,7 +60,7 @@ static struct weir__core *make_core(struct kit_memory *memory,
   options.max_resident = max_resident;
   clock_now = 5000;
   evictions = 0;
-  aborts = 0;
+  pleas = 0;
   ck_assert_int_eq(weir__core_new(&options, sizeof *core, &floors, &core),
                    WEIR_OK);
   return core;
@@ -201,37 +203,116 @@ START_TEST(room_is_made_by_evicting) {
   weir__link_append(&core->pages, &page->lru);
   ck_assert_int_eq(weir__page_new(core, 96 + size, &page), WEIR_OK);
   ck_assert_uint_eq(evictions, 3);
-  ck_assert_uint_eq(aborts, 0);
+  ck_assert_uint_eq(pleas, 0);
   weir__page_release(page);
   weir__page_release(pages[2]);
   free_all(core, &memory);
 }
 END_TEST
 
-/* If that does not do, the reader that has stalled longest has to go, and for
- * once the limit is passed. */
-START_TEST(room_is_made_by_aborting) {
+/* One who is to go has gone. */
+static void release_late(struct weir__page *page) {
+  weir__page_keep(page);
+  weir__page_release(page);
+}
+
+/* If that does not do, readers have to go. What is leaving then does not count,
+ * up to as much as the limit, and nobody is asked to go for more than that. */
+START_TEST(room_is_made_by_who_has_to_go) {
   const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
   struct kit_memory memory;
-  struct weir__core *core = make_core(&memory, size);
-  struct weir__source readers[2];
-  struct weir__page *pages[3];
+  struct weir__core *core = make_core(&memory, 2 * size);
+  struct weir__page *pages[5];
+  struct weir__page *page = NULL;
   int i;
 
-  memset(readers, 0, sizeof readers);
   for (i = 0; i < 2; ++i) {
-    weir__link_init(&readers[i].link);
-    weir__link_append(&core->holding, &readers[i].link);
+    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
   }
-  ck_assert_int_eq(weir__page_new(core, 96, &pages[0]), WEIR_OK);
-  ck_assert_uint_eq(aborts, 0);
-  for (i = 0; i < 2; ++i) {
-    ck_assert_int_eq(weir__page_new(core, 96, &pages[1 + i]), WEIR_OK);
-    ck_assert_uint_eq(aborts, (unsigned)i + 1);
-    ck_assert_ptr_eq(aborted, &readers[i]);
-    ck_assert_uint_eq(core->info.evicted, (unsigned)i + 1);
+  ck_assert_uint_eq(pleas, 0);
+  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_uint_eq(pleas, 1);
+  ck_assert_uint_eq(wanted, size);
+  for (; i < 4; ++i) {
+    weir__page_yield(pages[i - 2]);
+    ck_assert_uint_eq(core->leaving, ((size_t)i - 1) * size);
+    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+    ck_assert_uint_eq(pleas, 2);
   }
-  for (i = 0; i < 3; ++i) {
+  weir__page_yield(pages[2]);
+  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_uint_eq(core->info.resident, 4 * size);
+  release_late(pages[0]);
+  ck_assert_int_eq(weir__page_new(core, 96, &pages[4]), WEIR_OK);
+  release_late(pages[1]);
+  release_late(pages[2]);
+  weir__page_release(pages[3]);
+  weir__page_release(pages[4]);
+  ck_assert_uint_eq(core->leaving, 0);
+  free_all(core, &memory);
+}
+END_TEST
+
+/* A page is leaving when all who hold it have to go, whoever is the last. */
+START_TEST(page_is_left_by_all_who_hold_it) {
+  struct kit_memory memory;
+  struct weir__core *core = make_core(&memory, 0);
+  struct weir__page *page;
+
+  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  weir__page_hold(page);
+  weir__page_hold(page);
+  weir__page_yield(page);
+  weir__page_yield(page);
+  ck_assert_uint_eq(core->leaving, 0);
+  weir__page_keep(page);
+  weir__page_yield(page);
+  release_late(page);
+  ck_assert_uint_eq(core->leaving, 0);
+  if (_i == 0) {
+    /* The one who stays is the last. */
+    release_late(page);
+    weir__page_release(page);
+  } else {
+    weir__page_release(page);
+    ck_assert_uint_eq(core->leaving, page->size);
+    weir__page_keep(page);
+    ck_assert_uint_eq(core->leaving, 0);
+    weir__page_yield(page);
+    ck_assert_uint_eq(core->leaving, page->size);
+    release_late(page);
+  }
+  ck_assert_uint_eq(core->leaving, 0);
+  free_all(core, &memory);
+}
+END_TEST
+
+/* What others hold besides is not free when it is evicted: it goes for nothing,
+ * and not without end. */
+START_TEST(few_pages_are_evicted_for_nothing) {
+  enum { PAGES = 300 };
+  const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
+  struct kit_memory memory;
+  struct weir__core *core = make_core(&memory, PAGES * size);
+  struct weir__page *pages[PAGES];
+  struct weir__page *page = NULL;
+  size_t i;
+
+  for (i = 0; i < PAGES; ++i) {
+    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
+    weir__page_hold(pages[i]);
+    weir__link_append(&core->pages, &pages[i]->lru);
+  }
+  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_uint_eq(evictions, 256);
+  ck_assert_uint_eq(pleas, 1);
+  /* It goes on there. */
+  weir__page_release(pages[299]);
+  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  ck_assert_uint_eq(evictions, 300);
+  weir__page_release(page);
+  for (i = 0; i < PAGES - 1; ++i) {
     weir__page_release(pages[i]);
   }
   free_all(core, &memory);
@@ -583,7 +664,9 @@ int main(void) {
   tcase_add_test(making, page_without_memory);
   tcase_add_test(making, resident_bytes_are_limited);
   tcase_add_test(making, room_is_made_by_evicting);
-  tcase_add_test(making, room_is_made_by_aborting);
+  tcase_add_test(making, room_is_made_by_who_has_to_go);
+  tcase_add_loop_test(making, page_is_left_by_all_who_hold_it, 0, 2);
+  tcase_add_test(making, few_pages_are_evicted_for_nothing);
   tcase_add_loop_test(events, page_is_filled, 0, 3);
   tcase_add_test(events, page_numbers_at_the_edges);
   tcase_add_test(events, page_for_one_event_takes_it);
