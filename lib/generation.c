@@ -434,8 +434,8 @@ int weir__generation_make_failure(struct weir__generation *generation) {
   }
   weir__generation_scheme(generation, &failure.scheme);
   failure.code = weir__generation_failure_code(generation);
-  return weir__page_frame(generation->core, put_failure, &failure,
-                          &generation->failure);
+  return weir__page_frame(generation->core, WEIR__NEED_OWN, put_failure,
+                          &failure, &generation->failure);
 }
 
 const char *weir__generation_failure_code(

@@ -257,9 +257,9 @@ static int append_page(struct weir__history *history, struct weir__page *page) {
  * move to larger ones as the stream grows, so that it is few runs of bytes; if
  * half of one is trimmed, to one of the same size. What is moved has to stay
  * meanwhile; if there is no room for that, it is left where it is, and what is
- * added is as small as can be. */
-static int add_page(struct weir__history *history, size_t len,
-                    struct weir__page **added) {
+ * added is as small as can be: for that alone is there more room if need be. */
+static int add_page(struct weir__history *history, enum weir__need need,
+                    size_t len, struct weir__page **added) {
   struct weir__page *before = open_page(history);
   size_t size = WEIR__PAGE_LEAST;
   const size_t least = WEIR__PAGE_LEAST - sizeof(struct weir__page);
@@ -281,17 +281,19 @@ static int add_page(struct weir__history *history, size_t len,
   size -= sizeof(struct weir__page);
   if (before != NULL && kept <= size && room <= size - kept) {
     weir__link_remove(&before->lru);
-    rv = weir__page_new(history->core, size, added);
+    rv = weir__page_new(history->core, WEIR__NEED_EVENT, size, added);
     if (rv == WEIR_OK) {
       move_page(history, *added);
       return WEIR_OK;
     }
     settle(history);
   } else {
-    rv = weir__page_new(history->core, room < size ? size : room, added);
+    rv = weir__page_new(history->core, WEIR__NEED_EVENT,
+                        room < size ? size : room, added);
   }
   if (rv == WEIR_ERESIDENT) {
-    rv = weir__page_new(history->core, room < least ? least : room, added);
+    rv =
+        weir__page_new(history->core, need, room < least ? least : room, added);
   }
   return rv == WEIR_OK ? append_page(history, *added) : rv;
 }
@@ -308,8 +310,8 @@ static void added(struct weir__history *history, struct weir__page *page,
 
 /* Put a frame where there is room for it: at once into the open page if it
  * fits, else into a new one. */
-static int place(struct weir__history *history, uint64_t seq,
-                 uint64_t max_lines,
+static int place(struct weir__history *history, enum weir__need need,
+                 uint64_t seq, uint64_t max_lines,
                  void (*put)(struct weir__out *out, const void *what),
                  const void *what) {
   struct weir__page *page = open_page(history);
@@ -329,7 +331,7 @@ static int place(struct weir__history *history, uint64_t seq,
     return WEIR_ETOOBIG;
   }
   if (rv == WEIR_ENOSPACE) {
-    rv = add_page(history, len, &page);
+    rv = add_page(history, need, len, &page);
     if (rv == WEIR_OK) {
       weir__out_init(&out, weir__page_bytes(page) + page->used, len);
       put(&out, what);
@@ -365,7 +367,8 @@ int weir__history_put(struct weir__history *history,
                       const struct weir__content *content) {
   const struct event event = {scheme, cursor, content};
 
-  return place(history, cursor->seq, scheme->lines, put_event, &event);
+  return place(history, content->bare ? WEIR__NEED_OWN : WEIR__NEED_EVENT,
+               cursor->seq, scheme->lines, put_event, &event);
 }
 
 int weir__history_put_frame(struct weir__history *history,
@@ -373,7 +376,8 @@ int weir__history_put_frame(struct weir__history *history,
                             size_t len) {
   const weir_bytes bytes = {frame, len};
 
-  return place(history, cursor->seq, UINT64_MAX, put_bytes, &bytes);
+  return place(history, WEIR__NEED_EVENT, cursor->seq, UINT64_MAX, put_bytes,
+               &bytes);
 }
 
 int weir__history_insert(struct weir__history *history,

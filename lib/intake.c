@@ -305,7 +305,7 @@ static size_t count_sound(struct sieve *sieve, const weir_answer *answer) {
 static int insert_empty(struct weir__history *history, uint64_t after,
                         uint64_t last, bool lost) {
   struct weir__page *page;
-  int rv = weir__page_new(history->core, 0, &page);
+  int rv = weir__page_new(history->core, WEIR__NEED_EVENT, 0, &page);
 
   if (rv != WEIR_OK) {
     return rv;
@@ -386,7 +386,7 @@ static int insert_run(struct weir__history *history,
   struct weir__page *page;
   struct weir__out out;
   weir_record copy;
-  int rv = weir__page_new(history->core, room, &page);
+  int rv = weir__page_new(history->core, WEIR__NEED_EVENT, room, &page);
 
   if (rv != WEIR_OK) {
     return rv;

@@ -10,6 +10,18 @@
  */
 #define VAIN_MOST 256
 
+/* Such a part of the limit is there besides it for what weir has to say. */
+#define RESERVE_SHARE 16
+
+static uint64_t limit_for(const struct weir__core *core, enum weir__need need) {
+  const uint64_t limit = core->options.max_resident;
+  const uint64_t reserve = limit / RESERVE_SHARE;
+
+  return need == WEIR__NEED_OWN && limit < UINT64_MAX - reserve
+             ? limit + reserve
+             : limit;
+}
+
 /* What is about to leave does not count, up to as much as the limit: then the
  * host has to let go of some of it first. */
 static bool fits(const struct weir__core *core, uint64_t size, uint64_t limit) {
@@ -33,8 +45,9 @@ static void evict(struct weir__core *core, uint64_t size, uint64_t limit) {
 /* Make room for size bytes more: without what can be had again or be lost, and
  * then without readers that hold what nobody else does. What these hold is free
  * when the host has released them; until then it counts as free already. */
-static int make_room(struct weir__core *core, size_t size) {
-  const uint64_t limit = core->options.max_resident;
+static int make_room(struct weir__core *core, enum weir__need need,
+                     size_t size) {
+  const uint64_t limit = limit_for(core, need);
   uint64_t over;
 
   if (limit == 0) {
@@ -54,7 +67,7 @@ static int make_room(struct weir__core *core, size_t size) {
   return fits(core, size, limit) ? WEIR_OK : WEIR_ERESIDENT;
 }
 
-int weir__page_new(struct weir__core *core, size_t room,
+int weir__page_new(struct weir__core *core, enum weir__need need, size_t room,
                    struct weir__page **made) {
   struct weir__page *page;
   size_t size;
@@ -65,7 +78,7 @@ int weir__page_new(struct weir__core *core, size_t room,
   }
   /* The index at the back wants to be aligned. */
   size = (sizeof *page + room + 7) / 8 * 8;
-  rv = make_room(core, size);
+  rv = make_room(core, need, size);
   if (rv != WEIR_OK) {
     return rv;
   }
@@ -115,7 +128,7 @@ void weir__page_keep(struct weir__page *page) {
   page->late -= 1;
 }
 
-int weir__page_frame(struct weir__core *core,
+int weir__page_frame(struct weir__core *core, enum weir__need need,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **made) {
   unsigned char bytes[FRAME_MOST];
@@ -128,7 +141,7 @@ int weir__page_frame(struct weir__core *core,
   if (out.overflow) {
     return WEIR_EOVERFLOW;
   }
-  rv = weir__page_new(core, out.len, &page);
+  rv = weir__page_new(core, need, out.len, &page);
   if (rv != WEIR_OK) {
     return rv;
   }

@@ -45,10 +45,15 @@ static inline unsigned char *weir__page_bytes(const struct weir__page *page) {
   return (unsigned char *)(uintptr_t)(page + 1);
 }
 
+/* What room is asked for. Where events have no more, there is some for what
+ * weir itself has to say, or else nothing could end that takes it: the ends of
+ * streams, and the frames that tell one reader where it stands. */
+enum weir__need { WEIR__NEED_EVENT, WEIR__NEED_OWN };
+
 /* A page with room for `room` bytes of frames and index. Counted as resident;
  * makes room by evicting others. WEIR_OK, WEIR_ETOOBIG, WEIR_ENOMEM or
  * WEIR_ERESIDENT. */
-int weir__page_new(struct weir__core *core, size_t room,
+int weir__page_new(struct weir__core *core, enum weir__need need, size_t room,
                    struct weir__page **page);
 
 static inline void weir__page_hold(struct weir__page *page) {
@@ -64,7 +69,7 @@ void weir__page_yield(struct weir__page *page);
 void weir__page_keep(struct weir__page *page);
 
 /* A page with one frame: what `put` puts, which may be asked twice. */
-int weir__page_frame(struct weir__core *core,
+int weir__page_frame(struct weir__core *core, enum weir__need need,
                      void (*put)(struct weir__out *out, const void *what),
                      const void *what, struct weir__page **page);
 

@@ -403,7 +403,8 @@ int weir__publish_signal_page(struct weir__generation *generation,
   if (out.lines > signal.scheme.lines) {
     return WEIR_ETOOBIG;
   }
-  rv = weir__page_frame(generation->core, put_signal, &signal, page);
+  rv = weir__page_frame(generation->core, WEIR__NEED_EVENT, put_signal, &signal,
+                        page);
   if (rv == WEIR_OK) {
     (*page)->last = generation->history.put;
   }

@@ -238,7 +238,8 @@ int weir__reader_greet(struct weir__generation *generation,
   greeting.requested = requested;
   greeting.requested_len = requested_len;
   greeting.retry = retry;
-  rv = weir__page_frame(generation->core, put_greeting, &greeting, made);
+  rv = weir__page_frame(generation->core, WEIR__NEED_OWN, put_greeting,
+                        &greeting, made);
   if (rv == WEIR_OK) {
     (*made)->greeting = true;
   }
@@ -346,7 +347,8 @@ int weir__reader_close(struct weir_subscriber *subscriber, const void *reason,
   last.reason = reason;
   last.reason_len = reason_len;
   last.retry = retry;
-  rv = weir__page_frame(subscriber->core, put_last_frame, &last, &page);
+  rv = weir__page_frame(subscriber->core, WEIR__NEED_OWN, put_last_frame, &last,
+                        &page);
   if (rv == WEIR_OK) {
     leave(subscriber, page);
   }

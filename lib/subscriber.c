@@ -127,7 +127,8 @@ static int show_gap(struct weir_subscriber *subscriber, uint64_t upto) {
   loss.resolution.position.epoch = weir__state_epoch_of(&state, upto);
   loss.resolution.first = upto + 1;
   loss.resolution.last = state.last;
-  rv = weir__page_frame(subscriber->core, put_loss, &loss, &page);
+  rv = weir__page_frame(subscriber->core, WEIR__NEED_OWN, put_loss, &loss,
+                        &page);
   if (rv == WEIR_OK) {
     page->lost = true;
     page->after = subscriber->seq;
@@ -197,7 +198,8 @@ static int show_heartbeat(struct weir_subscriber *subscriber) {
 
   weir__generation_scheme(subscriber->generation, &ping.scheme);
   ping.event = subscriber->ping;
-  rv = weir__page_frame(subscriber->core, put_ping, &ping, &page);
+  rv = weir__page_frame(subscriber->core, WEIR__NEED_OWN, put_ping, &ping,
+                        &page);
   if (rv == WEIR_OK) {
     show(subscriber, page, 0, page->used);
     subscriber->beat = false;

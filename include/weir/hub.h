@@ -144,7 +144,9 @@ typedef struct weir_hub_options {
   uint64_t max_event_bytes;        /**< of the data; default 1 MiB */
   uint64_t max_event_lines;        /**< 1 to 100,000, the default */
   uint64_t max_pending;            /**< a stream's, for storage; default 4096 */
-  uint64_t max_resident;           /**< bytes of pages; default 256 MiB */
+  uint64_t max_resident;           /**< bytes of pages; default 256 MiB; a
+                                      sixteenth more for ends, and for frames of
+                                      weir's own to single readers */
 
   /* The history of a stream in memory. Without a log these say what is kept;
    * with one, history_bytes bounds the cache (a sixteenth of it what storage

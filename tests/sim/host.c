@@ -112,6 +112,19 @@ static void notify(void *user, const weir_notice *notice) {
   host->telling = false;
 }
 
+/* What readers hold who are to go is not counted, up to the limit again. */
+static void check_memory(const struct host *host) {
+  weir_hub_info info;
+
+  info.size = sizeof info;
+  if (host->memory_most != 0 &&
+      weir_hub_get_info(host->hub, &info) == WEIR_OK &&
+      info.resident > 2 * host->memory_most) {
+    trace_fail(12, "host %u has %llu bytes in memory", host->number,
+               (unsigned long long)info.resident);
+  }
+}
+
 static void tell(struct host *host) {
   weir_notice notice;
   int rv;
@@ -128,6 +141,7 @@ static void tell(struct host *host) {
   if (rv != WEIR_OK) {
     trace_fail(12, "a turn of host %u says %d", host->number, rv);
   }
+  check_memory(host);
 }
 
 static void turn(void *who, uint64_t what) {
@@ -221,6 +235,7 @@ static void set_limits(struct host *host, weir_hub_options *options) {
     options->max_pending = 8 + chance_size(chance, 100);
     if (HAS(LOG)) {
       options->max_resident = 20000 + chance_size(chance, 8000000);
+      host->memory_most = options->max_resident + options->max_resident / 16;
     }
   }
 }

@@ -24,12 +24,13 @@ struct host {
   struct memory memory;
   struct port *port; /* NULL without storage */
   struct chance chance;
-  int64_t skew;      /* of its clock */
-  uint64_t sampled;  /* the latest time that the hub was told */
-  uint64_t deadline; /* of storage calls */
-  uint64_t turn;     /* the turn that is planned */
-  bool polling;      /* it takes notices with weir_hub_next */
-  bool telling;      /* in a notice */
+  int64_t skew;         /* of its clock */
+  uint64_t sampled;     /* the latest time that the hub was told */
+  uint64_t deadline;    /* of storage calls */
+  uint64_t memory_most; /* bytes of pages; 0: any */
+  uint64_t turn;        /* the turn that is planned */
+  bool polling;         /* it takes notices with weir_hub_next */
+  bool telling;         /* in a notice */
   bool dead;
   uint64_t scarce_until;
   unsigned opening[MODEL_KEYS]; /* opens under way */

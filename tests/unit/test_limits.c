@@ -6,9 +6,11 @@
 
 #include "../bench.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "control.h"
+#include "core.h"
 
 static struct bench bench;
 static struct kit *const kit = &bench.a;
@@ -176,12 +178,78 @@ START_TEST(arguments_of_other_sizes) {
 }
 END_TEST
 
+static int publish_size(weir_stream *stream, size_t size) {
+  static char data[4000];
+  weir_event event = kit_make_event("x", "");
+
+  memset(data, 'd', sizeof data);
+  event.data = data;
+  event.data_len = size;
+  return weir_stream_publish(stream, &event, 1, NULL);
+}
+
+/* Memory is full of streams that live, to the last page. Nothing is let in, but
+ * all goes on that makes room: readers come, are told, and go, and what ends
+ * can be dropped. */
+START_TEST(a_full_hub_goes_on) {
+  enum { MOST = 200 };
+  weir_attach_options options = kit_attach_options("0", "r");
+  weir_event signal = kit_make_event("x", "y");
+  weir_subscriber *reader;
+  weir_stream *streams[MOST];
+  uint64_t limit;
+  char key[8];
+  size_t large = 0;
+  size_t count;
+  size_t i;
+
+  kit->options.log = NULL;
+  kit->options.max_resident = 65536;
+  kit_hub(kit);
+  for (count = 0; count < MOST; ++count) {
+    (void)snprintf(key, sizeof key, "%zu", count);
+    streams[count] = kit_open(kit, key);
+    if (publish_size(streams[count], 4000) == WEIR_OK) {
+      large += 1;
+    } else if (publish_size(streams[count], 1) != WEIR_OK) {
+      break;
+    }
+  }
+  ck_assert_uint_gt(large, 10);
+  limit = bench_hub_info(kit).resident;
+  ((struct weir__core *)(void *)kit->hub)->options.max_resident = limit;
+  reader = kit_attach_with(kit, &options);
+  ck_assert_int_eq(weir_subscriber_signal(reader, &signal), WEIR_ERESIDENT);
+  ck_assert_int_eq(weir_stream_signal(streams[0], &signal, NULL),
+                   WEIR_ERESIDENT);
+  (void)kit_skip(reader);
+  kit_count(kit, 0);
+  kit_pass(kit, 12000);
+  kit_expect_notices(kit, "r readable");
+  kit_expect_frames(reader, WEIR_EAGAIN, ":");
+  ck_assert_int_eq(weir_subscriber_close(reader, NULL, 0, 0), WEIR_OK);
+  kit_expect_frames(reader, WEIR_EDONE, "closing expired");
+  weir_subscriber_release(reader);
+  ck_assert_int_eq(publish_size(streams[1], 1), WEIR_ERESIDENT);
+  for (i = 0; i < large; ++i) {
+    ck_assert_int_eq(weir_stream_end(streams[i], "ok", 2, 0, NULL), WEIR_OK);
+    ck_assert_uint_le(bench_hub_info(kit).resident, limit + limit / 16);
+  }
+  ck_assert_int_eq(publish_size(streams[large], 4000), WEIR_OK);
+  ck_assert_uint_le(bench_hub_info(kit).resident, limit);
+  for (i = 0; i <= count; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
 static TCase *limits(void) {
   TCase *tcase = tcase_create("limits");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_loop_test(tcase, nothing_is_limited, 0, 2);
   tcase_add_test(tcase, an_end_has_its_room);
+  tcase_add_test(tcase, a_full_hub_goes_on);
   tcase_add_test(tcase, memory_of_the_system);
   tcase_add_test(tcase, freed_twice);
   tcase_add_test(tcase, random_bits);

@@ -89,7 +89,8 @@ START_TEST(page_has_the_room_that_was_asked_for) {
     const size_t live = memory.live;
     struct weir__page *page;
 
-    ck_assert_int_eq(weir__page_new(core, room, &page), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, room, &page),
+                     WEIR_OK);
     ck_assert_uint_ge(page->size, sizeof *page + room);
     ck_assert_uint_lt(page->size, sizeof *page + room + 8);
     ck_assert_uint_eq(page->size % 8, 0);
@@ -112,7 +113,7 @@ START_TEST(page_lives_while_it_is_held) {
   struct weir__core *core = make_core(&memory, 0);
   struct weir__page *page;
 
-  ck_assert_int_eq(weir__page_new(core, 100, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 100, &page), WEIR_OK);
   weir__page_hold(page);
   weir__page_hold(page);
   weir__page_release(page);
@@ -134,7 +135,8 @@ START_TEST(page_that_is_too_large_is_refused) {
   size_t i;
 
   for (i = 0; i < sizeof rooms / sizeof rooms[0]; ++i) {
-    ck_assert_int_eq(weir__page_new(core, rooms[i], &page), WEIR_ETOOBIG);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, rooms[i], &page),
+                     WEIR_ETOOBIG);
     ck_assert_ptr_null(page);
   }
   free_all(core, &memory);
@@ -147,7 +149,8 @@ START_TEST(page_without_memory) {
   struct weir__page *page = NULL;
 
   memory.fail_at = memory.calls + 1;
-  ck_assert_int_eq(weir__page_new(core, 100, &page), WEIR_ENOMEM);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 100, &page),
+                   WEIR_ENOMEM);
   ck_assert_ptr_null(page);
   free_all(core, &memory);
 }
@@ -165,9 +168,9 @@ START_TEST(resident_bytes_are_limited) {
     struct weir__page *two = NULL;
     int rv;
 
-    ck_assert_int_eq(weir__page_new(core, 96, &one), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &one), WEIR_OK);
     ck_assert_uint_eq(one->size, size);
-    rv = weir__page_new(core, 96, &two);
+    rv = weir__page_new(core, WEIR__NEED_EVENT, 96, &two);
     ck_assert_int_eq(rv, limit < 2 * size ? WEIR_ERESIDENT : WEIR_OK);
     if (rv == WEIR_OK) {
       weir__page_release(two);
@@ -181,6 +184,44 @@ START_TEST(resident_bytes_are_limited) {
 END_TEST
 
 /* Those that nobody reads go first, the one least recently used before all. */
+/* For what weir has to say there is a sixteenth more, and no more than that. */
+START_TEST(what_weir_says_has_room_of_its_own) {
+  const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
+  const uint64_t limit = 16 * size - 1 + (uint64_t)_i;
+  struct kit_memory memory;
+  struct weir__core *core = make_core(&memory, limit);
+  struct weir__page *pages[17];
+  struct weir__page *page = NULL;
+  int rv;
+  int i;
+
+  for (i = 0; i < 16; ++i) {
+    rv = weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[i]);
+    ck_assert_int_eq(rv, i == 15 && _i == 0 ? WEIR_ERESIDENT : WEIR_OK);
+  }
+  if (_i == 0) {
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_OWN, 96, &pages[15]),
+                     WEIR_OK);
+  }
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page),
+                   WEIR_ERESIDENT);
+  rv = weir__page_new(core, WEIR__NEED_OWN, 96, &pages[16]);
+  ck_assert_int_eq(rv, _i == 0 ? WEIR_ERESIDENT : WEIR_OK);
+  if (rv == WEIR_OK) {
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_OWN, 0, &page),
+                     WEIR_ERESIDENT);
+    weir__page_release(pages[16]);
+  }
+  for (i = 0; i < 16; ++i) {
+    weir__page_release(pages[i]);
+  }
+  core->options.max_resident = UINT64_MAX;
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_OWN, 96, &page), WEIR_OK);
+  weir__page_release(page);
+  free_all(core, &memory);
+}
+END_TEST
+
 START_TEST(room_is_made_by_evicting) {
   const size_t size = (sizeof(struct weir__page) + 96 + 7) / 8 * 8;
   struct kit_memory memory;
@@ -190,18 +231,20 @@ START_TEST(room_is_made_by_evicting) {
   int i;
 
   for (i = 0; i < 3; ++i) {
-    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[i]),
+                     WEIR_OK);
   }
   weir__link_append(&core->pages, &pages[1]->lru);
   weir__link_append(&core->pages, &pages[0]->lru);
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page), WEIR_OK);
   ck_assert_uint_eq(evictions, 1);
   ck_assert_ptr_eq(evicted, pages[1]);
   weir__page_release(page);
   /* One that takes the room of two: as many as it needs. */
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page), WEIR_OK);
   weir__link_append(&core->pages, &page->lru);
-  ck_assert_int_eq(weir__page_new(core, 96 + size, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96 + size, &page),
+                   WEIR_OK);
   ck_assert_uint_eq(evictions, 3);
   ck_assert_uint_eq(pleas, 0);
   weir__page_release(page);
@@ -227,24 +270,30 @@ START_TEST(room_is_made_by_who_has_to_go) {
   int i;
 
   for (i = 0; i < 2; ++i) {
-    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[i]),
+                     WEIR_OK);
   }
   ck_assert_uint_eq(pleas, 0);
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page),
+                   WEIR_ERESIDENT);
   ck_assert_uint_eq(pleas, 1);
   ck_assert_uint_eq(wanted, size);
   for (; i < 4; ++i) {
     weir__page_yield(pages[i - 2]);
     ck_assert_uint_eq(core->leaving, ((size_t)i - 1) * size);
-    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
-    ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[i]),
+                     WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page),
+                     WEIR_ERESIDENT);
     ck_assert_uint_eq(pleas, 2);
   }
   weir__page_yield(pages[2]);
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page),
+                   WEIR_ERESIDENT);
   ck_assert_uint_eq(core->info.resident, 4 * size);
   release_late(pages[0]);
-  ck_assert_int_eq(weir__page_new(core, 96, &pages[4]), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[4]),
+                   WEIR_OK);
   release_late(pages[1]);
   release_late(pages[2]);
   weir__page_release(pages[3]);
@@ -260,7 +309,7 @@ START_TEST(page_is_left_by_all_who_hold_it) {
   struct weir__core *core = make_core(&memory, 0);
   struct weir__page *page;
 
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page), WEIR_OK);
   weir__page_hold(page);
   weir__page_hold(page);
   weir__page_yield(page);
@@ -300,16 +349,18 @@ START_TEST(few_pages_are_evicted_for_nothing) {
   size_t i;
 
   for (i = 0; i < PAGES; ++i) {
-    ck_assert_int_eq(weir__page_new(core, 96, &pages[i]), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &pages[i]),
+                     WEIR_OK);
     weir__page_hold(pages[i]);
     weir__link_append(&core->pages, &pages[i]->lru);
   }
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_ERESIDENT);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page),
+                   WEIR_ERESIDENT);
   ck_assert_uint_eq(evictions, 256);
   ck_assert_uint_eq(pleas, 1);
   /* It goes on there. */
   weir__page_release(pages[299]);
-  ck_assert_int_eq(weir__page_new(core, 96, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 96, &page), WEIR_OK);
   ck_assert_uint_eq(evictions, 300);
   weir__page_release(page);
   for (i = 0; i < PAGES - 1; ++i) {
@@ -423,7 +474,8 @@ START_TEST(page_is_filled) {
     memset(&model, 0, sizeof model);
     model.after = draw(&chance, 4) * 1000;
     core->now += draw(&chance, 1000);
-    ck_assert_int_eq(weir__page_new(core, room, &page), WEIR_OK);
+    ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, room, &page),
+                     WEIR_OK);
     page->after = model.after;
     page->last = model.after;
     page->sparse = sparse;
@@ -478,7 +530,8 @@ START_TEST(page_numbers_at_the_edges) {
       for (format = 0; format < 2; ++format) {
         memset(&model, 0, sizeof model);
         model.after = firsts[i] - 1;
-        ck_assert_int_eq(weir__page_new(core, 400, &page), WEIR_OK);
+        ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 400, &page),
+                         WEIR_OK);
         page->after = model.after;
         page->sparse = sparse != 0;
         ck_assert(add(page, &model, firsts[i], format, 1));
@@ -502,7 +555,8 @@ START_TEST(page_for_one_event_takes_it) {
 
   for (len = 1; len < 100; ++len) {
     ck_assert_int_eq(
-        weir__page_new(core, len + sizeof(struct weir__page_entry), &page),
+        weir__page_new(core, WEIR__NEED_EVENT,
+                       len + sizeof(struct weir__page_entry), &page),
         WEIR_OK);
     ck_assert_uint_ge(weir__page_room(page), len);
     ck_assert_uint_lt(weir__page_room(page), len + 8);
@@ -524,7 +578,7 @@ START_TEST(page_without_events_counts_none) {
   struct weir__page *page;
   uint64_t seq;
 
-  ck_assert_int_eq(weir__page_new(core, 0, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 0, &page), WEIR_OK);
   page->after = 10;
   page->last = 90;
   page->sparse = _i == 1;
@@ -548,7 +602,7 @@ START_TEST(page_is_cut_between_numbers) {
   struct model model;
 
   memset(&model, 0, sizeof model);
-  ck_assert_int_eq(weir__page_new(core, 400, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 400, &page), WEIR_OK);
   page->sparse = true;
   ck_assert(add(page, &model, 10, WEIR_CURSOR_EPOCH, 1));
   ck_assert(add(page, &model, 20, WEIR_CURSOR_EPOCH, 1));
@@ -572,7 +626,7 @@ START_TEST(page_times_saturate) {
   struct weir__page *page;
   uint32_t i;
 
-  ck_assert_int_eq(weir__page_new(core, 400, &page), WEIR_OK);
+  ck_assert_int_eq(weir__page_new(core, WEIR__NEED_EVENT, 400, &page), WEIR_OK);
   for (i = 0; i < sizeof ages / sizeof ages[0]; ++i) {
     core->now = 5000 + ages[i];
     weir__page_add(page, 1, i + 1);
@@ -622,7 +676,8 @@ START_TEST(page_of_one_frame) {
   for (i = 0; i < sizeof lens / sizeof lens[0]; ++i) {
     text[lens[i]] = '\0';
     puts_done = 0;
-    ck_assert_int_eq(weir__page_frame(core, put_text, text, &page), WEIR_OK);
+    ck_assert_int_eq(
+        weir__page_frame(core, WEIR__NEED_OWN, put_text, text, &page), WEIR_OK);
     ck_assert_uint_eq(puts_done, lens[i] <= 512 ? 1 : 2);
     ck_assert_uint_eq(page->used, lens[i]);
     ck_assert(memcmp(weir__page_bytes(page), text, page->used) == 0);
@@ -639,14 +694,18 @@ START_TEST(page_of_one_frame_fails) {
   struct weir__core *core = make_core(&memory, 50);
   struct weir__page *page = NULL;
 
-  ck_assert_int_eq(weir__page_frame(core, put_too_much, NULL, &page),
-                   WEIR_EOVERFLOW);
-  ck_assert_int_eq(weir__page_frame(core, put_much, NULL, &page), WEIR_ETOOBIG);
-  ck_assert_int_eq(weir__page_frame(core, put_text, "x", &page),
+  ck_assert_int_eq(
+      weir__page_frame(core, WEIR__NEED_OWN, put_too_much, NULL, &page),
+      WEIR_EOVERFLOW);
+  ck_assert_int_eq(
+      weir__page_frame(core, WEIR__NEED_OWN, put_much, NULL, &page),
+      WEIR_ETOOBIG);
+  ck_assert_int_eq(weir__page_frame(core, WEIR__NEED_OWN, put_text, "x", &page),
                    WEIR_ERESIDENT);
   core->options.max_resident = 0;
   memory.fail_at = memory.calls + 1;
-  ck_assert_int_eq(weir__page_frame(core, put_text, "x", &page), WEIR_ENOMEM);
+  ck_assert_int_eq(weir__page_frame(core, WEIR__NEED_OWN, put_text, "x", &page),
+                   WEIR_ENOMEM);
   ck_assert_ptr_null(page);
   free_all(core, &memory);
 }
@@ -663,6 +722,7 @@ int main(void) {
   tcase_add_test(making, page_that_is_too_large_is_refused);
   tcase_add_test(making, page_without_memory);
   tcase_add_test(making, resident_bytes_are_limited);
+  tcase_add_loop_test(making, what_weir_says_has_room_of_its_own, 0, 3);
   tcase_add_test(making, room_is_made_by_evicting);
   tcase_add_test(making, room_is_made_by_who_has_to_go);
   tcase_add_loop_test(making, page_is_left_by_all_who_hold_it, 0, 2);
