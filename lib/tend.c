@@ -262,7 +262,7 @@ static int carry_out(struct weir__generation *generation) {
     /* What has been refused is put again in its time. */
     return WEIR_OK;
   }
-  if (generation->broken) {
+  if (generation->broken && !weir__tend_is_taking(generation)) {
     rv = weir__publish_failed(generation,
                               weir__generation_failure_code(generation));
     /* not reached: it is just ending with it where there was no memory to take

@@ -545,6 +545,33 @@ START_TEST(a_failure_whose_take_over_is_lost) {
 }
 END_TEST
 
+/* That take-over takes longer than the time to the next try: the end waits for
+ * it, since it alone makes sure that no number is given twice. */
+START_TEST(a_failure_whose_take_over_is_slow) {
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  bench_publish(&bench, stream, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_CONFUSE, WEIR_EUNKNOWN);
+  ck_assert_int_eq(publish(stream), WEIR_EUNKNOWN);
+  storage->later = true;
+  storage->slow = true;
+  kit_pass(a, 1000);
+  testlog_deliver(storage, 0); /* nobody else writes it */
+  kit_pass(a, 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  kit_pass(a, 3000);
+  kit_pass(a, 3000);
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], 1);
+  bench_rest(&bench);
+  expect_status(stream, WEIR_STREAM_ENDED);
+  ck_assert_uint_eq(ended(), 3);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* A failure is none where it lives on: who has not heard of it does not. */
 START_TEST(a_failure_that_was_mended) {
   weir_subscriber *reader;
@@ -693,6 +720,7 @@ static TCase *ends(void) {
   tcase_add_test(tcase, a_cancel_of_what_is_ending);
   tcase_add_loop_test(tcase, a_failure_that_is_none_elsewhere, 0, 4);
   tcase_add_test(tcase, a_failure_whose_take_over_is_lost);
+  tcase_add_test(tcase, a_failure_whose_take_over_is_slow);
   tcase_add_test(tcase, a_failure_that_was_mended);
   return tcase;
 }
