@@ -377,6 +377,31 @@ static void lose(struct weir__generation *generation) {
   }
 }
 
+/* It is there, and its settings are known: found, taken over or begun. */
+static void is_there(struct weir__generation *generation, int mode) {
+  const struct weir__history *history = &generation->history;
+
+  generation->backing->sought = WEIR_OK;
+  generation->fault = WEIR_OK;
+  generation->fenced = false;
+  if (history->ended != 0 && !generation->ended) {
+    weir__generation_ended(generation);
+  }
+  generation->phase = WEIR__KNOWN;
+  if (mode != WEIR_LOG_LOOKUP && !generation->ending &&
+      weir__generation_is_writable(generation) == WEIR_OK) {
+    weir__generation_open(generation);
+  }
+  if (mode == WEIR_LOG_TAKE && owes_end(generation)) {
+    if (history->follow) {
+      /* Another was faster. */
+      weir__generation_retry(generation);
+    } else {
+      weir__generation_set_time(generation, WEIR__AT_CHECK, NEVER);
+    }
+  }
+}
+
 /* The lookup has been answered, or the taking over, or the beginning. */
 static void opened(struct weir__storage *storage, int mode, int result,
                    const weir_answer *answer) {
@@ -387,25 +412,7 @@ static void opened(struct weir__storage *storage, int mode, int result,
     result = result == WEIR_OK ? WEIR_LOG_YES : result;
   }
   if (result == WEIR_LOG_YES) {
-    generation->backing->sought = WEIR_OK;
-    generation->fault = WEIR_OK;
-    generation->fenced = false;
-    if (storage->history->ended != 0 && !generation->ended) {
-      weir__generation_ended(generation);
-    }
-    generation->phase = WEIR__KNOWN;
-    if (mode != WEIR_LOG_LOOKUP && !generation->ending &&
-        weir__generation_is_writable(generation) == WEIR_OK) {
-      weir__generation_open(generation);
-    }
-    if (mode == WEIR_LOG_TAKE && owes_end(generation)) {
-      if (storage->history->follow) {
-        /* Another was faster. */
-        weir__generation_retry(generation);
-      } else {
-        weir__generation_set_time(generation, WEIR__AT_CHECK, NEVER);
-      }
-    }
+    is_there(generation, mode);
   } else if (mode == WEIR_LOG_CREATE && result == WEIR_EEXISTS) {
     /* Somebody else was faster: see what there is. */
     weir__settings_release(generation->core, generation->settings);
