@@ -393,16 +393,19 @@ static const char *line_end(const char *p, const char *end, const char **next) {
  * WEIR_ETOOBIG (there are too many) or WEIR_ENOMEM. */
 static int make_events(struct job *job) {
   const char *end = job->body.data + job->body.len;
-  const char *p;
-  const char *next;
+  const char *p = job->body.data;
+  const char *next = end;
   weir_event *event;
   size_t i = 0;
 
-  job->count = job->split ? 0 : 1;
-  for (p = job->body.data; job->split && p < end; p = next) {
-    (void)line_end(p, end, &next);
+  job->count = 0;
+  do {
+    if (job->split) {
+      (void)line_end(p, end, &next);
+    }
+    p = next;
     job->count += 1;
-  }
+  } while (p < end);
   if (job->count > LINES_MOST) {
     return WEIR_ETOOBIG;
   }
