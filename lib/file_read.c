@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_read.h"
 
+#include "file_index.h"
+
 /* So much is read at least, and at most, but for a record that is larger. */
 #define LITTLE 4096
 #define MUCH 262144
@@ -28,8 +30,8 @@ static int search_place(struct weir_log_file *log,
     if (place->segment == NULL) {
       return WEIR_OK;
     }
-    rv = weir__segment_entry(log, place->segment, stream->generation,
-                             &place->entry, &has);
+    rv = weir__index_entry(log, place->segment, stream->generation,
+                           &place->entry, &has);
     if (rv != WEIR_OK) {
       return rv;
     }
@@ -243,8 +245,8 @@ static int read_run(struct reading *reading, const struct place_of *place,
   limit = weir__min(limit, reading->upto);
   count = (uint32_t)weir__min(limit - reading->seq + 1, WEIR__READ_MOST);
   known = (uint32_t)weir__min(here, count + 1);
-  rv = weir__segment_places(reading->log, place->segment, &place->entry,
-                            reading->seq, known, places);
+  rv = weir__index_places(reading->log, place->segment, &place->entry,
+                          reading->seq, known, places);
   if (rv != WEIR_OK) {
     return rv;
   }

@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_recover.h"
 
+#include "file_index.h"
+#include "file_runs.h"
 #include "file_scan.h"
 
 /* So much is written again at a time. */
@@ -371,7 +373,7 @@ static void seal(struct weir_log_file *log, struct weir__segment *segment) {
   int rv = weir__segment_open(log, segment);
 
   if (rv == WEIR_OK) {
-    rv = weir__segment_index(log, segment, &bytes, &size, &directory, &entries);
+    rv = weir__index_make(log, segment, &bytes, &size, &directory, &entries);
   }
   if (rv == WEIR_OK) {
     rv = write_again(log, segment);
@@ -448,7 +450,7 @@ static int suspect(struct weir_log_file *log,
     return rv;
   }
   if (!segment->unreadable) {
-    rv = weir__segment_note(log, segment, stream, stream->last + 1, 0);
+    rv = weir__runs_note(log, segment, stream, stream->last + 1, 0);
   }
   if (rv == WEIR_OK) {
     stream->last += 1;

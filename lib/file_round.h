@@ -3,8 +3,7 @@
 #define WEIR__FILE_ROUND_H
 
 /* Rounds: what blocks, collected on the hub's thread, done on any, and taken
- * note of on the hub's again. A round has copies of all that it needs. And
- * retention, which decides what goes. */
+ * note of on the hub's again. A round has copies of all that it needs. */
 
 #include "file_write.h"
 
@@ -53,8 +52,5 @@ void weir__round_run(struct weir_log_file *log);
 
 /* Take note. Frees the round. WEIR_OK, or what failed first. */
 int weir__round_end(struct weir_log_file *log);
-
-/* Apply the limits on what is kept: what may go is marked. */
-void weir__retain(struct weir_log_file *log);
 
 #endif /* WEIR__FILE_ROUND_H */

@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_scan.h"
 
+#include "file_runs.h"
+
 /* A segment is read in pieces of this size, or of its largest record; where
  * that fails, in blocks, so that only what cannot be read is lost. */
 #define PIECE ((size_t)1024 * 1024)
@@ -146,7 +148,7 @@ static uint64_t next_record(struct scan *scan, uint64_t at) {
 /* What a stream had beyond `base` never was. */
 static void void_beyond(struct weir_log_file *log,
                         struct weir__file_stream *stream, uint64_t base) {
-  weir__segment_forget_all(log, stream, base);
+  weir__runs_forget_all(log, stream, base);
   stream->last = weir__min(stream->last, base);
   stream->put = stream->last;
   if (stream->ended > base) {
@@ -162,10 +164,10 @@ static int append_event(struct scan *scan, struct weir__file_stream *stream,
   int rv = WEIR_OK;
 
   if (seq != next && seq - next < HOLE) {
-    rv = weir__segment_note(scan->log, scan->segment, stream, next, 0);
+    rv = weir__runs_note(scan->log, scan->segment, stream, next, 0);
   }
   if (rv == WEIR_OK) {
-    rv = weir__segment_note(scan->log, scan->segment, stream, seq, place);
+    rv = weir__runs_note(scan->log, scan->segment, stream, seq, place);
   }
   if (rv == WEIR_OK) {
     stream->last = seq;
@@ -293,7 +295,7 @@ static int apply(struct scan *scan, const struct weir__file_record *record,
     return WEIR_OK;
   }
   if (rv == WEIR_OK) {
-    rv = weir__segment_enter(log, scan->segment, stream, &run);
+    rv = weir__runs_enter(log, scan->segment, stream, &run);
   }
   if (rv != WEIR_OK) {
     return rv;

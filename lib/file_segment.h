@@ -2,7 +2,7 @@
 #ifndef WEIR__FILE_SEGMENT_H
 #define WEIR__FILE_SEGMENT_H
 
-/* Segments: their files, and where in them the events of a stream are. */
+/* Segments: their files. */
 
 #include "file_store.h"
 
@@ -51,37 +51,6 @@ struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
 bool weir__segment_is_last_head(const struct weir_log_file *log,
                                 const struct weir__segment *segment);
 
-/* Note that event seq of a stream stands at this place; 0: lost. WEIR_OK,
- * WEIR_ENOMEM, or WEIR_EFORMAT for a number of elsewhere. */
-int weir__segment_note(struct weir_log_file *log, struct weir__segment *segment,
-                       struct weir__file_stream *stream, uint64_t seq,
-                       uint64_t place);
-
-/* The same for events from `first` on, as many as are expected: there is room
- * for their places, which are noted one by one. */
-int weir__segment_expect(struct weir_log_file *log,
-                         struct weir__segment *segment,
-                         struct weir__file_stream *stream, uint64_t first,
-                         size_t expected, struct weir__run **entered);
-
-static inline void weir__run_note(struct weir__run *run, uint64_t place) {
-  run->places[run->count++] = (uint32_t)(place / 8);
-}
-
-/* A stream has a record in this segment. WEIR_OK or WEIR_ENOMEM. */
-int weir__segment_enter(struct weir_log_file *log,
-                        struct weir__segment *segment,
-                        struct weir__file_stream *stream,
-                        struct weir__run **run);
-
-/* Forget the places of events beyond seq in this segment, or in all that have
- * no index: they are void. */
-void weir__segment_forget(struct weir__segment *segment,
-                          const struct weir__file_stream *stream, uint64_t seq);
-void weir__segment_forget_all(struct weir_log_file *log,
-                              const struct weir__file_stream *stream,
-                              uint64_t seq);
-
 /* What waited to be written to this segment will not be: no stream has its
  * newest record there. */
 void weir__segment_give_up(struct weir_log_file *log,
@@ -92,31 +61,12 @@ void weir__segment_give_up(struct weir_log_file *log,
 void weir__segment_damaged(struct weir_log_file *log,
                            const struct weir__segment *segment, uint64_t at);
 
-/* Where the events of a stream are in a segment: false if nowhere. WEIR_EIO if
- * its directory cannot be read. */
-int weir__segment_entry(struct weir_log_file *log,
-                        struct weir__segment *segment, uint64_t generation,
-                        struct weir__entry_of_directory *entry, bool *found);
-
 /* Have `len` bytes at a place of a segment in a window, or as many as there are
  * before `end`, but no fewer than `least`. WEIR_OK, or an error: WEIR_EIO if
  * there are not so many, or they cannot be read. */
 int weir__segment_view(struct weir_log_file *log, struct weir__segment *segment,
                        struct weir__window *window, uint64_t at, uint64_t least,
                        uint64_t len);
-
-/* The places of events first to first + count - 1, which the entry has. WEIR_OK
- * or an error. */
-int weir__segment_places(struct weir_log_file *log,
-                         struct weir__segment *segment,
-                         const struct weir__entry_of_directory *entry,
-                         uint64_t first, uint32_t count, uint32_t *places);
-
-/* The index of a segment to which nothing is added any more: what to write at
- * its tail. The caller frees *bytes, of *size. */
-int weir__segment_index(struct weir_log_file *log,
-                        struct weir__segment *segment, unsigned char **bytes,
-                        size_t *size, uint64_t *directory, uint64_t *entries);
 
 /* It has its index, and its file is open. */
 void weir__segment_sealed(struct weir_log_file *log,

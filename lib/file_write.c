@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "file_write.h"
 
+#include "file_runs.h"
+
 /* The first segments are small, so that a log of little takes little; each is
  * twice as large as the one before, up to the size that was asked for. */
 #define SEGMENT_LEAST ((uint64_t)1024 * 1024)
@@ -181,10 +183,10 @@ static int note_all(struct weir_log_file *log, struct weir__segment *segment,
   int rv;
 
   if (append->kind != WEIR__RECORD_EVENT) {
-    return weir__segment_enter(log, segment, stream, &run);
+    return weir__runs_enter(log, segment, stream, &run);
   }
-  rv = weir__segment_expect(log, segment, stream, append->records[0].seq,
-                            append->count, &run);
+  rv = weir__runs_expect(log, segment, stream, append->records[0].seq,
+                         append->count, &run);
   for (i = 0; rv == WEIR_OK && i < append->count; ++i) {
     weir__run_note(run, at);
     at += weir__record_length((uint32_t)append->records[i].frame_len);
@@ -280,7 +282,7 @@ int weir__file_append(struct weir_log_file *log,
     rv = deliver(log, segment, bytes, (size_t)size);
   }
   if (rv != WEIR_OK) {
-    weir__segment_forget(segment, stream, stream->put);
+    weir__runs_forget(segment, stream, stream->put);
     stream->newest = newest;
     stream->run_segment = 0;
     return rv;

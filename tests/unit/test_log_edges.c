@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "file_runs.h"
 #include "file_segment.h"
 
 static struct filebench bench;
@@ -291,11 +292,10 @@ START_TEST(more_than_can_be) {
   stream = weir__file_find(bench.log, 1);
   most = bench.log->active->size / WEIR__RECORD_SIZE + 131072;
   ck_assert_int_eq(
-      weir__segment_note(bench.log, bench.log->active, stream, most + 1, 64),
+      weir__runs_note(bench.log, bench.log->active, stream, most + 1, 64),
       WEIR_EFORMAT);
   ck_assert_int_eq(
-      weir__segment_note(bench.log, bench.log->active, stream, most, 64),
-      WEIR_OK);
+      weir__runs_note(bench.log, bench.log->active, stream, most, 64), WEIR_OK);
   expect("a", "1:1 | 1");
 }
 END_TEST
