@@ -30,14 +30,14 @@ static int find_entry(struct weir_log_file *log, struct weir__segment *segment,
   uint64_t low = 0;
   uint64_t high = segment->entries;
   uint64_t middle;
-  int rv = WEIR_OK;
+  int rv;
 
   *found = false;
-  while (rv == WEIR_OK && !*found && low < high) {
+  while (!*found && low < high) {
     middle = low + (high - low) / 2;
     rv = weir__index_read(log, segment, middle, entry);
     if (rv != WEIR_OK) {
-      break;
+      return rv;
     }
     if (entry->generation == generation) {
       *found = true;
@@ -47,7 +47,7 @@ static int find_entry(struct weir_log_file *log, struct weir__segment *segment,
       high = middle;
     }
   }
-  return rv;
+  return WEIR_OK;
 }
 
 int weir__index_entry(struct weir_log_file *log, struct weir__segment *segment,

@@ -1,7 +1,9 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include <weir/hub.h>
 
+#include "answers.h"
 #include "attaching.h"
+#include "expiry.h"
 #include "hub.h"
 #include "opening.h"
 #include "scan.h"
@@ -125,9 +127,9 @@ static void floor_destroy(struct weir__source *source) {
 static const struct weir__floors floors = {
     .take = floor_take,
     .evict = weir__history_evict,
-    .changed = weir__tend_changed,
-    .failed = weir__tend_failed,
-    .owner = &weir__tend_owner,
+    .changed = weir__answers_changed,
+    .failed = weir__answers_failed,
+    .owner = &weir__answers,
     .work = weir__tend_work,
     .settle = floor_settle,
     .forget = floor_forget,
@@ -239,7 +241,7 @@ static void fire(struct weir__core *core) {
         weir__call_expired(timer);
         break;
       case WEIR__TIMER_STREAM:
-        weir__tend_expired(timer);
+        weir__expire(timer);
         break;
       case WEIR__TIMER_READER:
         weir__subscriber_expired(timer);

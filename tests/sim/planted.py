@@ -105,9 +105,9 @@ BUGS = [
        "cursor->seq <= state->epochs[i].last;\n")]),
     (8, "start", "the last client that leaves cancels the work",
      [("lib/tend.c",
-       "  look_later(generation, generation->core->options.recheck);\n"
+       "  weir__tend_look_later(generation, generation->core->options.recheck);\n"
        "  if (weir__generation_is_writable(generation) == WEIR_OK) {\n",
-       "  look_later(generation, generation->core->options.recheck);\n"
+       "  weir__tend_look_later(generation, generation->core->options.recheck);\n"
        "  (void)weir__tend_cancel(generation, \"left\", 4);\n"
        "  if (weir__generation_is_writable(generation) == WEIR_OK) {\n")]),
     (9, "stale", "notices of a detached subscriber are delivered",
