@@ -2,7 +2,7 @@
 #ifndef WEIR__SUBSCRIBER_H
 #define WEIR__SUBSCRIBER_H
 
-/* What a reader is shown, and when. */
+/* A connection as its host sees it: what there is to be sent, and has been. */
 
 #include "reader.h"
 

@@ -29,7 +29,7 @@ ROW = "{:>4}  {:<12}{:<42}{:>4}{:>8}  {}"
 BUGS = [
     (1, "id", "a gap within a connection names the position after the one it "
      "means",
-     [("lib/subscriber.c",
+     [("lib/show.c",
        "  loss.resolution.position.seq = upto;\n",
        "  loss.resolution.position.seq = upto + 1;\n")]),
     (1, "id", "a signal carries an id",
@@ -39,7 +39,7 @@ BUGS = [
        "  weir__put_content(out, &signal->scheme, &signal->content, &cursor);"
        "\n")]),
     (2, "skip", "a loss is passed over without a gap",
-     [("lib/subscriber.c",
+     [("lib/show.c",
        "    rv = show_gap(subscriber, last);\n",
        "    subscriber->seq = last;\n    rv = WEIR_OK;\n"
        "    (void)show_gap;\n")]),
@@ -59,27 +59,27 @@ BUGS = [
        "\n")]),
     (4, "one", "a quarter of those who have caught up do not wait in the ring "
      "of those who are woken",
-     [("lib/subscriber.c",
+     [("lib/show.c",
        "  weir__link_append(&generation->history.waiters, "
        "&subscriber->source.link);\n",
        "  if (weir__core_draw(subscriber->core, 3) != 0) {\n"
        "    weir__link_append(&generation->history.waiters,\n"
        "                      &subscriber->source.link);\n  }\n")]),
     (5, "stored", "readers go up to what was put, not what was committed",
-     [("lib/subscriber.c",
+     [("lib/show.c",
        "  if (subscriber->seq >= history->committed) {\n",
        "  if (subscriber->seq >= history->put) {\n"),
-      ("lib/subscriber.c",
+      ("lib/show.c",
        "  upto = history->committed;\n",
        "  upto = history->put;\n")]),
     (6, "frames", "a heartbeat gets between the bytes of a frame that was "
      "written in part",
-     [("lib/subscriber.c",
+     [("lib/show.c",
        "  if (rv == WEIR_EAGAIN && subscriber->beat && "
        "subscriber->span_count == 0) {\n",
        "  if (rv == WEIR_EAGAIN && subscriber->beat &&\n"
        "      subscriber->span_count < 2) {\n"),
-      ("lib/subscriber.c",
+      ("lib/show.c",
        "    show(subscriber, page, 0, page->used);\n"
        "    subscriber->beat = false;\n",
        "    show(subscriber, page, 0, page->used);\n"
