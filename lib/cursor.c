@@ -30,7 +30,7 @@ int weir_cursor_format(const weir_cursor *cursor, int format, void *dst,
                        size_t cap, size_t *len) {
   struct weir__out out;
 
-  if (cursor->seq > (uint64_t)WEIR_SEQ_MAX ||
+  if (cursor == NULL || cursor->seq > (uint64_t)WEIR_SEQ_MAX ||
       (format != WEIR_CURSOR_EPOCH && format != WEIR_CURSOR_DECIMAL) ||
       (format == WEIR_CURSOR_EPOCH && cursor->epoch == 0)) {
     return WEIR_EINVAL;
@@ -116,7 +116,8 @@ int weir_cursor_parse(int format, const void *text, size_t text_len,
   weir_cursor value = {0, 0};
   size_t at = 0;
 
-  if (format != WEIR_CURSOR_EPOCH && format != WEIR_CURSOR_DECIMAL) {
+  if ((format != WEIR_CURSOR_EPOCH && format != WEIR_CURSOR_DECIMAL) ||
+      cursor == NULL) {
     return WEIR_EINVAL;
   }
   if (text_len == 0) {
@@ -448,6 +449,7 @@ int weir_cursor_resolve(const weir_state *callers,
 
   if (!load_state(&states[0], callers, &state) ||
       !load_state(&states[1], callers_previous, &previous) ||
+      (parsed == WEIR_OK && cursor == NULL) ||
       (start != WEIR_FROM_START && start != WEIR_FROM_HEAD)) {
     return WEIR_EINVAL;
   }

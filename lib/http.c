@@ -296,8 +296,8 @@ int weir_http_get_field(const weir_response *response, size_t index, void *dst,
   size_t i = 0;
   int rv = load_parts(response, &parts);
 
-  if (rv != WEIR_OK) {
-    return rv;
+  if (rv != WEIR_OK || callers == NULL) {
+    return rv != WEIR_OK ? rv : WEIR_EINVAL;
   }
   for (;; ++i) {
     rv = find_field(&parts, i, dst, cap, &field);

@@ -216,13 +216,15 @@ void weir_hub_free(weir_hub *hub) {
     core->dying = true;
     return;
   }
+  /* The host is here, and need not be told of what there is to do. */
+  core->woken = true;
   weir__registry_free(&hub->registry);
-  /* Storage may answer a call when a handle is closed, which lets go of
-   * another. */
-  while (!weir__link_alone(&core->work)) {
+  /* Storage may answer a call when a handle is closed, and the host let go of
+   * something, which lets go of another. */
+  do {
     weir__core_start_work(core);
-  }
-  weir__core_destroy_doomed(core);
+    weir__core_destroy_doomed(core);
+  } while (!weir__link_alone(&core->work));
   core->gone = true;
   weir__settings_release(core, core->settings);
   core->settings = NULL;
@@ -270,19 +272,20 @@ static void turn(weir_hub *hub) {
  * says, if it has another. */
 static bool take_notice(struct weir__core *core, struct weir__link *again,
                         weir_notice *notice) {
-  struct weir__link *link = core->ready.next;
-  struct weir__source *source;
+  struct weir__link *link;
   bool more;
 
-  link = link == &core->mark ? link->next : link;
-  if (link == &core->ready) {
-    return false;
-  }
-  memset(notice, 0, sizeof *notice);
-  notice->size = sizeof *notice;
-  source = weir__owner(link, struct weir__source, link);
-  weir__link_remove(link);
-  floor_take(source, notice, &more);
+  do {
+    link = core->ready.next;
+    link = link == &core->mark ? link->next : link;
+    if (link == &core->ready) {
+      return false;
+    }
+    memset(notice, 0, sizeof *notice);
+    notice->size = sizeof *notice;
+    weir__link_remove(link);
+  } while (
+      !floor_take(weir__owner(link, struct weir__source, link), notice, &more));
   if (more) {
     weir__link_append(again, link);
   }
@@ -298,8 +301,9 @@ static void dispatch(struct weir__core *core) {
   weir__link_append(&core->ready, &core->mark);
   while (core->ready.next != &core->mark && !core->dying) {
     more -= more != 0;
-    (void)take_notice(core, more != 0 ? &core->mark : &core->ready, &notice);
-    core->options.notify(core->options.notify_user, &notice);
+    if (take_notice(core, more != 0 ? &core->mark : &core->ready, &notice)) {
+      core->options.notify(core->options.notify_user, &notice);
+    }
   }
   weir__link_remove(&core->mark);
 }

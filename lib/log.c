@@ -54,12 +54,12 @@ void weir__handle_release(struct weir__handle *handle) {
   if (handle->refs != 0) {
     return;
   }
-  /* Storage is not called from inside its own answers; but once the hub is
-   * gone there is no later. */
-  if (handle->core->inside != 0 && !handle->core->gone) {
-    weir__core_work(handle->core, &handle->work);
-  } else {
+  /* Storage hears of it when nothing is half done, since the host may let go of
+   * anything in there; but once the hub is gone there is no later. */
+  if (handle->core->gone) {
     close_handle(handle);
+  } else {
+    weir__core_work(handle->core, &handle->work);
   }
 }
 
@@ -172,10 +172,6 @@ static struct weir__call *new_call(struct weir__core *core,
     return NULL;
   }
   weir__timer_init(&call->timer, WEIR__TIMER_CALL);
-  weir__core_start(
-      core, &call->timer,
-      weir__later(core->now,
-                  core->log.deadline != 0 ? core->log.deadline : DEADLINE));
   weir__core_hold(core);
   core->info.calls += 1;
   return call;
@@ -195,12 +191,18 @@ static struct weir__call *new_handle_call(struct weir__handle *handle,
 /* Storage is about to be called. */
 static uint64_t enter(struct weir__call *call, weir__call_done *done,
                       void *owner, struct weir__call **place) {
+  struct weir__core *core = call->core;
+
+  weir__core_start(
+      core, &call->timer,
+      weir__later(core->now,
+                  core->log.deadline != 0 ? core->log.deadline : DEADLINE));
   call->done = done;
   call->owner = owner;
   call->place = place;
   *place = call;
-  weir__core_hold(call->core);
-  call->core->inside += 1;
+  weir__core_hold(core);
+  core->inside += 1;
   return call->ticket;
 }
 
@@ -227,28 +229,38 @@ static void leave(struct weir__core *core, uint64_t ticket, int returned) {
   weir__core_release(core);
 }
 
-int weir__log_open(struct weir__core *core, const weir_log_request *request,
-                   weir__call_done *done, void *owner,
-                   struct weir__call **place) {
+struct weir__call *weir__log_prepare(struct weir__core *core) {
   struct weir__handle *handle = new_handle(core);
   struct weir__call *call;
-  uint64_t ticket;
 
   if (handle == NULL) {
-    return WEIR_ENOMEM;
+    return NULL;
   }
   call = new_call(core, handle, 0);
   if (call == NULL) {
     weir__core_free(core, handle, sizeof *handle);
     weir__core_release(core);
-    return WEIR_ENOMEM;
+    return NULL;
   }
   call->is_open = true;
-  ticket = enter(call, done, owner, place);
+  return call;
+}
+
+void weir__log_unprepare(struct weir__call *call) {
+  if (call != NULL) {
+    free_call(call);
+  }
+}
+
+void weir__log_open(struct weir__call *call, const weir_log_request *request,
+                    weir__call_done *done, void *owner,
+                    struct weir__call **place) {
+  struct weir__core *core = call->core;
+  const uint64_t ticket = enter(call, done, owner, place);
+
   leave(core, ticket,
         core->log.open(core->log.user, (weir_hub *)(void *)core, ticket,
                        request));
-  return WEIR_OK;
 }
 
 int weir__log_append(struct weir__handle *handle, const weir_record *records,

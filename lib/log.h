@@ -44,13 +44,18 @@ struct weir__call {
   struct weir__page *pages[];
 };
 
-/* Each starts a call and returns WEIR_OK, in which case done will be called
- * once, perhaps before this returns; or WEIR_ENOMEM: nothing has happened.
- * *place is the call from before storage is called until just before done is,
- * and NULL then. */
-int weir__log_open(struct weir__core *core, const weir_log_request *request,
-                   weir__call_done *done, void *owner,
-                   struct weir__call **place);
+/* What an open needs, so that it cannot fail for want of memory any more; NULL
+ * if there is none. Then open with it, or give it back (or NULL). */
+struct weir__call *weir__log_prepare(struct weir__core *core);
+void weir__log_unprepare(struct weir__call *call);
+
+/* Each starts a call, and done will be called once, perhaps before this
+ * returns. *place is the call from before storage is called until just before
+ * done is, and NULL then. The others return WEIR_OK or WEIR_ENOMEM: nothing has
+ * happened. */
+void weir__log_open(struct weir__call *call, const weir_log_request *request,
+                    weir__call_done *done, void *owner,
+                    struct weir__call **place);
 
 /* The call holds the pages until it is answered. */
 int weir__log_append(struct weir__handle *handle, const weir_record *records,

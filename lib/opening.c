@@ -69,11 +69,15 @@ static void found_next(struct weir__registry *registry,
     rv = weir__generation_new(core, generation->key, generation->node.key_len,
                               &next);
   }
+  if (rv == WEIR_OK && next->backing != NULL &&
+      !weir__storage_prepare(&next->backing->storage)) {
+    rv = WEIR_ENOMEM;
+  }
   if (rv == WEIR_OK && reason != NULL) {
     rv = weir__tend_cancel(generation, reason, strlen(reason));
-    if (rv != WEIR_OK || producer->generation == NULL) {
-      weir__generation_release(next);
-    }
+  }
+  if (next != NULL && (rv != WEIR_OK || producer->generation == NULL)) {
+    weir__generation_release(next);
   }
   if (producer->generation == NULL) {
     /* The host, which was told of that end, has let go of it. */

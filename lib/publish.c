@@ -147,13 +147,14 @@ static void commit(struct batch *batch) {
   const uint64_t before = last - batch->count;
   struct weir__receipt *receipt;
 
-  weir__generation_commit(generation, last, batch->flags != 0 ? last : 0);
+  /* The host, which is told of an end, may let go of the producer in there. */
   while (batch->receipts != NULL) {
     receipt = batch->receipts;
     batch->receipts = receipt->next;
     weir__receipt_deliver(generation->core, receipt, before + receipt->order,
                           WEIR_OK);
   }
+  weir__generation_commit(generation, last, batch->flags != 0 ? last : 0);
 }
 
 /* Give the events to storage, which may answer at once: then an answer finds
@@ -226,6 +227,15 @@ static int put(struct batch *batch) {
   return rv;
 }
 
+/* How many numbers there are still, if so many are kept back. */
+static uint64_t numbers_left(const struct weir__generation *generation,
+                             uint64_t kept) {
+  const uint64_t most = (uint64_t)WEIR_SEQ_MAX - kept;
+  const uint64_t put = generation->history.put;
+
+  return put < most ? most - put : 0;
+}
+
 int weir__publish(struct weir__generation *generation,
                   struct weir_stream *producer, const weir_event *events,
                   size_t count, uint64_t *last) {
@@ -247,7 +257,7 @@ int weir__publish(struct weir__generation *generation,
     return WEIR_EINVAL;
   }
   /* One number is left for the end. */
-  if (count > (uint64_t)WEIR_SEQ_MAX - 1 - history->put) {
+  if (count > numbers_left(generation, 1)) {
     return WEIR_EOVERFLOW;
   }
   /* A batch that is larger than the limit has its turn when nothing waits. */
@@ -301,6 +311,9 @@ int weir__publish_end(struct weir__generation *generation,
   char *text;
   int rv;
 
+  if (numbers_left(generation, 0) == 0) {
+    return WEIR_EOVERFLOW;
+  }
   weir__generation_scheme(generation, &scheme);
   weir__out_init(&out, NULL, 0);
   put_final(&out, &scheme, final);

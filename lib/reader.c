@@ -49,7 +49,7 @@ void weir__reader_schedule(struct weir_subscriber *subscriber) {
       weir__min(weir__min(subscriber->beat_at, subscriber->stall_at),
                 subscriber->leave_at);
 
-  if (next < subscriber->timer.deadline) {
+  if (next < subscriber->timer.deadline && subscriber->standing != WEIR__GONE) {
     weir__core_start(subscriber->core, &subscriber->timer, next);
   }
 }
@@ -78,7 +78,7 @@ void weir__reader_add_own(struct weir_subscriber *subscriber,
     end = &(*end)->next;
   }
   *end = page;
-  subscriber->own_count += 1;
+  subscriber->own_count += !page->greeting;
 }
 
 static size_t claim_size(const struct weir__claim *claim) {

@@ -20,7 +20,7 @@ static void show_own(struct weir_subscriber *subscriber) {
   struct weir__page *page = subscriber->todo.own;
 
   subscriber->todo.own = page->next;
-  subscriber->own_count -= 1;
+  subscriber->own_count -= !page->greeting;
   page->next = NULL;
   show(subscriber, page, 0, page->used);
 }

@@ -67,11 +67,19 @@ void weir__storage_drop(struct weir__storage *storage) {
 }
 
 void weir__storage_free(struct weir__storage *storage) {
+  weir__log_unprepare(storage->prepared);
   weir__call_abandon(&storage->asking);
   weir__call_abandon(&storage->appending);
   weir__call_abandon(&storage->reading);
   weir__call_abandon(&storage->trimming);
   weir__storage_drop(storage);
+}
+
+bool weir__storage_prepare(struct weir__storage *storage) {
+  if (storage->prepared == NULL) {
+    storage->prepared = weir__log_prepare(core_of(storage));
+  }
+  return storage->prepared != NULL;
 }
 
 void weir__storage_ask(struct weir__storage *storage, int mode, uint64_t expect,
@@ -434,44 +442,37 @@ static void open_done(void *owner, int result, const weir_answer *answer,
   storage->owner->opened(storage, mode, result, answer);
 }
 
-static int start_open(struct weir__storage *storage, const void *key,
-                      size_t key_len, const void *meta, size_t meta_len) {
+/* Have storage open what is to be opened, or else look the key up once more. If
+ * it cannot be asked, whoever waits for that hears so at once, as of any
+ * refusal. */
+static void ask(struct weir__storage *storage, const void *key, size_t key_len,
+                const void *meta, size_t meta_len) {
   weir_log_request request;
+  struct weir__call *call;
 
   memset(&request, 0, sizeof request);
   request.size = sizeof request;
-  request.mode = storage->mode;
-  request.shared = storage->shared;
   request.key = key;
   request.key_len = key_len;
-  request.generation = storage->expect;
-  request.epoch = storage->epoch;
-  request.meta = meta;
-  request.meta_len = meta_len;
-  return weir__log_open(core_of(storage), &request, open_done, storage,
-                        &storage->asking);
-}
-
-static int start_seek(struct weir__storage *storage, const void *key,
-                      size_t key_len) {
-  weir_log_request request;
-  int rv;
-
-  memset(&request, 0, sizeof request);
-  request.size = sizeof request;
-  request.mode = WEIR_LOG_LOOKUP;
-  request.key = key;
-  request.key_len = key_len;
-  /* The answer may come at once, and has to find it seeking. */
-  storage->seek = false;
-  storage->seeking = true;
-  rv = weir__log_open(core_of(storage), &request, open_done, storage,
-                      &storage->asking);
-  if (rv != WEIR_OK) {
-    storage->seek = true;
-    storage->seeking = false;
+  if (storage->mode == 0) {
+    request.mode = WEIR_LOG_LOOKUP;
+    storage->seek = false;
+    storage->seeking = true;
+  } else {
+    request.mode = storage->mode;
+    request.shared = storage->shared;
+    request.generation = storage->expect;
+    request.epoch = storage->epoch;
+    request.meta = meta;
+    request.meta_len = meta_len;
   }
-  return rv;
+  if (weir__storage_prepare(storage)) {
+    call = storage->prepared;
+    storage->prepared = NULL;
+    weir__log_open(call, &request, open_done, storage, &storage->asking);
+  } else {
+    open_done(storage, WEIR_ENOMEM, NULL, NULL);
+  }
 }
 
 static void look_done(void *owner, int result, const weir_answer *answer,
@@ -562,13 +563,10 @@ int weir__storage_pump(struct weir__storage *storage, const void *key,
   uint64_t trim;
   int rv = WEIR_OK;
 
-  if (may_open(storage)) {
-    rv = start_open(storage, key, key_len, meta, meta_len);
+  if (may_open(storage) || may_seek(storage)) {
+    ask(storage, key, key_len, meta, meta_len);
   }
-  if (rv == WEIR_OK && may_seek(storage)) {
-    rv = start_seek(storage, key, key_len);
-  }
-  if (rv == WEIR_OK && may_send(storage)) {
+  if (may_send(storage)) {
     rv = send_waiting(storage);
   }
   if (rv == WEIR_OK && may_look(storage)) {

@@ -39,6 +39,7 @@ struct weir__storage_owner {
 struct weir__storage {
   const struct weir__storage_owner *owner;
   struct weir__history *history;
+  struct weir__call *prepared; /* for the next open; NULL: not yet */
   struct weir__call *asking;
   struct weir__call *appending;
   struct weir__call *reading;
@@ -69,6 +70,10 @@ struct weir__storage {
 void weir__storage_init(struct weir__storage *storage,
                         const struct weir__storage_owner *owner,
                         struct weir__history *history);
+
+/* Have what the next open needs, so that it can be asked for whatever happens
+ * to memory: false without. */
+bool weir__storage_prepare(struct weir__storage *storage);
 
 /* Have a look at the head, begun after this. Returns what `looks` will be when
  * it has come to an end. */

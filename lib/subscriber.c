@@ -29,6 +29,10 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
   *more = false;
   if ((source->notices & WEIR__SAY_ABORT) != 0) {
     weir__reader_cut(subscriber);
+    if (source->notices == 0) {
+      /* The host, which was told of it, has let go of it. */
+      return false;
+    }
     source->notices = 0;
     notice->kind = WEIR_NOTICE_ABORT;
     notice->error = source->error;

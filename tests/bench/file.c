@@ -174,8 +174,8 @@ static void begin_log(struct log *log, int sync, size_t streams) {
     request.key = key;
     request.key_len = (size_t)snprintf(key, sizeof key, "stream-%zu", i);
     request.epoch = i + 1;
-    (void)weir__log_open((struct weir__core *)(void *)log->hub, &request,
-                         opened, &log->handles[i], &log->place);
+    weir__log_open(weir__log_prepare((struct weir__core *)(void *)log->hub),
+                   &request, opened, &log->handles[i], &log->place);
   }
   sync_log(log);
 }

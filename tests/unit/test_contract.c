@@ -31,6 +31,41 @@ static weir_stream_info info_of(const weir_stream *stream) {
 
 /* --- Handles -------------------------------------------------------------- */
 
+/* Structs without a size of their own, too. */
+START_TEST(a_struct_that_is_null_is_an_error) {
+  const weir_cursor cursor = {1, 2};
+  weir_resolution resolution = {.size = sizeof resolution};
+  weir_response response = {.size = sizeof response};
+  weir_epoch epoch = {1, 0};
+  weir_state state;
+  char text[WEIR_CURSOR_MAX];
+  size_t len;
+
+  ck_assert_int_eq(
+      weir_cursor_format(NULL, WEIR_CURSOR_EPOCH, text, sizeof text, &len),
+      WEIR_EINVAL);
+  ck_assert_int_eq(weir_cursor_parse(WEIR_CURSOR_EPOCH, "b-1", 3, NULL),
+                   WEIR_EINVAL);
+  weir_state_init(&state, sizeof state);
+  state.epochs = &epoch;
+  state.epoch_count = 1;
+  ck_assert_int_eq(weir_cursor_resolve(&state, NULL, WEIR_OK, NULL,
+                                       WEIR_FROM_START, &resolution),
+                   WEIR_EINVAL);
+  ck_assert_int_eq(weir_cursor_resolve(&state, NULL, WEIR_EABSENT, NULL,
+                                       WEIR_FROM_START, &resolution),
+                   WEIR_OK);
+  ck_assert_int_eq(weir_cursor_resolve(&state, NULL, WEIR_OK, &cursor,
+                                       WEIR_FROM_START, NULL),
+                   WEIR_EINVAL);
+  ck_assert_int_eq(weir_http_respond(NULL, WEIR_OK, WEIR_VERDICT_UNKNOWN, "k",
+                                     1, 0, &response),
+                   WEIR_OK);
+  ck_assert_int_eq(weir_http_get_field(&response, 0, text, sizeof text, NULL),
+                   WEIR_EINVAL);
+}
+END_TEST
+
 START_TEST(what_is_null_has_gone) {
   const weir_event event = kit_make_event("x", "y");
   const weir_open_options open = kit_open_options("a", NULL);
@@ -792,6 +827,7 @@ static TCase *without_log(void) {
   TCase *tcase = tcase_create("without a log");
 
   tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_test(tcase, a_struct_that_is_null_is_an_error);
   tcase_add_test(tcase, what_is_null_has_gone);
   tcase_add_test(tcase, a_handle_that_looks_puts_nothing_in);
   tcase_add_test(tcase, a_hub_freed_in_a_trace_goes_later);

@@ -670,6 +670,8 @@ START_TEST(the_last_handle_is_released_inside) {
   ck_assert_uint_eq(storage->handles, 3);
   ck_assert_int_eq(weir_hub_get_timeout(bench.a.hub), 0);
   if (_i != 1) {
+    /* The generation goes in one run, its handle in the next. */
+    kit_pass(&bench.a, 0);
     kit_pass(&bench.a, 0);
     ck_assert_uint_eq(storage->handles, 2);
   } else {

@@ -3,7 +3,8 @@
 /* Invariant 11: from a notice the host may call anything. One world in which
  * every kind of notice comes up, and in it one action at the first notice of
  * one kind: each with each, in a callback and between two calls of
- * weir_hub_next, without a log and with one. */
+ * weir_hub_next, without a log and with one. And inside the trace callback and
+ * storage's functions it may let go of anything: at each call of them. */
 
 #include "../bench.h"
 
@@ -20,6 +21,8 @@ static struct {
   weir_subscriber *subscribers[SUBSCRIBERS];
   int32_t kind; /* at the first notice of this kind */
   int action;   /* this happens */
+  size_t nth;   /* or inside this call of the host's */
+  size_t calls;
   bool happened;
   bool freed;
   size_t notices;
@@ -106,7 +109,7 @@ static void open_stream(const char *key, int32_t policy) {
   }
 }
 
-static void attach(const char *key, const char *client) {
+static void attach_for(const char *key, const char *client, uint64_t ms) {
   weir_attach_options options = kit_attach_options(key, NULL);
   weir_subscriber *subscriber = NULL;
   int verdict;
@@ -115,10 +118,15 @@ static void attach(const char *key, const char *client) {
   options.client_len = strlen(client);
   options.stall = 3000;
   options.heartbeat = 300;
+  options.lifetime = ms;
   if (weir_hub_attach(kit->hub, &options, &subscriber, &verdict) == WEIR_OK &&
       subscriber != NULL) {
     hold_subscriber(subscriber);
   }
+}
+
+static void attach(const char *key, const char *client) {
+  attach_for(key, client, 0);
 }
 
 static void publish(weir_stream *stream) {
@@ -412,21 +420,125 @@ static void live(void) {
   STEP(pass(6000)); /* and forgotten */
 }
 
-static void count_trace(void *user, const weir_trace *trace) {
+/* --- Inside the trace callback and storage -------------------------------- */
+
+enum { LET_GO_OF_ALL, LET_GO_OF_READERS, LET_GO_OF_WRITERS, LEAVE, SEND, WAYS };
+
+static void release_writers(void) {
+  int i;
+
+  for (i = 0; i < STREAMS; ++i) {
+    release_stream(world.streams[i]);
+  }
+}
+
+/* What was shown has been sent. */
+static void send(weir_subscriber *subscriber) {
+  weir_subscriber_info info = {.size = sizeof info};
+
+  (void)weir_subscriber_get_info(subscriber, &info);
+  (void)weir_subscriber_consume(subscriber, (size_t)info.shown);
+}
+
+static void inside(void) {
+  world.calls += 1;
+  if (world.calls != world.nth) {
+    return;
+  }
+  world.happened = true;
+  switch (world.action) {
+    case LET_GO_OF_ALL:
+      release_all();
+      break;
+    case LET_GO_OF_READERS:
+      for_all_subscribers(release_subscriber);
+      break;
+    case LET_GO_OF_WRITERS:
+      release_writers();
+      break;
+    case LEAVE:
+      for_all_subscribers(weir_subscriber_detach);
+      break;
+    default:
+      for_all_subscribers(send);
+      break;
+  }
+}
+
+static void in_trace(void *user, const weir_trace *trace) {
+  (void)user;
   (void)trace;
-  *(size_t *)user += 1;
+  inside();
+}
+
+static void in_storage(void *user, int kind) {
+  (void)user;
+  (void)kind;
+  inside();
+}
+
+/* More than a reader may leave unsent, where there is little memory. */
+static void publish_much(const char *key) {
+  static char data[3000];
+  weir_event event = {.size = sizeof event, .data = data};
+  weir_bytes bytes[2];
+  size_t count;
+  int i;
+  int j;
+
+  memset(data, 'x', sizeof data);
+  event.data_len = sizeof data;
+  open_stream(key, WEIR_DUPLICATE_JOIN);
+  attach(key, "");
+  for (i = 0; i < 8; ++i) {
+    for (j = 0; j < STREAMS; ++j) {
+      if (world.streams[j] != NULL) {
+        (void)weir_stream_publish(world.streams[j], &event, 1, NULL);
+      }
+    }
+    for (j = 0; j < SUBSCRIBERS; ++j) {
+      (void)weir_subscriber_peek(world.subscribers[j], bytes, 2, &count);
+    }
+    pass(10);
+  }
+}
+
+static void end_first(void) {
+  if (world.streams[P] != NULL) {
+    (void)weir_stream_end(world.streams[P], "e", 1, 9, NULL);
+  }
+}
+
+/* Everything in which the host is called while something is half done, as far
+ * as it does not come up in live(). */
+static void live_on(void) {
+  STEP(release_all());
+  STEP(open_stream("c", WEIR_DUPLICATE_JOIN));
+  STEP(attach_for("c", "w", 200));
+  STEP(pull(world.subscribers[S]));
+  STEP(pass(200)); /* its lifetime is over */
+  STEP(pass(4000));
+  STEP(release_all());
+  STEP(open_stream("d", WEIR_DUPLICATE_JOIN));
+  STEP(end_first());
+  STEP(release_writers());
+  /* The next is replaced while storage is asked for it. */
+  STEP(open_stream("d", WEIR_DUPLICATE_JOIN);
+       open_stream("d", WEIR_DUPLICATE_REPLACE));
+  STEP(release_all());
+  STEP(publish_much("f"));
+  STEP(pass(6000));
 }
 
 static void begin(bool callback, int log) {
-  static size_t traces;
   weir_stream *elsewhere;
 
   bench_init(&bench);
   memset(&world, 0, sizeof world);
   kit->options.log = log == 0 ? NULL : &bench.log.log;
   kit->options.notify = callback ? on_notice : NULL;
-  kit->options.trace = count_trace;
-  kit->options.trace_user = &traces;
+  kit->options.trace = in_trace;
+  kit->options.max_resident = 20000;
   kit_hub(kit);
   if (log != 0) {
     /* A stream that another hub writes. */
@@ -436,11 +548,13 @@ static void begin(bool callback, int log) {
     kit_publish(elsewhere, "x", "y");
     weir_stream_release(elsewhere);
     bench.log.later = log == 2;
+    bench.log.inside = in_storage;
   }
 }
 
 static void finish(void) {
   release_all();
+  bench.log.inside = NULL;
   bench.log.later = false;
   bench_end(&bench);
 }
@@ -473,6 +587,24 @@ START_TEST(anything_may_be_called_from_a_notice) {
 }
 END_TEST
 
+/* The loop's number is the way of letting go, log and way of telling. */
+START_TEST(anything_may_be_let_go_of_inside) {
+  const int log = _i / WAYS % 3;
+  const bool callback = _i / WAYS / 3 != 0;
+  size_t nth = 0;
+
+  do {
+    begin(callback, log);
+    world.action = _i % WAYS;
+    world.nth = ++nth;
+    live();
+    live_on();
+    finish();
+  } while (world.happened);
+  ck_assert_uint_gt(nth, 20);
+}
+END_TEST
+
 /* The same host, left alone: what the others differ from. */
 START_TEST(a_world_without_accidents) {
   begin(_i != 0, 0);
@@ -488,6 +620,7 @@ static TCase *reentry(void) {
   tcase_add_loop_test(tcase, a_world_without_accidents, 0, 2);
   tcase_add_loop_test(tcase, anything_may_be_called_from_a_notice, 0,
                       KINDS * 3 * 2);
+  tcase_add_loop_test(tcase, anything_may_be_let_go_of_inside, 0, WAYS * 3 * 2);
   return tcase;
 }
 

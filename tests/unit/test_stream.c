@@ -381,6 +381,18 @@ START_TEST(numbers_end_before_they_wrap) {
   ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, &last), WEIR_OK);
   ck_assert_uint_eq(last, (uint64_t)WEIR_SEQ_MAX);
   weir_stream_release(stream);
+  /* Unless somebody has given that to an event. */
+  stream = kit_open(&kit, "b");
+  kit_publish(stream, "x", "0");
+  weir__history_trim(&stream->generation->history, 1);
+  stream->generation->history.put = (uint64_t)WEIR_SEQ_MAX;
+  stream->generation->history.committed = (uint64_t)WEIR_SEQ_MAX;
+  stream->generation->history.trimmed = (uint64_t)WEIR_SEQ_MAX;
+  ck_assert_int_eq(weir_stream_publish(stream, events, 1, &last),
+                   WEIR_EOVERFLOW);
+  ck_assert_int_eq(weir_stream_end(stream, "", 0, 0, &last), WEIR_EOVERFLOW);
+  ck_assert_int_eq(weir_stream_cancel(stream, NULL, 0), WEIR_EOVERFLOW);
+  weir_stream_release(stream);
 }
 END_TEST
 

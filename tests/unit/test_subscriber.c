@@ -683,6 +683,7 @@ END_TEST
 START_TEST(signals_to_one_have_a_limit) {
   weir_event own = kit_make_event("own", "");
   weir_subscriber *subscriber;
+  weir_subscriber *other;
   int i;
 
   weir_stream_release(stream);
@@ -690,6 +691,13 @@ START_TEST(signals_to_one_have_a_limit) {
   kit.options.signal_ring = (uint32_t)_i;
   kit_hub(&kit);
   stream = kit_open(&kit, "a");
+  /* What weir itself has to say first is none of them. */
+  other = kit_attach(&kit, "a", NULL, NULL);
+  for (i = 0; i < _i && i < 255; ++i) {
+    ck_assert_int_eq(weir_subscriber_signal(other, &own), WEIR_OK);
+  }
+  ck_assert_int_eq(weir_subscriber_signal(other, &own), WEIR_EPENDING);
+  weir_subscriber_release(other);
   subscriber = attach_at_head();
   for (i = 0; i < _i && i < 255; ++i) {
     ck_assert_int_eq(weir_subscriber_signal(subscriber, &own), WEIR_OK);
