@@ -82,8 +82,7 @@ int weir__core_epoch(struct weir__core *core, uint64_t *epoch) {
 }
 
 void weir__core_wake(struct weir__core *core) {
-  if (!core->woken && !core->running && !core->gone &&
-      core->options.wake != NULL) {
+  if (!core->woken && !core->running && core->options.wake != NULL) {
     core->woken = true;
     core->options.wake(core->options.wake_user);
   }

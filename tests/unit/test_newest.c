@@ -863,6 +863,57 @@ START_TEST(attaches_without_memory_leave_nothing) {
 }
 END_TEST
 
+/* An open whose early end there was no memory for waits for some; meanwhile the
+ * generation has ended otherwise, and would be forgotten. Returns whether it
+ * came to that. */
+static bool wait_with_an_end(size_t nth) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *streams[2];
+  bool waits;
+
+  bench_init(&bench);
+  bench_hub(&bench);
+  storage->later = true;
+  options.linger = 500;
+  streams[0] = kit_open_with(a, &options);
+  options = kit_open_options("k", "q");
+  options.linger = 500;
+  streams[1] = kit_open_with(a, &options);
+  ck_assert_int_eq(weir_stream_end(streams[1], "early", 5, 7, NULL), WEIR_OK);
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  a->memory.fail_at = a->memory.calls + nth;
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  a->memory.fail_at = 0;
+  waits = bench_hub_info(a).pending == 1 &&
+          bench_info(streams[0]).status == WEIR_STREAM_LIVE;
+  if (waits) {
+    ck_assert_int_eq(weir_stream_end(streams[0], "ok", 2, 0, NULL), WEIR_OK);
+    testlog_deliver_all(storage);
+    kit_pass(a, 600);
+    ck_assert_uint_eq(bench_hub_info(a).streams, 1);
+    bench_pass(&bench, 1000);
+    ck_assert_uint_eq(bench_hub_info(a).pending, 0);
+    ck_assert_int_eq(bench_info(streams[1]).status, WEIR_STREAM_ENDED);
+    bench_pass(&bench, 2000);
+    ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  }
+  weir_stream_release(streams[0]);
+  weir_stream_release(streams[1]);
+  bench_end(&bench);
+  return waits;
+}
+
+START_TEST(who_waits_for_memory_is_not_forgotten) {
+  size_t nth = 1;
+
+  while (!wait_with_an_end(nth)) {
+    ck_assert_uint_lt(++nth, 30);
+  }
+}
+END_TEST
+
 /* Who cannot ask storage for want of memory hears so from the call, and does
  * not wait for it: a host whose storage answers at once knows of no waiting.
  * What was there is there, and the same call works when memory is back. */
@@ -1109,6 +1160,7 @@ static TCase *forgotten(void) {
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, attaches_without_memory_leave_nothing);
   tcase_add_loop_test(tcase, who_cannot_ask_hears_so, 0, 4);
+  tcase_add_test(tcase, who_waits_for_memory_is_not_forgotten);
   return tcase;
 }
 
