@@ -380,8 +380,8 @@ $B/tests/unit/%: $B/obj/tests/unit/%.o $(kit_objects) $(LIBWEIR)
 # What can be said of the code without running it. update-abi puts on record
 # what has been added to the headers.
 .PHONY: check-tree check-exports check-floors check-abi check-headers \
-	check-format check-release check-requirements update-abi
-check-tree: check-exports check-floors check-abi check-headers \
+	check-man check-format check-release check-requirements update-abi
+check-tree: check-exports check-floors check-abi check-headers check-man \
 	check-requirements
 
 check-requirements:
@@ -544,6 +544,9 @@ version:
 $B/weir.pc: pkgconfig/weir.pc.in
 	@mkdir -p $(@D)
 	@prefix='$(prefix)'; up=; \
+	below() { case $$1 in \
+	  "$$prefix"/*) printf %s "\$${prefix}$${1#"$$prefix"}" ;; \
+	  *) printf %s "$$1" ;; esac; }; \
 	case '$(pkgconfigdir)' in \
 	  /usr/lib* | /usr/share*) ;; \
 	  "$$prefix"/*) \
@@ -551,8 +554,8 @@ $B/weir.pc: pkgconfig/weir.pc.in
 	    up="\$${pcfiledir}$$up" ;; \
 	esac; \
 	sed -e "s|@prefix@|$${up:-$$prefix}|" \
-	  -e "s|@libdir@|$(patsubst $(prefix)/%,\$${prefix}/%,$(libdir))|" \
-	  -e "s|@includedir@|$(patsubst $(prefix)/%,\$${prefix}/%,$(includedir))|" \
+	  -e "s|@libdir@|$$(below '$(libdir)')|" \
+	  -e "s|@includedir@|$$(below '$(includedir)')|" \
 	  -e 's|@VERSION@|$(VERSION)|' pkgconfig/weir.pc.in > $@
 
 install: libraries $B/weir.pc
@@ -583,10 +586,13 @@ uninstall:
 	  name=$${page##*/}; part=$${name##*.}; \
 	  for also in $${name%.*} $$($(man_names) $$page); do \
 	    rm -f '$(DESTDIR)$(mandir)'/man$$part/$$also.$$part; done; done
-	@for dir in $(includedir)/weir $(pkgconfigdir) $(libdir) \
-	    $(addprefix $(mandir)/man,3 5 7); do case $$dir in \
-	  $(prefix)/*) cd '$(DESTDIR)$(prefix)/' && rmdir -p $${dir#$(prefix)/} ;; \
-	  *) rmdir '$(DESTDIR)'$$dir ;; \
+	@prefix='$(prefix)'; \
+	for dir in '$(includedir)/weir' '$(pkgconfigdir)' '$(libdir)' \
+	    '$(mandir)/man3' '$(mandir)/man5' '$(mandir)/man7'; do \
+	case $$dir in \
+	  "$$prefix"/*) (cd '$(DESTDIR)'"$$prefix" && \
+	    rmdir -p "$${dir#"$$prefix"/}") ;; \
+	  *) rmdir '$(DESTDIR)'"$$dir" ;; \
 	esac 2> /dev/null || :; done
 
 # Other people's programs, with CMake and Meson too where they are.

@@ -1,5 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for O_CLOEXEC, flock, EDQUOT, fallocate, statx */
+#endif
 #define _FILE_OFFSET_BITS 64
 
 #include "file_io.h"

@@ -2,7 +2,9 @@
 #if defined(_WIN32)
 #define _CRT_RAND_S /* for rand_s */
 #else
+#ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE /* for getentropy, which POSIX has since 2024 */
+#endif
 #endif
 
 #include "platform.h"

@@ -93,4 +93,15 @@ check() {
 
 check lib
 check lib/x86_64-linux-gnu
+
+# Into a directory that is named from here, with a prefix that has a space.
+staged=$work/staged
+staged=${staged#"$PWD"/}
+for what in install uninstall; do
+  $MAKE -s $what CC="$CC" B="$B" DESTDIR="$staged" prefix='/opt/we ir'
+  [ $what = uninstall ] || [ -f "$staged/opt/we ir/lib/pkgconfig/weir.pc" ] ||
+    fail "a prefix with a space: there is no weir.pc"
+done
+left=$(find "$staged" -mindepth 3)
+[ -z "$left" ] || fail "uninstall, a prefix with a space: leaves $left"
 rm -rf "$work"

@@ -1,5 +1,7 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for accept4 */
+#endif
 
 #include "listen.h"
 

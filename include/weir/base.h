@@ -10,7 +10,8 @@
  * - A function that can fail returns int: WEIR_OK (0) or a negative WEIR_E...
  *   Results go through trailing out-parameters, which a failed call leaves
  *   alone (only a length may say how much room WEIR_ENOSPACE asks for). A
- *   failed call leaves its object as it was.
+ *   failed call leaves its object as it was, except that a stream whose storage
+ *   refuses an event has failed.
  * - Bytes are a pointer and a length. Nothing has to end in NUL, nothing is
  *   kept: what a call is given is copied before it returns, unless its comment
  *   says otherwise. (NULL, 0) is an empty string. No other pointer is NULL

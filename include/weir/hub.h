@@ -187,8 +187,9 @@ WEIR_API int weir_hub_new(const weir_hub_options *options, weir_hub **hub);
  * pointer is dead; no other function takes it.
  *
  * Reentrancy: legal in a notice, where it takes effect when weir_hub_run
- * returns; not inside a storage function or trace. Calls storage (close),
- * trace. Threads: the hub's. Allocates: no.
+ * returns, but between two calls of weir_hub_next at once; not inside a storage
+ * function or trace. Calls storage (close), trace. Threads: the hub's.
+ * Allocates: no.
  */
 WEIR_API void weir_hub_free(weir_hub *hub);
 

@@ -207,8 +207,9 @@ typedef struct weir_log {
   int (*trim)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
               uint64_t through);
 
-  /** weir is through with this handle. There is no answer. May come inside
-   * whatever lets go of the last thing that needs it. */
+  /** weir is through with this handle. There is no answer. Comes inside
+   * weir_hub_run, weir_hub_next or weir_hub_free; after that, inside what lets
+   * go of the last thing that needs it. */
   void (*close)(void *user, void *handle);
 
   uint64_t reserved[4];

@@ -24,8 +24,9 @@ extern "C" {
 /** The producer's end of a generation. */
 typedef struct weir_stream weir_stream;
 
-/** weir_event.flags: the data is JSON. An envelope then carries it as it is
- * instead of as a string; without an envelope it is checked all the same. */
+/** weir_event.flags: the data is JSON, nested at most 100 deep. An envelope
+ * then carries it as it is instead of as a string; without an envelope it is
+ * checked all the same. */
 #define WEIR_EVENT_JSON 0x1u
 
 /** An event, or a signal, as the application has it. */
