@@ -975,6 +975,58 @@ test('R85 nor when its view is opened again', async () => {
   assert.equal(world.network.requests.length, 1);
 });
 
+/* What a client comes to that is refused, and one that gives up. */
+const passing = {
+  refused: (world) => world.server.refuse(404),
+  gave_up: async (world) => {
+    await world.server.cut();
+    for (let i = 1; i < 5; ++i) {
+      await comeBack(world);
+      await world.server.cut();
+    }
+  },
+};
+
+Object.keys(passing).forEach((kind) => {
+  test(`R85 being ${kind} is no end: a reload asks again, with what it has`, async () => {
+    const world = new World();
+    let stored = '';
+    const keep = { onChange: (one) => {
+      stored = JSON.stringify(one.snapshot());
+    } };
+    const client = world.client(keep).connect();
+
+    await world.server.accept(ready(0) + tokens(1, 2));
+    await world.server.cut();
+    await comeBack(world);
+    await passing[kind](world);
+    assert.equal(client.end.kind, kind);
+    const again = world.client({ ...keep, snapshot: JSON.parse(stored) });
+
+    assert.equal(again.status, 'idle');
+    again.connect();
+    assert.equal(again.status, 'connecting');
+    assert.equal(world.server.cursor, id(2));
+    await world.server.accept(ready(2, 'resumed') + tokens(3, 3) + done(4));
+    assert.equal(again.content, text(1, 3));
+    assert.equal(JSON.parse(stored).end.kind, 'done');
+  });
+
+  test(`R85 nor is it to a view that is opened again [${kind}]`, async () => {
+    const world = new World();
+    const streams = streamsOf(world);
+    const first = streams.open('s');
+
+    await passing[kind](world);
+    assert.equal(first.end.kind, kind);
+    const before = world.network.requests.length;
+
+    streams.close(first);
+    assert.equal(streams.open('s').status, 'connecting');
+    assert.equal(world.network.requests.length, before + 1);
+  });
+});
+
 onBoth('R86 close leaves nothing behind, in any state', async (transport) => {
   const states = {
     idle: () => {},

@@ -397,8 +397,11 @@ class Restart(Case):
         super().tearDown()
         shutil.rmtree(self.log)
 
-    def again(self):
+    def again(self, forget=False):
         self.server.kill()
+        if forget:
+            shutil.rmtree(self.log)
+            os.mkdir(self.log)
         self.server = kit.Server("--linger", "1h", *self.options)
         self.cutter.server = self.server.address
 
@@ -430,6 +433,23 @@ class Restart(Case):
         self.until(end="failed")
         self.assertEqual(self.transcript()["end"]["code"], "interrupted")
         self.assertWhole(self.transcript())
+
+    def test_what_was_not_there_is_asked_for_again(self):
+        """A refusal is no end of the answer: a reload asks once more."""
+        self.server.open(self.key)
+        self.visit()
+        self.server.publish_id(self.key, b"old", type="token")
+        self.heard(1)
+        self.again(forget=True)
+        self.until(end="refused")
+        self.assertEqual(self.transcript()["text"], "old")
+        self.server.open(self.key)
+        self.server.publish_id(self.key, b"new", type="token")
+        browser.run("location.reload()")
+        browser.wait("return window.weirPage && "
+                     "weirPage.transcript().text === 'new'")
+        self.server.end(self.key)
+        self.until(end="done")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@
  *   connect({ ..., snapshot: JSON.parse(store.get('a')) });   // after a reload
  *
  * A snapshot of an answer that has ended does not connect again: what failed is
- * shown as failed and never restarted behind the reader's back.
+ * shown as failed and never restarted behind the reader's back. Being refused,
+ * or giving up, is no end of the answer: a snapshot taken then does connect.
  *
  * OPTIONS
  *   url         of the stream; may carry a query
@@ -111,6 +112,9 @@ const DEFAULTS = {
   retryMs: 1000,
   backoffMs: 30000,
 };
+
+/* Ends of asking, not of the stream: it may be there when somebody asks again. */
+const PASSING_ENDS = ['refused', 'gave_up'];
 
 /* Verdicts after which the old content still stands. */
 const KEEPS = ['evicted', 'rewound'];
@@ -223,10 +227,7 @@ export class Client {
   /** A person asks: try now, with a clean slate. What has ended stays ended;
    * what was refused or given up is tried again. */
   resume() {
-    const again =
-      this.end && (this.end.kind === 'gave_up' || this.end.kind === 'refused');
-
-    if (this.status === 'ended' && again) {
+    if (this.status === 'ended' && passes(this.end)) {
       this.end = null;
       this.status = 'idle';
     }
@@ -244,14 +245,15 @@ export class Client {
     this.status = 'closed';
   }
 
-  /** Content and cursor, which belong together. Store or copy it at once. */
+  /** Content and cursor, which belong together, and the end of the stream if it
+   * has one. Store or copy it at once. */
   snapshot() {
     return {
       stream: this.stream,
       generation: this.generation,
       cursor: this.cursor,
       content: this.content,
-      end: this.end,
+      end: passes(this.end) ? null : this.end,
     };
   }
 
@@ -625,6 +627,10 @@ export class Client {
       console.error(`weir-client: ${where} threw`, error);
     }
   }
+}
+
+function passes(end) {
+  return end !== null && PASSING_ENDS.includes(end.kind);
 }
 
 function keep(answer, content) {
