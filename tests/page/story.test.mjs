@@ -58,6 +58,41 @@ test('what was replayed is known when the server has said how far it was', () =>
   assert.equal(link.replayed, 3);
 });
 
+test('until then what came at once with `ready` passes for it', () => {
+  const story = new Story();
+
+  story.ask(0, 'abc-3');
+  story.accept({ verdict: 'resumed', id: 'abc-3' }, 1000);
+  [4, 5, 6].forEach((seq) => story.add(event(seq), 1001));
+  [7, 8].forEach((seq) => story.add(event(seq), 3000));
+  const came = () => [4, 6, 7].map((seq) => story.came({ ...event(seq), link: 1 }));
+
+  assert.deepEqual(came(), ['replayed', 'replayed', 'live']);
+  assert.deepEqual([story.replayed, story.live], [3, 2]);
+  story.knowHead(story.link, 5);
+  assert.deepEqual(came(), ['replayed', 'live', 'live']);
+  assert.deepEqual([story.replayed, story.live], [2, 3]);
+});
+
+test('what comes at once is live if the server says that it was not there', () => {
+  const story = new Story();
+
+  story.ask(0, 'abc-3');
+  story.accept({ verdict: 'resumed', id: 'abc-3' }, 1000);
+  story.knowHead(story.link, 3);
+  story.add(event(4), 1001);
+  assert.deepEqual([story.replayed, story.live], [0, 1]);
+});
+
+test('an answer about a connection to what was forgotten counts for nothing', () => {
+  const story = new Story();
+  const link = connect(story, 'fresh', '', 1, 5);
+
+  story.forget();
+  story.knowHead(link, 5);
+  assert.equal(story.replayed, 0);
+});
+
 test('an answer that comes after the next connection is still about its own', () => {
   const story = new Story();
   const first = connect(story, 'fresh', '', 1, 5);

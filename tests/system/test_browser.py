@@ -294,6 +294,50 @@ class Buttons(OnThePage):
         self.assertWhole(self.transcript())
 
 
+class DeadLines(OnThePage):
+    """Lines that are dead, and open: what is asked there is never answered."""
+
+    def sentence(self, words):
+        browser.wait("return document.querySelector('[data-test=sentence]')"
+                     ".textContent.includes(arguments[0])", words)
+
+    def test_the_page_says_so_and_goes_on(self):
+        self.server.open(self.key)
+        for _ in range(20):
+            self.server.publish_id(self.key, b"word ", type="token")
+        self.cutter.lost = (b"/info", b"/cut")
+        self.visit()
+        self.heard(20)
+        self.sentence("Connected")
+        browser.run("for (let i = 0; i < 9; ++i) { weirPage.count(); }")
+        self.act("cut")
+        self.sentence("does not answer")
+        # What asks how far the server was, what counts readers, the button.
+        self.assertLessEqual(self.cutter.most, 3)
+        self.cutter.lost = ()
+        self.act("cut")
+        self.sentence("Nothing had been missed")
+        self.act("start")
+        self.until(end="done")
+        self.assertWhole(self.transcript())
+
+    def test_what_was_replayed_is_known_all_the_same(self):
+        self.server.open(self.key)
+        for _ in range(20):
+            self.server.publish_id(self.key, b"word ", type="token")
+        self.cutter.lost = (b"/info",)
+        self.visit()
+        # However long it takes, all of it comes at once, and long ago.
+        browser.run("performance.now = () => -1e6; weirPage.fresh()")
+        self.heard(20)
+        browser.run("delete performance.now")
+        self.server.publish_id(self.key, b"and more", type="token")
+        self.heard(21)
+        said = self.transcript()
+        self.assertEqual(said["replayed"], 20)
+        self.assertEqual(said["live"], 1)
+
+
 class Access(OnThePage):
     """With a keyboard, with a screen reader, on a phone."""
 

@@ -41,6 +41,10 @@ import { View } from './view.js';
 import { Client } from './weir-client.js';
 import { Wire } from './wire.js';
 
+/* What a request may take, in ms. On a line that is dead but still open one
+ * would wait for ever, and a browser has six lines to a server at most. */
+const PATIENCE = 5000;
+
 const params = new URLSearchParams(location.search);
 
 const now = () => performance.now();
@@ -93,7 +97,8 @@ class App {
     this.clocks = new Clocks(this);
     this.client = null;
     this.closing = '';
-    this.asked = null; /* how far the server was when this connection began */
+    this.asked = null; /* is settled once it is known what was replayed, or never will be */
+    this.counting = false;
     this.wait = null;
     this.beatAt = 0;
     this.idle = 0; /* the watchdog's limit, where this tab knows it */
@@ -168,7 +173,7 @@ class App {
       text: event.data,
       link: this.story.link.number,
     });
-    this.story.add(event);
+    this.story.add(event, now());
     if (this.cuts.length !== 0 && event.seq >= this.cuts[0]) {
       this.cuts.shift();
       this.acts.cut();
@@ -209,21 +214,29 @@ class App {
     return `GET ${this.base}?client=${this.name}${cursor ? `\nLast-Event-ID: ${cursor}` : ''}`;
   }
 
-  async ready(ready) {
+  ready(ready) {
     const link = this.story.link;
 
     this.closing = '';
-    this.story.accept(ready);
+    this.story.accept(ready, now());
     this.markLateStart(link);
+    this.say(sayConnected(link));
     this.changed();
-    this.asked = this.ask('GET', `${this.base}/info`);
-    const info = await this.asked;
+    this.asked = this.askHead(link);
+  }
 
-    this.story.knowHead(link, info ? info.last : link.first - 1);
-    this.readers(info);
+  /* How far the server was when a connection began. It is connected without. */
+  async askHead(link) {
+    const info = await this.askInfo();
+
+    if (!info) {
+      return;
+    }
+    this.story.knowHead(link, info.last);
     this.changed();
     if (link === this.story.link && this.client.status === 'live') {
-      this.say(info ? sayReplayed(link) : sayConnected(link));
+      this.readers(info);
+      this.say(sayReplayed(link));
     }
   }
 
@@ -323,8 +336,16 @@ class App {
 
   /** An answer in JSON, or null and a word about why not. */
   async ask(method, url, body) {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), PATIENCE);
+
     try {
-      const response = await fetch(url, { method, body, cache: 'no-store' });
+      const response = await fetch(url, {
+        method,
+        body,
+        cache: 'no-store',
+        signal: limit.signal,
+      });
       const reply = await response.json();
 
       if (response.ok) {
@@ -337,8 +358,14 @@ class App {
       if (method !== 'GET') {
         this.say('The server does not answer.');
       }
+    } finally {
+      clearTimeout(timer);
     }
     return null;
+  }
+
+  askInfo() {
+    return this.ask('GET', `${this.base}/info`);
   }
 
   readers(info) {
@@ -530,9 +557,12 @@ class App {
     this.changed();
   }
 
+  /* One question at a time: where none is answered, they do not pile up. */
   async count() {
-    if (this.client && this.client.status === 'live') {
-      this.readers(await this.ask('GET', `${this.base}/info`));
+    if (!this.counting && this.client && this.client.status === 'live') {
+      this.counting = true;
+      this.readers(await this.askInfo());
+      this.counting = false;
     }
   }
 
@@ -556,7 +586,7 @@ class App {
 
   /* Joins what runs, reads what has ended, starts what is not there. */
   async autostart() {
-    if (await this.ask('GET', `${this.base}/info`)) {
+    if (await this.askInfo()) {
       this.begin(null);
     } else {
       await this.acts.start(params.get('script') || 'answer', 'join');

@@ -5,6 +5,10 @@
  * the view shows what it holds.
  */
 
+/* What comes so soon after `ready` was there before, in ms: a guess, and a low
+ * one where much is replayed. */
+const AT_ONCE = 100;
+
 /* Rows that are kept for the view. */
 const ROWS = 400;
 
@@ -59,8 +63,8 @@ export class Story {
 
   /** Another answer: what was counted belongs to the one before. */
   forget() {
+    this.past = this.links.length; /* connections of the one before */
     this.events = 0;
-    this.replayed = 0;
     this.signals = 0;
     this.beats = 0;
     this.duplicates = 0;
@@ -68,6 +72,12 @@ export class Story {
     this.rows.length = 0;
     this.written = 0; /* rows, also those that are gone */
     this.version = (this.version || 0) + 1; /* of what is not appended to */
+  }
+
+  get replayed() {
+    return this.links
+      .slice(this.past)
+      .reduce((sum, link) => sum + link.replayed, 0);
   }
 
   get live() {
@@ -85,35 +95,35 @@ export class Story {
       cursor,
       transport,
       verdict: '',
-      head: -1, /* the newest event when it began; -1: not known */
+      head: -1, /* the newest event when it began; until it is known, a guess */
+      known: false,
       first: 0,
       last: 0, /* its newest event */
       events: 0,
       replayed: 0,
       since: now,
+      readyAt: 0,
       until: 0,
       ended: '',
     });
   }
 
-  accept(ready) {
+  accept(ready, now) {
+    this.link.readyAt = now;
     this.link.verdict = ready.verdict;
     this.link.first = seqOf(ready.id) + 1;
   }
 
   /** What was there when a connection began: up to here it was replayed. No
-   * frame says it, so the app has to ask; by then events may have come. */
+   * frame says it, so the app has to ask; by then events may have come. Where
+   * there is no answer the guess stays. */
   knowHead(link, last) {
-    if (link.head < 0) {
+    if (!link.known) {
+      link.known = true;
       link.head = last;
-      this.countReplayed(link, link.events - Math.max(0, link.last - last));
+      link.replayed = Math.max(0, link.events - Math.max(0, link.last - last));
       this.version += 1;
     }
-  }
-
-  countReplayed(link, n) {
-    link.replayed += Math.max(0, n);
-    this.replayed += Math.max(0, n);
   }
 
   /** How an event came: live, replayed, or kept by this page over a reload. */
@@ -127,15 +137,19 @@ export class Story {
   }
 
   /** An event. */
-  add(event) {
+  add(event, now) {
+    const link = this.link;
     const row = this.put('event', event.type, event.data);
 
     row.id = event.id;
     row.seq = event.seq;
     this.events += 1;
-    this.link.events += 1;
-    this.link.last = event.seq;
-    this.countReplayed(this.link, row.seq <= this.link.head ? 1 : 0);
+    link.events += 1;
+    link.last = event.seq;
+    if (!link.known && now - link.readyAt < AT_ONCE) {
+      link.head = event.seq;
+    }
+    link.replayed += event.seq <= link.head ? 1 : 0;
   }
 
   put(kind, type, data) {
