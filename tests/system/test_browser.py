@@ -341,6 +341,8 @@ class DeadLines(OnThePage):
 class Access(OnThePage):
     """With a keyboard, with a screen reader, on a phone."""
 
+    options = ("--retry", "60s")
+
     def test_with_the_keyboard_alone(self):
         self.visit()
         browser.run("document.activeElement.blur()")
@@ -370,6 +372,18 @@ class Access(OnThePage):
         browser.run("document.querySelector('[data-act=start]').focus()")
         browser.press(ENTER)
         self.heard(3)
+
+    def test_the_focus_stays_close_when_its_button_goes(self):
+        self.server.open(self.key)
+        self.visit()
+        self.until(status="live")
+        self.act("cut")
+        self.until(status="waiting")
+        browser.run("document.querySelector('[data-act=next]').focus()")
+        browser.press(ENTER)
+        self.until(status="live")
+        self.assertEqual(browser.run("return document.activeElement.id"),
+                         "answer")
 
     def test_a_screen_reader_is_not_told_every_word(self):
         self.visit()

@@ -163,9 +163,14 @@ export class View {
     put('sentence', sentence);
   }
 
+  /* Where it goes while it has the focus, that stays close by: the next stop
+   * from there is this button again if it comes back, else the text. */
   next(label) {
     const button = one('[data-act="next"]');
 
+    if (!label && button === document.activeElement) {
+      one('#answer').focus({ preventScroll: true });
+    }
     button.hidden = !label;
     button.textContent = label || '';
   }
