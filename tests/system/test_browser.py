@@ -39,6 +39,18 @@ SOURCE = """
   }
 """
 
+# The least room between a name and its number, where they share a line.
+BETWEEN = """
+  const edges = (element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect();
+  };
+  const rows = [...document.querySelectorAll('.numbers dl div')];
+  return Math.min(...rows.map((row) =>
+    edges(row.querySelector('dd')).left - edges(row.querySelector('dt')).right));
+"""
+
 
 browser = None
 
@@ -426,6 +438,7 @@ class Access(OnThePage):
                     self.assertGreater(os.path.getsize(path), 10000)
                     self.assertLessEqual(browser.run(
                         "return document.documentElement.scrollWidth"), width)
+                    self.assertGreater(browser.run(BETWEEN), 4)
                     self.check_accessible()
 
     def check_accessible(self):
