@@ -13,6 +13,12 @@ struct place_of {
   struct weir__entry_of_directory entry;
 };
 
+/* What is lost by damage of a segment, and not because memory or the disk says
+ * no just now. */
+static bool is_damage(int error) {
+  return error == WEIR_EIO;
+}
+
 /* Find the segment that has event seq: back from the newest, which is where
  * most readers are. *found says whether there is one. *limit is the last event
  * that is there too, or is missing too. */
@@ -32,10 +38,10 @@ static int search_place(struct weir_log_file *log,
     }
     rv = weir__index_entry(log, place->segment, stream->generation,
                            &place->entry, &has);
-    if (rv != WEIR_OK) {
+    if (rv != WEIR_OK && !is_damage(rv)) {
       return rv;
     }
-    if (!has) {
+    if (rv != WEIR_OK || !has) {
       /* What it had is lost, or nothing came of it; not what is older. */
       place->entry.previous = place->segment->number - 1;
       continue;
@@ -87,12 +93,6 @@ static int find_place(struct weir_log_file *log,
     stream->read_positions = place->entry.positions;
   }
   return rv;
-}
-
-/* What is lost by damage of a segment, and not because memory or the disk says
- * no just now. */
-static bool is_damage(int error) {
-  return error == WEIR_EIO;
 }
 
 /* Where a read stands. */
@@ -247,6 +247,11 @@ static int read_run(struct reading *reading, const struct place_of *place,
   known = (uint32_t)weir__min(here, count + 1);
   rv = weir__index_places(reading->log, place->segment, &place->entry,
                           reading->seq, known, places);
+  if (is_damage(rv)) {
+    /* Nobody knows where they stand. */
+    memset(places, 0, sizeof places);
+    rv = WEIR_OK;
+  }
   if (rv != WEIR_OK) {
     return rv;
   }
@@ -297,12 +302,11 @@ int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
     if (rv == WEIR_OK && found) {
       /* The next segment would drive out what is in the window. */
       rv = read_run(&reading, &place, limit);
-    } else if (rv == WEIR_OK || is_damage(rv)) {
+    } else if (rv == WEIR_OK) {
       /* It is in no segment that is there. */
       limit = weir__max(weir__min(limit, reading.upto), reading.seq);
       log->info.lost += limit - reading.seq + 1;
       events->lost_through = limit;
-      rv = WEIR_OK;
     }
   }
   log->info.reads += 1;

@@ -1276,6 +1276,67 @@ START_TEST(damage_to_the_middle) {
 }
 END_TEST
 
+/* While it is read, what of it was open stays so: more segments than files. */
+START_TEST(damage_to_the_middle_meanwhile) {
+  struct weir__handle *a;
+  uint64_t size;
+  unsigned char *bytes;
+  uint64_t i;
+
+  fb_open(&bench);
+  a = create("a", 1);
+  for (i = 0; i < 70; ++i) {
+    append(a, 1, i * 30 + 1, i * 30 + 30);
+  }
+  weir__handle_release(a);
+  fb_reopen(&bench);
+  ck_assert_uint_eq(fb_info(&bench).segments, 70);
+  bytes = fb_segment(&bench, 2, &size);
+  if (_i == 0) {
+    bytes[size - WEIR__TRAILER_SIZE - 1] ^= 1;
+  } else if (_i == 1) {
+    simdisk_remove(&bench.disk, simdisk_name(&bench.disk, 2));
+  } else {
+    simdisk_resize(&bench.disk, simdisk_name(&bench.disk, 2), 0);
+  }
+  expect("a", "1:2100 *:2100 | 1-60 !61-90 91-2100");
+  fb_reopen(&bench);
+  expect("a", _i == 0 ? "1:2100 *:2100 | 1-2100"
+                      : "1:2100 *:2100 | 1-60 !61-90 91-2100");
+}
+END_TEST
+
+/* Where events stand cannot be read: they are lost, and no others. */
+START_TEST(damage_to_places) {
+  static const char *const want[] = {
+      "1:1000 *:1000 | 1-256 !257-512 513-1000",
+      "1:1000 *:1000 | !1-1000",
+  };
+  const uint64_t places = 1000 * 4;
+  struct weir__handle *a;
+  uint64_t size;
+
+  bench.options.segment_bytes = 1 << 20;
+  fb_open(&bench);
+  a = create("a", 1);
+  append(a, 1, 1, 1000);
+  weir__handle_release(a);
+  fb_reopen(&bench);
+  fb_write(&bench, "b", 2, 1);
+  fb_reopen(&bench);
+  expect("a", "1:1000 *:1000 | 1-1000");
+  expect("b", "2:1 *:1 | 1");
+  (void)fb_segment(&bench, 0, &size);
+  size -= WEIR__TRAILER_SIZE + WEIR__ENTRY_SIZE + 80 + places;
+  if (_i == 0) {
+    bench.disk.bad = size + 500 * 4;
+  } else {
+    simdisk_resize(&bench.disk, simdisk_name(&bench.disk, 0), size);
+  }
+  expect("a", want[_i]);
+}
+END_TEST
+
 /* Records that cannot be read are no torn tail. */
 START_TEST(unreadable_end) {
   struct weir__handle *a;
@@ -1486,6 +1547,8 @@ static TCase *damage(void) {
   tcase_add_test(tcase, damage_to_all_heads);
   tcase_add_test(tcase, damage_to_an_index);
   tcase_add_loop_test(tcase, damage_to_the_middle, 0, 2);
+  tcase_add_loop_test(tcase, damage_to_the_middle_meanwhile, 0, 3);
+  tcase_add_loop_test(tcase, damage_to_places, 0, 2);
   tcase_add_test(tcase, unreadable_end);
   tcase_add_test(tcase, unreadable_generation);
   tcase_add_test(tcase, unreadable_at_open);
