@@ -192,6 +192,9 @@ int weir_log_file_close(weir_log_file *log) {
   if (log == NULL) {
     return WEIR_OK;
   }
+  if (log->round != NULL) {
+    return WEIR_EBUSY;
+  }
   /* Whoever opens it next lets go of what is too much. */
   log->options.keep_age = 0;
   log->options.keep_bytes = 0;

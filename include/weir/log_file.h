@@ -98,9 +98,9 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
  * look for anything. The hub has been freed before; its allocator is still
  * there, since appends under way are answered.
  *
- * Returns WEIR_OK, WEIR_EBUSY (a round is under way), WEIR_ENOMEM, WEIR_EFULL,
- * WEIR_EACCESS or WEIR_EIO; the next open finds out by itself. The log is freed
- * either way.
+ * Returns WEIR_OK, WEIR_EBUSY (a round is under way, and nothing has happened),
+ * WEIR_ENOMEM, WEIR_EFULL, WEIR_EACCESS or WEIR_EIO. But for WEIR_EBUSY the log
+ * is freed, whatever it returns, and the next open finds out by itself.
  *
  * Reentrancy: calls clock, wall, entropy, weir_log_answer, report. Threads: the
  * hub's, no run under way. Allocates: yes.

@@ -579,6 +579,32 @@ START_TEST(a_close_that_fails) {
 }
 END_TEST
 
+/* While a round is under way nothing is closed, and nothing touched. */
+START_TEST(a_close_during_a_round) {
+  struct weir__handle *handle;
+  struct fb_call call;
+  size_t calls;
+
+  fb_open(&bench);
+  handle = create("a", 1);
+  fb_start_append(&bench, &call, handle, 1, 1, 3, 0);
+  weir__handle_release(handle);
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  calls = bench.disk.calls;
+  ck_assert_int_eq(weir_log_file_close(bench.log), WEIR_EBUSY);
+  weir_log_file_run(bench.log);
+  ck_assert_uint_gt(bench.disk.calls, calls);
+  calls = bench.disk.calls;
+  ck_assert_int_eq(weir_log_file_close(bench.log), WEIR_EBUSY);
+  ck_assert_uint_eq(bench.disk.calls, calls);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  ck_assert_int_eq(call.result, WEIR_LOG_YES);
+  ck_assert(!bench.log->active->full);
+  fb_reopen(&bench);
+  expect("a", "1:3 *:3 | 1-3");
+}
+END_TEST
+
 START_TEST(a_buffer_that_is_large_enough_takes_no_memory) {
   static struct weir_log_file log;
   unsigned char *buffer = NULL;
@@ -674,6 +700,7 @@ static TCase *edges(void) {
   tcase_add_loop_test(tcase, two_takings_over, 0, 2);
   tcase_add_test(tcase, nothing_comes_back);
   tcase_add_loop_test(tcase, a_close_that_fails, 0, 2);
+  tcase_add_test(tcase, a_close_during_a_round);
   tcase_add_test(tcase, a_buffer_that_is_large_enough_takes_no_memory);
   return tcase;
 }
