@@ -2,98 +2,11 @@
 #include "file_read.h"
 
 #include "file_index.h"
+#include "file_place.h"
 
 /* So much is read at least, and at most, but for a record that is larger. */
 #define LITTLE 4096
 #define MUCH 262144
-
-/* A run of events in one segment. */
-struct place_of {
-  struct weir__segment *segment; /* NULL: it is gone */
-  struct weir__entry_of_directory entry;
-};
-
-/* What is lost by damage of a segment, and not because memory or the disk says
- * no just now. */
-static bool is_damage(int error) {
-  return error == WEIR_EIO;
-}
-
-/* Find the segment that has event seq: back from the newest, which is where
- * most readers are. *found says whether there is one. *limit is the last event
- * that is there too, or is missing too. */
-static int search_place(struct weir_log_file *log,
-                        const struct weir__file_stream *stream, uint64_t seq,
-                        struct place_of *place, uint64_t *limit, bool *found) {
-  uint64_t number = stream->newest;
-  bool has;
-  int rv;
-
-  *limit = stream->last;
-  *found = false;
-  for (; number != 0; number = place->entry.previous) {
-    place->segment = weir__segment_upto(log, number);
-    if (place->segment == NULL) {
-      return WEIR_OK;
-    }
-    rv = weir__index_entry(log, place->segment, stream->generation,
-                           &place->entry, &has);
-    if (rv != WEIR_OK && !is_damage(rv)) {
-      return rv;
-    }
-    if (rv != WEIR_OK || !has) {
-      /* What it had is lost, or nothing came of it; not what is older. */
-      place->entry.previous = place->segment->number - 1;
-      continue;
-    }
-    if (seq >= place->entry.first) {
-      /* What it has beyond the limit is void: a newer one has those numbers. */
-      *found = seq <= weir__min(*limit, place->entry.last);
-      *limit = *found ? weir__min(*limit, place->entry.last) : *limit;
-      return WEIR_OK;
-    }
-    *limit = weir__min(*limit, place->entry.first - 1);
-  }
-  return WEIR_OK;
-}
-
-/* Where a reader reads on: in the segment that it was found in last. */
-static bool recall_place(struct weir_log_file *log,
-                         const struct weir__file_stream *stream, uint64_t seq,
-                         struct place_of *place) {
-  if (seq < stream->read_first || seq > stream->read_last) {
-    return false;
-  }
-  place->segment = weir__segment_upto(log, stream->read_segment);
-  memset(&place->entry, 0, sizeof place->entry);
-  place->entry.first = stream->read_first;
-  place->entry.last = stream->read_last;
-  place->entry.positions = stream->read_positions;
-  /* The oldest go first: if it has gone, so have those before it. */
-  return place->segment != NULL &&
-         weir__segment_open(log, place->segment) == WEIR_OK;
-}
-
-/* As search_place, which takes a read for each segment that it looks into. */
-static int find_place(struct weir_log_file *log,
-                      struct weir__file_stream *stream, uint64_t seq,
-                      struct place_of *place, uint64_t *limit, bool *found) {
-  int rv;
-
-  if (recall_place(log, stream, seq, place)) {
-    *limit = stream->read_last;
-    *found = true;
-    return WEIR_OK;
-  }
-  rv = search_place(log, stream, seq, place, limit, found);
-  if (rv == WEIR_OK && *found && place->segment->sealed) {
-    stream->read_segment = place->segment->number;
-    stream->read_first = place->entry.first;
-    stream->read_last = weir__min(*limit, stream->last);
-    stream->read_positions = place->entry.positions;
-  }
-  return rv;
-}
 
 /* Where a read stands. */
 struct reading {
@@ -198,7 +111,7 @@ static int read_event(struct reading *reading, struct weir__segment *segment,
     }
     rv = load_record(log, segment, at, ahead);
   }
-  if (rv != WEIR_OK && !is_damage(rv)) {
+  if (rv != WEIR_OK && !weir__is_damage(rv)) {
     return rv;
   }
   if (rv != WEIR_OK || take(reading, segment, place, 1) == 0) {
@@ -230,24 +143,23 @@ static uint64_t reach(const uint32_t *places, uint32_t count, uint32_t known,
   return weir__min(weir__max(far, LITTLE), MUCH);
 }
 
-/* Read events that are in one segment, from reading->seq to `limit`, as long as
- * they come into the window together. */
-static int read_run(struct reading *reading, const struct place_of *place,
-                    uint64_t limit) {
+/* Read events that are in one segment, from reading->seq on, as long as they
+ * come into the window together. */
+static int read_run(struct reading *reading, const struct weir__place *place) {
+  const uint64_t here = place->limit - reading->seq + 1;
+  const uint64_t limit = weir__min(place->limit, reading->upto);
   uint32_t places[WEIR__READ_MOST + 1];
-  const uint64_t here = limit - reading->seq + 1;
   uint32_t count;
   uint32_t known;
   uint64_t ahead;
   uint32_t i;
   int rv;
 
-  limit = weir__min(limit, reading->upto);
   count = (uint32_t)weir__min(limit - reading->seq + 1, WEIR__READ_MOST);
   known = (uint32_t)weir__min(here, count + 1);
   rv = weir__index_places(reading->log, place->segment, &place->entry,
                           reading->seq, known, places);
-  if (is_damage(rv)) {
+  if (weir__is_damage(rv)) {
     /* Nobody knows where they stand. */
     memset(places, 0, sizeof places);
     rv = WEIR_OK;
@@ -284,7 +196,7 @@ int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
                     uint64_t after, uint64_t upto, size_t max_bytes,
                     struct weir__file_events *events) {
   struct reading reading = {log, stream, events, 0, 0, max_bytes, false};
-  struct place_of place;
+  struct weir__place place;
   uint64_t limit;
   bool found;
   int rv = log->events == NULL ? make_events(log) : WEIR_OK;
@@ -298,13 +210,13 @@ int weir__file_read(struct weir_log_file *log, struct weir__file_stream *stream,
   reading.seq = weir__max(after, stream->trimmed) + 1;
   reading.upto = weir__min(upto, stream->last);
   if (reading.seq <= reading.upto) {
-    rv = find_place(log, stream, reading.seq, &place, &limit, &found);
+    rv = weir__place_find(log, stream, reading.seq, &place, &found);
     if (rv == WEIR_OK && found) {
       /* The next segment would drive out what is in the window. */
-      rv = read_run(&reading, &place, limit);
+      rv = read_run(&reading, &place);
     } else if (rv == WEIR_OK) {
       /* It is in no segment that is there. */
-      limit = weir__max(weir__min(limit, reading.upto), reading.seq);
+      limit = weir__max(weir__min(place.limit, reading.upto), reading.seq);
       log->info.lost += limit - reading.seq + 1;
       events->lost_through = limit;
     }

@@ -238,6 +238,10 @@ static int apply_index(struct weir_log_file *log, struct weir__segment *segment,
 
   for (i = 0; rv == WEIR_OK && i < index->trailer.entries; ++i) {
     (void)read_entry(log, index, i, &entry, &state);
+    stream = weir__file_find(log, entry.generation);
+    if (stream != NULL) {
+      weir__runs_void(log, stream, entry.first - 1);
+    }
     rv = weir__file_adopt(log, entry.generation, &state, &stream);
     if (rv == WEIR_OK) {
       stream->newest = segment->number;

@@ -146,6 +146,19 @@ void weir__runs_forget_all(struct weir_log_file *log,
   }
 }
 
+void weir__runs_void(struct weir_log_file *log,
+                     struct weir__file_stream *stream, uint64_t base) {
+  weir__runs_forget_all(log, stream, base);
+  if (stream->last > base) {
+    stream->voided = weir__max(stream->voided, stream->last);
+    stream->last = base;
+  }
+  stream->put = stream->last;
+  if (stream->ended > base) {
+    weir__file_set_ended(log, stream, 0, 0, false);
+  }
+}
+
 /* For the visit of runs. */
 struct giving_up {
   struct weir_log_file *log;

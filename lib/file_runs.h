@@ -38,6 +38,10 @@ void weir__runs_forget_all(struct weir_log_file *log,
                            const struct weir__file_stream *stream,
                            uint64_t seq);
 
+/* What a stream was found to have beyond event `base` never was. */
+void weir__runs_void(struct weir_log_file *log,
+                     struct weir__file_stream *stream, uint64_t base);
+
 /* What this segment has that is not written will not be: no stream has its
  * newest record there. */
 void weir__runs_give_up(struct weir_log_file *log,

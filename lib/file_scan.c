@@ -145,17 +145,6 @@ static uint64_t next_record(struct scan *scan, uint64_t at) {
 /* --- What records say
  * --------------------------------------------------------*/
 
-/* What a stream had beyond `base` never was. */
-static void void_beyond(struct weir_log_file *log,
-                        struct weir__file_stream *stream, uint64_t base) {
-  weir__runs_forget_all(log, stream, base);
-  stream->last = weir__min(stream->last, base);
-  stream->put = stream->last;
-  if (stream->ended > base) {
-    weir__file_set_ended(log, stream, 0, 0, false);
-  }
-}
-
 /* Event seq is the last of a stream; it stands at this place, or (0) is lost,
  * as is what should stand before it and does not. */
 static int append_event(struct scan *scan, struct weir__file_stream *stream,
@@ -191,7 +180,7 @@ static int know_epoch(struct weir_log_file *log,
   if (i != 0) {
     return WEIR_OK;
   }
-  void_beyond(log, stream, record->seq - 1);
+  weir__runs_void(log, stream, record->seq - 1);
   return weir__file_add_epoch(log, stream, record->epoch, record->seq - 1);
 }
 
@@ -232,7 +221,7 @@ static int apply_state(struct scan *scan,
     return WEIR_OK;
   }
   if (!is_new) {
-    void_beyond(log, stream, state.last);
+    weir__runs_void(log, stream, state.last);
   }
   rv = weir__file_adopt(log, record->generation, &state, &stream);
   if (rv == WEIR_OK && is_new) {
@@ -250,7 +239,7 @@ static int apply_take(struct scan *scan, struct weir__file_stream *stream,
   if (record->epoch == 0 || base > (uint64_t)WEIR_SEQ_MAX) {
     return WEIR_OK;
   }
-  void_beyond(scan->log, stream, base);
+  weir__runs_void(scan->log, stream, base);
   if (stream->last < base) {
     rv = append_event(scan, stream, base, 0);
   }

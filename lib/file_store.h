@@ -12,6 +12,9 @@
 #include "map.h"
 #include "util.h"
 
+/* Places of readers that are kept, besides one of each stream. */
+#define WEIR__RECALLED_MOST 64
+
 struct weir__round;
 
 /* Where the events of one stream are in a segment that has no index yet. */
@@ -62,6 +65,15 @@ struct weir__segment {
   uint64_t entries;
 };
 
+/* Where events of a stream were last read that are in a segment with an index.
+ * What was acknowledged stays where it is. */
+struct weir__recalled {
+  uint64_t segment;
+  uint64_t first;
+  uint64_t last; /* 0: nowhere */
+  uint64_t positions;
+};
+
 /* One generation. */
 struct weir__file_stream {
   struct weir__node node; /* in log->by_generation */
@@ -77,12 +89,8 @@ struct weir__file_stream {
   uint64_t newest;      /* number of the segment with its newest record */
   uint64_t run_segment; /* the segment that `run` is in; 0: none */
   struct weir__run *run;
-  /* Where events were last read that are in a segment with an index. What was
-   * acknowledged stays where it is. */
-  uint64_t read_segment;
-  uint64_t read_first;
-  uint64_t read_last; /* 0: nowhere */
-  uint64_t read_positions;
+  uint64_t voided; /* up to here it had events once that are void */
+  struct weir__recalled read;
   weir_epoch *epochs;
   uint32_t epoch_count;
   uint32_t epoch_cap;
@@ -145,6 +153,12 @@ struct weir_log_file {
   struct weir__link ops;
   uint64_t again_at; /* when what has failed is tried again; clock */
   struct weir__round *round;
+  /* Where readers were whose streams have others elsewhere. */
+  struct {
+    uint64_t generation;
+    struct weir__recalled read;
+  } recalled[WEIR__RECALLED_MOST];
+  size_t recalled_count;       /* that were kept there so far */
   struct weir__window records; /* to be read by readers */
   struct weir__window places;  /* where those stand */
   weir_record *events; /* WEIR__READ_MOST that are read, or NULL; what nobody

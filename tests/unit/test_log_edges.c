@@ -676,6 +676,99 @@ START_TEST(files_do_not_stay_open) {
 }
 END_TEST
 
+/* One event after number `after`, of a stream whose handle this is. */
+static void read_after(struct weir__handle *handle, uint64_t after) {
+  struct weir__call *place;
+  struct came came;
+
+  memset(&came, 0, sizeof came);
+  ck_assert_int_eq(
+      weir__log_read(handle, after, after + 1, 4096, come, &came, &place),
+      WEIR_OK);
+  ck_assert_int_eq(came.result, WEIR_LOG_YES);
+  ck_assert_uint_eq(came.count, 1);
+  ck_assert_uint_eq(came.first, after + 1);
+}
+
+/* Whoever reads on is not looked for from the newest segment on, each time that
+ * one has been read: that would be a file for every newer one. */
+START_TEST(reading_on_opens_each_file_once) {
+  size_t before;
+  size_t segments;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 6000);
+  segments = (size_t)fb_info(&bench).segments;
+  ck_assert_uint_gt(segments, 150);
+  before = bench.disk.calls_of[SIM_OPEN];
+  (void)fb_contents(&bench, "a");
+  ck_assert_uint_eq(bench.counts.present, 6000);
+  ck_assert_uint_le(bench.disk.calls_of[SIM_OPEN] - before, 2 * segments);
+}
+END_TEST
+
+/* Nor if there are others elsewhere in the stream, as many as are recalled. */
+START_TEST(readers_of_one_stream_do_not_disturb_each_other) {
+  enum { READERS = WEIR__RECALLED_MOST + 1, STEP = 90, EACH = 70 };
+  struct weir__handle *handle;
+  size_t before = 0;
+  uint64_t i;
+  uint64_t j;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 2);
+  fb_write(&bench, "b", 2, (READERS + 1) * STEP);
+  fb_reopen(&bench);
+  ck_assert_int_eq(fb_lookup(&bench, "b", &handle), WEIR_LOG_YES);
+  for (i = 0; i < EACH; ++i) {
+    for (j = 0; j < READERS; ++j) {
+      read_after(handle, j * STEP + i);
+      if (j == 0) {
+        (void)fb_contents(&bench, "a");
+      }
+    }
+    if (i == 0) {
+      before = bench.disk.calls_of[SIM_OPEN];
+    }
+  }
+  weir__handle_release(handle);
+  /* Places and records of each, and perhaps those of the next segments. */
+  ck_assert_uint_le(bench.disk.calls_of[SIM_OPEN] - before,
+                    (size_t)READERS * EACH * 2);
+}
+END_TEST
+
+/* A stream that is in few of many segments, and in some without an event; from
+ * none in between to more than are looked into on the way. */
+START_TEST(a_stream_with_long_silences) {
+  struct weir__handle *rare;
+  struct weir__handle *often;
+  uint64_t seq = 0;
+  uint64_t i;
+  uint64_t j;
+
+  fb_open(&bench);
+  often = create("b", 2);
+  rare = create("a", 1);
+  for (i = 1; i <= 40; ++i) {
+    append(rare, 1, i, i);
+    for (j = 0; j < i % 13; ++j, seq += 30) {
+      append(often, 2, seq + 1, seq + 30);
+    }
+    if (i % 2 == 0) {
+      ck_assert_int_eq(fb_trim(&bench, rare, i / 2), WEIR_LOG_YES);
+    }
+    append(often, 2, seq + 1, seq + 30);
+    seq += 30;
+  }
+  weir__handle_release(rare);
+  weir__handle_release(often);
+  expect("a", "1:40 trimmed 20 | 21-40");
+  fb_reopen(&bench);
+  expect("a", "1:40 *:40 trimmed 20 | 21-40");
+}
+END_TEST
+
 static TCase *edges(void) {
   TCase *tcase = tcase_create("edges");
 
@@ -687,6 +780,9 @@ static TCase *edges(void) {
   tcase_add_test(tcase, a_round_has_an_order);
   tcase_add_test(tcase, what_waits_behind_a_failed_write_is_void);
   tcase_add_test(tcase, files_do_not_stay_open);
+  tcase_add_test(tcase, reading_on_opens_each_file_once);
+  tcase_add_test(tcase, readers_of_one_stream_do_not_disturb_each_other);
+  tcase_add_test(tcase, a_stream_with_long_silences);
   tcase_add_test(tcase, requests_are_looked_at);
   tcase_add_test(tcase, batches_are_looked_at);
   tcase_add_test(tcase, more_than_can_be);

@@ -450,6 +450,52 @@ START_TEST(an_entry_that_leads_astray) {
 }
 END_TEST
 
+/* Two segments come back that an older writer had, and that were away while the
+ * stream was taken over: what they have is void, wherever a reader comes from.
+ */
+START_TEST(void_segments_that_come_back) {
+  char names[2][WEIR__FILE_NAME];
+  struct weir__handle *handle;
+  struct simdisk sound;
+  uint64_t sizes[2];
+  size_t i;
+
+  fb_open(&bench);
+  ck_assert_int_eq(fb_create(&bench, "a", 0, 1, &handle), WEIR_LOG_YES);
+  for (i = 0; i < 3; ++i) {
+    ck_assert_int_eq(fb_append(&bench, handle, 1, i * 30 + 1, i * 30 + 30, 0),
+                     WEIR_LOG_YES);
+  }
+  weir__handle_release(handle);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  simdisk_copy(&bench.disk, &sound);
+  for (i = 0; i < 2; ++i) {
+    /* The number of the second stays taken. */
+    (void)snprintf(names[i], sizeof names[i], "%s",
+                   simdisk_name(&sound, i + 1));
+    simdisk_remove(&bench.disk, names[i]);
+  }
+  simdisk_put(&bench.disk, "weir-0000000000000003.log.new", "", 0);
+  fb_open(&bench);
+  ck_assert_int_eq(fb_take(&bench, "a", 1, 2, &handle), WEIR_LOG_YES);
+  for (i = 1; i < 4; ++i) {
+    ck_assert_int_eq(fb_append(&bench, handle, 2, i * 25 + 6, i * 25 + 30, 0),
+                     WEIR_LOG_YES);
+  }
+  weir__handle_release(handle);
+  expect("a", "1:30 *:30 2:105 | 1-105");
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  for (i = 0; i < 2; ++i) {
+    const unsigned char *bytes = simdisk_bytes(&sound, names[i], &sizes[i]);
+
+    simdisk_put(&bench.disk, names[i], bytes, sizes[i]);
+  }
+  simdisk_free(&sound);
+  fb_open(&bench);
+  expect("a", "1:30 *:30 2:105 *:105 | 1-105");
+}
+END_TEST
+
 START_TEST(places_that_change) {
   struct weir__entry_of_directory entry;
   uint64_t places[6];
@@ -738,6 +784,7 @@ static TCase *forged(void) {
   tcase_add_test(tcase, an_entry_that_leads_astray);
   tcase_add_test(tcase, an_entry_that_shrinks);
   tcase_add_test(tcase, a_segment_that_does_not_open_at_once);
+  tcase_add_test(tcase, void_segments_that_come_back);
   tcase_add_loop_test(tcase, places_that_change, 0, 6);
   tcase_add_loop_test(tcase, forged_heads, 0, 2);
   tcase_add_test(tcase, a_segment_larger_than_any);
