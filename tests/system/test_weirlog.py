@@ -14,6 +14,8 @@ import kit
 from kit import path
 
 WEIRLOG = os.path.join(os.path.dirname(kit.SERVER), "weirlog")
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    "../../man/weir_log_file.5")
 SEED = os.environ.get("WEIR_SEED")
 
 
@@ -94,7 +96,41 @@ def events_of(server, key):
     return info, frames
 
 
+def shown():
+    """The bytes of a segment that weir_log_file(5) shows, and what it says of
+    them: the offsets of the head, of a state and of an event."""
+    with open(PAGE) as file:
+        page = file.read()
+    text = page[page.index(".Sh EXAMPLES"):page.index(".Sh SEE ALSO")]
+    data = b""
+    for at, line in re.findall(r"^([0-9a-f]{8})((?: +[0-9a-f]{2}){16})$", text,
+                               re.M):
+        assert int(at, 16) == len(data), at
+        data += bytes.fromhex(line)
+    words = re.search(r"the head at (\w+), a state at (\w+), an event at\s"
+                      r"(\w+)\.", text)
+    return data, [int(word, 0) for word in words.groups()]
+
+
 class Tool(Home):
+    def test_what_the_page_shows(self):
+        data, (head, state, event) = shown()
+        self.assertEqual(data[head:head + 8], b"weirlog\n")
+        # A record has its kind at 12 and its own place at 60.
+        for at, kind in (state, 2), (event, 1):
+            self.assertEqual(data[at + 12], kind)
+            self.assertEqual(struct.unpack_from("<I", data, at + 60)[0] * 8, at)
+        with open(os.path.join(self.directory, "weir-0000000000000001.log"),
+                  "wb") as file:
+            file.write(data.ljust(4096 - 64, b"\0") + data[head:head + 64])
+        (_, key, hidden), what = listed(
+            self.ask(0, "list", self.directory)).popitem()
+        self.assertEqual((key, hidden, what), ("k", False, ("open", 1, 1)))
+        self.assertRegex(self.ask(0, "dump", self.directory, "k"),
+                         rb"^id: [a-z2-7]+-1\ndata: x\n\n$")
+        self.assertTrue(self.sound().endswith(
+            "1 segments, 1 streams, 1 events: sound\n"))
+
     def test_usage(self):
         for arguments in ((), ("list",), ("dump", self.directory),
                           ("verify",), ("list", self.directory, "x"),
