@@ -13,15 +13,16 @@ static int search(struct weir_log_file *log,
                   const struct weir__file_stream *stream, uint64_t seq,
                   struct weir__place *place, bool *found) {
   uint64_t number = stream->newest;
+  struct weir__link *link;
   bool has;
   int rv;
 
   place->limit = stream->last;
   *found = false;
-  for (; number != 0; number = place->entry.previous) {
-    place->segment = weir__segment_upto(log, number);
-    if (place->segment == NULL) {
-      return WEIR_OK;
+  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
+    place->segment = weir__owner(link, struct weir__segment, link);
+    if (place->segment->number > number) {
+      continue;
     }
     rv = weir__index_entry(log, place->segment, stream->generation,
                            &place->entry, &has);
@@ -30,7 +31,6 @@ static int search(struct weir_log_file *log,
     }
     if (rv != WEIR_OK || !has) {
       /* What it had is lost, or nothing came of it; not what is older. */
-      place->entry.previous = place->segment->number - 1;
       continue;
     }
     if (seq >= place->entry.first) {
@@ -41,6 +41,7 @@ static int search(struct weir_log_file *log,
       return WEIR_OK;
     }
     place->limit = weir__min(place->limit, place->entry.first - 1);
+    number = place->entry.previous;
   }
   return WEIR_OK;
 }
