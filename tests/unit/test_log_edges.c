@@ -738,6 +738,48 @@ START_TEST(readers_of_one_stream_do_not_disturb_each_other) {
 }
 END_TEST
 
+/* Readers of three streams that read on, or leap, in any order: each gets what
+ * comes next, whoever else has been where. */
+START_TEST(readers_anywhere) {
+  enum { READERS = 90, READS = 20000 };
+  static const uint64_t steps[] = {40, 3, 1};
+  struct weir__handle *handles[3];
+  uint64_t last[3] = {0, 0, 0};
+  uint64_t at[READERS];
+  uint64_t seed = 7;
+  size_t i;
+  size_t j;
+
+  fb_open(&bench);
+  handles[0] = create("a", 1);
+  handles[1] = create("b", 2);
+  handles[2] = create("c", 3);
+  for (i = 0; i < 200; ++i) {
+    for (j = 0; j < 3; ++j) {
+      if (sim_draw(&seed) % 4 != 0) {
+        append(handles[j], j + 1, last[j] + 1, last[j] + steps[j]);
+        last[j] += steps[j];
+      }
+    }
+  }
+  ck_assert_uint_gt(fb_info(&bench).segments, 150);
+  for (i = 0; i < READERS; ++i) {
+    at[i] = sim_draw(&seed) % last[i % 3];
+  }
+  for (i = 0; i < READS; ++i) {
+    j = (size_t)(sim_draw(&seed) % READERS);
+    if (at[j] == last[j % 3] || sim_draw(&seed) % 50 == 0) {
+      at[j] = sim_draw(&seed) % last[j % 3];
+    }
+    read_after(handles[j % 3], at[j]);
+    at[j] += 1;
+  }
+  for (i = 0; i < 3; ++i) {
+    weir__handle_release(handles[i]);
+  }
+}
+END_TEST
+
 /* A stream that is in few of many segments, and in some without an event; from
  * none in between to more than are looked into on the way. */
 START_TEST(a_stream_with_long_silences) {
@@ -782,6 +824,7 @@ static TCase *edges(void) {
   tcase_add_test(tcase, files_do_not_stay_open);
   tcase_add_test(tcase, reading_on_opens_each_file_once);
   tcase_add_test(tcase, readers_of_one_stream_do_not_disturb_each_other);
+  tcase_add_test(tcase, readers_anywhere);
   tcase_add_test(tcase, a_stream_with_long_silences);
   tcase_add_test(tcase, requests_are_looked_at);
   tcase_add_test(tcase, batches_are_looked_at);
