@@ -323,9 +323,21 @@ int weir__io_write(const struct weir__io *io, int fd, const void *src,
   return WEIR_OK;
 }
 
-int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size) {
-  const int rv = io->reserve(io->user, fd, size);
+int weir__io_open(const struct weir__io *io, const char *name, bool make) {
+  int fd;
 
+  do {
+    fd = io->open(io->user, name, make);
+  } while (fd == -EINTR);
+  return fd;
+}
+
+int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size) {
+  int rv;
+
+  do {
+    rv = io->reserve(io->user, fd, size);
+  } while (rv == -EINTR);
   switch (-rv) {
     case ENOSPC:
     case EDQUOT:
@@ -353,4 +365,33 @@ int weir__io_sync(const struct weir__io *io, int fd) {
     rv = io->sync(io->user, fd);
   } while (rv == -EINTR);
   return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
+int weir__io_sync_names(const struct weir__io *io) {
+  int rv;
+
+  do {
+    rv = io->sync_names(io->user);
+  } while (rv == -EINTR);
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
+int weir__io_rename(const struct weir__io *io, const char *from,
+                    const char *to) {
+  int rv;
+
+  do {
+    rv = io->rename(io->user, from, to);
+  } while (rv == -EINTR);
+  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+}
+
+int weir__io_remove(const struct weir__io *io, const char *name) {
+  int rv;
+
+  do {
+    rv = io->remove(io->user, name);
+  } while (rv == -EINTR);
+  /* Somebody else may have done it. */
+  return rv < 0 && rv != -ENOENT ? weir__io_error(rv) : WEIR_OK;
 }

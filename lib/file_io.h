@@ -57,13 +57,21 @@ int weir__io_read(const struct weir__io *io, int fd, void *dst, size_t len,
 int weir__io_write(const struct weir__io *io, int fd, const void *src,
                    size_t len, uint64_t at);
 
-/* As the functions of the table, however often they are interrupted: WEIR_OK or
- * an error of weir's. */
+/* As the functions of the table, however often they are interrupted: a file, or
+ * a negative errno. */
+int weir__io_open(const struct weir__io *io, const char *name, bool make);
+
+/* The same: WEIR_OK or an error of weir's. */
 int weir__io_truncate(const struct weir__io *io, int fd, uint64_t size);
 int weir__io_sync(const struct weir__io *io, int fd);
+int weir__io_sync_names(const struct weir__io *io);
+int weir__io_rename(const struct weir__io *io, const char *from,
+                    const char *to);
+/* Whoever has removed it: it is not there any more. */
+int weir__io_remove(const struct weir__io *io, const char *name);
 
-/* WEIR_OK, or why there is no room. What a system cannot reserve, or was
- * interrupted at, is not: then there are holes. */
+/* WEIR_OK, or why there is no room. What a system cannot reserve is not: then
+ * there are holes. */
 int weir__io_reserve(const struct weir__io *io, int fd, uint64_t size);
 
 /* An error of weir's for a negative errno. */

@@ -414,7 +414,7 @@ static void finish(struct weir_log_file *log, struct weir__segment *segment) {
   if (segment->tail == WEIR__HEAD_SIZE &&
       !weir__segment_is_last_head(log, segment)) {
     weir__segment_name(segment->number, true, name);
-    if (log->io->remove(log->io->user, name) == 0) {
+    if (weir__io_remove(log->io, name) == WEIR_OK) {
       weir__segment_free(log, segment);
       return;
     }
@@ -428,7 +428,7 @@ static int remove_unmade(void *arg, const char *name, bool regular) {
 
   (void)regular;
   if (weir__segment_number(name, &made) != 0 && !made) {
-    (void)log->io->remove(log->io->user, name);
+    (void)weir__io_remove(log->io, name);
   }
   return 0;
 }

@@ -248,17 +248,13 @@ static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
   }
 }
 
-/* Somebody else may have removed it. */
 static int remove_segment(const struct weir__io *io, uint64_t number) {
   char name[WEIR__FILE_NAME];
   int rv;
 
   weir__segment_name(number, true, name);
-  rv = io->remove(io->user, name);
-  if (rv == 0 || rv == -ENOENT) {
-    rv = io->sync_names(io->user);
-  }
-  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+  rv = weir__io_remove(io, name);
+  return rv == WEIR_OK ? weir__io_sync_names(io) : rv;
 }
 
 void weir__round_run(struct weir_log_file *log) {

@@ -96,7 +96,7 @@ int weir__segment_make(const struct weir__io *io,
   int rv;
 
   weir__segment_name(head->number, false, name);
-  *fd = io->open(io->user, name, true);
+  *fd = weir__io_open(io, name, true);
   if (*fd < 0) {
     return weir__io_error(*fd);
   }
@@ -119,11 +119,8 @@ int weir__segment_give_name(const struct weir__io *io, uint64_t number) {
 
   weir__segment_name(number, true, name);
   weir__segment_name(number, false, temporary);
-  rv = io->rename(io->user, temporary, name);
-  if (rv == 0) {
-    rv = io->sync_names(io->user);
-  }
-  return rv < 0 ? weir__io_error(rv) : WEIR_OK;
+  rv = weir__io_rename(io, temporary, name);
+  return rv == WEIR_OK ? weir__io_sync_names(io) : rv;
 }
 
 void weir__segment_unmake(const struct weir__io *io, uint64_t number, int *fd) {
@@ -131,9 +128,9 @@ void weir__segment_unmake(const struct weir__io *io, uint64_t number, int *fd) {
 
   if (*fd >= 0) {
     weir__segment_name(number, false, name);
-    (void)io->remove(io->user, name);
+    (void)weir__io_remove(io, name);
     weir__segment_name(number, true, name);
-    (void)io->remove(io->user, name);
+    (void)weir__io_remove(io, name);
     io->close(io->user, *fd);
     *fd = -1;
   }
@@ -164,10 +161,10 @@ int weir__segment_open(struct weir_log_file *log,
   }
   close_some(log, OPEN_MOST - 1);
   weir__segment_name(segment->number, true, name);
-  fd = log->io->open(log->io->user, name, false);
+  fd = weir__io_open(log->io, name, false);
   if (fd == -EMFILE || fd == -ENFILE) {
     close_some(log, 0);
-    fd = log->io->open(log->io->user, name, false);
+    fd = weir__io_open(log->io, name, false);
   }
   if (fd < 0) {
     return weir__io_error(fd);

@@ -413,10 +413,9 @@ static int truncate_late(void *user, int fd, uint64_t size) {
 static int reserved;
 
 static int reserve_badly(void *user, int fd, uint64_t size) {
-  (void)user;
-  (void)fd;
-  (void)size;
-  return -reserved;
+  const int rv = truncate_late(user, fd, size);
+
+  return rv != 0 ? rv : -reserved;
 }
 
 /* Rows: what is said when room is asked for, and what that comes to. */
@@ -424,7 +423,7 @@ static const struct {
   int number;
   int error;
 } rooms[] = {{0, WEIR_OK},          {ENOSPC, WEIR_EFULL}, {EDQUOT, WEIR_EFULL},
-             {EFBIG, WEIR_EFULL},   {EIO, WEIR_EIO},      {EINTR, WEIR_OK},
+             {EFBIG, WEIR_EFULL},   {EIO, WEIR_EIO},
              {EOPNOTSUPP, WEIR_OK}, {ENOSYS, WEIR_OK},    {EPERM, WEIR_OK}};
 
 START_TEST(room_is_not_for_all) {
@@ -432,7 +431,9 @@ START_TEST(room_is_not_for_all) {
 
   other.reserve = reserve_badly;
   reserved = rooms[_i].number;
+  interrupted = 3;
   ck_assert_int_eq(weir__io_reserve(&other, 0, 1), rooms[_i].error);
+  ck_assert_int_eq(interrupted, -1);
 }
 END_TEST
 
@@ -461,6 +462,55 @@ START_TEST(in_pieces) {
   interrupted = 3;
   ck_assert_int_eq(weir__io_sync(&slow, 0), WEIR_OK);
   ck_assert_int_eq(interrupted, -1);
+}
+END_TEST
+
+static int named; /* what calls with names come to */
+
+static int open_late(void *user, const char *name, bool is_new) {
+  (void)name;
+  (void)is_new;
+  return truncate_late(user, 0, 0) != 0 ? -EINTR : named;
+}
+
+static int remove_late(void *user, const char *name) {
+  return open_late(user, name, false);
+}
+
+static int rename_late(void *user, const char *from, const char *to) {
+  (void)to;
+  return open_late(user, from, false);
+}
+
+static int sync_names_late(void *user) {
+  return open_late(user, NULL, false);
+}
+
+/* Names, however often a signal comes. */
+START_TEST(interrupted_at_names) {
+  struct weir__io slow = system_.io;
+
+  slow.open = open_late;
+  slow.remove = remove_late;
+  slow.rename = rename_late;
+  slow.sync_names = sync_names_late;
+  named = _i == 0 ? 0 : -EIO;
+  interrupted = 3;
+  ck_assert_int_eq(weir__io_open(&slow, "a", true), named);
+  ck_assert_int_eq(interrupted, -1);
+  interrupted = 3;
+  ck_assert_int_eq(weir__io_remove(&slow, "a"),
+                   _i == 0 ? WEIR_OK : WEIR_EIO);
+  ck_assert_int_eq(interrupted, -1);
+  interrupted = 3;
+  ck_assert_int_eq(weir__io_rename(&slow, "a", "b"),
+                   _i == 0 ? WEIR_OK : WEIR_EIO);
+  ck_assert_int_eq(interrupted, -1);
+  interrupted = 3;
+  ck_assert_int_eq(weir__io_sync_names(&slow), _i == 0 ? WEIR_OK : WEIR_EIO);
+  ck_assert_int_eq(interrupted, -1);
+  named = -ENOENT;
+  ck_assert_int_eq(weir__io_remove(&slow, "a"), WEIR_OK);
 }
 END_TEST
 
@@ -544,6 +594,7 @@ static TCase *file_io(void) {
   tcase_add_test(tcase, no_room);
   tcase_add_test(tcase, errors);
   tcase_add_test(tcase, in_pieces);
+  tcase_add_loop_test(tcase, interrupted_at_names, 0, 2);
   tcase_add_loop_test(tcase, room_is_not_for_all, 0,
                       (int)(sizeof rooms / sizeof rooms[0]));
   tcase_add_loop_test(tcase, a_log_in_a_directory, 0, 2);

@@ -1115,6 +1115,9 @@ static const struct {
     {SIM_ANY, SIM_ERROR, EACCES},  {SIM_READ, SIM_SHORT, 0},
     {SIM_WRITE, SIM_SHORT, 0},     {SIM_READ, SIM_ERROR, EINTR},
     {SIM_WRITE, SIM_ERROR, EINTR}, {SIM_SYNC, SIM_ERROR, EINTR},
+    {SIM_OPEN, SIM_ERROR, EINTR}, {SIM_MAKE, SIM_ERROR, EINTR},
+    {SIM_RESERVE, SIM_ERROR, EINTR}, {SIM_TRUNCATE, SIM_ERROR, EINTR},
+    {SIM_RENAME, SIM_ERROR, EINTR}, {SIM_SYNC_NAMES, SIM_ERROR, EINTR},
     {SIM_SYNC, SIM_KEEP, 0},       {SIM_SYNC, SIM_DROP, 0},
     {SIM_OPEN, SIM_ERROR, EMFILE}, {SIM_OPEN, SIM_ERROR, ENFILE},
     {SIM_MAKE, SIM_ERROR, EMFILE}, {SIM_ANY, SIM_VANISH, 0},
@@ -1185,11 +1188,15 @@ static bool with_fault(int fault, size_t nth, int sync, bool go_on, int end) {
   before = kind == SIM_ANY ? bench.disk.calls : bench.disk.calls_of[kind];
   plan_fault(fault, nth, go_on);
   if (!live(writers)) {
+    ck_assert_int_ne(faults[fault].value, EINTR);
     simdisk_heal(&bench.disk);
     fb_open(&bench);
   }
   reached = (kind == SIM_ANY ? bench.disk.calls : bench.disk.calls_of[kind]) >=
             before + nth;
+  if (faults[fault].value == EINTR) {
+    ck_assert_uint_eq(fb_info(&bench).failures, 0);
+  }
   simdisk_heal(&bench.disk);
   /* All is well again: without a restart everything goes on. */
   bench.kit.now += 1100;
