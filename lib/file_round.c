@@ -83,6 +83,7 @@ static struct weir__task *add_task(struct weir__round *round,
   task->number = segment->number;
   task->fd = segment->fd;
   task->filled = segment->filled;
+  task->least = segment->size;
   return task;
 }
 
@@ -96,6 +97,7 @@ static void add_sync(struct weir_log_file *log, struct weir__round *round,
     task->ahead = segment->size - WEIR__HEAD_SIZE;
   }
   if (!segment->named) {
+    weir__segment_spare(log);
     task->size = segment->size;
     task->salt = segment->salt;
     task->time = weir__file_wall(log);
@@ -126,6 +128,7 @@ static int add_seal(struct weir_log_file *log, struct weir__round *round,
     task->len = size;
     task->cap = size;
     task->at = segment->tail;
+    task->least = segment->tail + size;
     task->seal = true;
     task->directory = directory;
     task->entries = entries;
@@ -213,12 +216,20 @@ static void fill_ahead(const struct weir__io *io, struct weir__task *task) {
 }
 
 /* Sync a file. If somebody has removed it meanwhile, what is in it is in none
- * that an open would find. */
-static int sync_file(const struct weir__io *io, int fd) {
-  const int rv = weir__io_sync(io, fd);
-  const int64_t size = rv == WEIR_OK ? io->size(io->user, fd) : 0;
+ * that an open would find, and if it was cut off, what was there before is
+ * gone. */
+static int sync_file(const struct weir__io *io, const struct weir__task *task) {
+  const int rv = weir__io_sync(io, task->fd);
+  int64_t size;
 
-  return size < 0 ? weir__io_error(size) : rv;
+  if (rv != WEIR_OK) {
+    return rv;
+  }
+  size = io->size(io->user, task->fd);
+  if (size < 0) {
+    return weir__io_error(size);
+  }
+  return (uint64_t)size < task->least ? WEIR_EIO : WEIR_OK;
 }
 
 static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
@@ -234,10 +245,10 @@ static void run_task(const struct weir__io *io, const struct weir__crc32c *crc,
     fill_ahead(io, task);
   }
   if (task->result == WEIR_OK && task->seal) {
-    task->result = weir__io_truncate(io, task->fd, task->at + task->len);
+    task->result = weir__io_truncate(io, task->fd, task->least);
   }
   if (task->result == WEIR_OK) {
-    task->result = sync_file(io, task->fd);
+    task->result = sync_file(io, task);
     task->failed_sync = task->result != WEIR_OK;
   }
   if (task->result == WEIR_OK && task->size != 0) {

@@ -24,6 +24,7 @@ struct weir__task {
   uint64_t at;
   uint64_t filled; /* the segment's; goes up */
   uint64_t ahead; /* zeros may be written as far as here, for what comes then */
+  uint64_t least; /* so large is the file when it is synced, or larger */
   bool seal;      /* the bytes are its index, and it ends behind them */
   uint64_t directory;
   uint64_t entries;

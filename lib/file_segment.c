@@ -144,6 +144,10 @@ static void close_some(struct weir_log_file *log, size_t most) {
   }
 }
 
+void weir__segment_spare(struct weir_log_file *log) {
+  close_some(log, weir__max(log->open_count, 1) - 1);
+}
+
 /* It is only read from now on. */
 static void note_open(struct weir_log_file *log,
                       struct weir__segment *segment) {

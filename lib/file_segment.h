@@ -42,6 +42,10 @@ int weir__segment_open(struct weir_log_file *log,
 void weir__segment_close(struct weir_log_file *log,
                          struct weir__segment *segment);
 
+/* A file is about to be made, on a thread that can close no others: of those
+ * that are only read, one less stays open. */
+void weir__segment_spare(struct weir_log_file *log);
+
 /* The newest segment up to this number; NULL: they are all gone. */
 struct weir__segment *weir__segment_upto(const struct weir_log_file *log,
                                          uint64_t number);

@@ -683,6 +683,60 @@ START_TEST(a_file_that_vanishes) {
 }
 END_TEST
 
+/* Somebody cuts off the file that is being appended to: nothing is acknowledged
+ * that came into it from then on. */
+START_TEST(a_file_that_is_cut_off) {
+  struct weir__handle *handle;
+  const char *name;
+
+  bench.options.sync = _i;
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 30);
+  fb_reopen(&bench);
+  handle = create("b", 2);
+  append(handle, 2, 1, 3);
+  name = simdisk_name(&bench.disk, 1);
+  ck_assert_ptr_nonnull(name);
+  simdisk_resize(&bench.disk, name, 0);
+  if (_i == WEIR_SYNC_ALWAYS) {
+    ck_assert_int_lt(fb_append(&bench, handle, 2, 4, 5, 0), 0);
+  } else {
+    append(handle, 2, 4, 5);
+    ck_assert_int_eq(fb_append(&bench, handle, 2, 6, 60, 0),
+                     WEIR_LOG_YES);
+    bench.kit.now += 2000;
+    (void)fb_rounds(&bench);
+  }
+  weir__handle_release(handle);
+  ck_assert(fb_said(&bench, "cannot be synced"));
+  ck_assert_str_ne(fb_contents(&bench, "b"), "none");
+  ck_assert_uint_ge(bench.counts.lost, 3);
+  expect("a", "1:30 *:30 | 1-30");
+  fb_write(&bench, "c", 3, 4);
+  expect("c", "3:4 | 1-4");
+}
+END_TEST
+
+/* Readers have all descriptors that there are: a segment can be made all the
+ * same. */
+START_TEST(a_descriptor_to_spare) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  fb_write(&bench, "a", 1, 1000);
+  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
+  bench.disk.fd_most = 10;
+  fb_open(&bench);
+  handle = create("b", 2);
+  (void)fb_contents(&bench, "a");
+  ck_assert_uint_eq(bench.counts.present, 1000);
+  ck_assert_uint_eq(bench.disk.open, 10);
+  append(handle, 2, 1, 100);
+  weir__handle_release(handle);
+  ck_assert_uint_eq(fb_info(&bench).failures, 0);
+}
+END_TEST
+
 static TCase *rounds(void) {
   TCase *tcase = tcase_create("rounds");
 
@@ -706,6 +760,8 @@ static TCase *rounds(void) {
   tcase_add_loop_test(tcase, many_at_once, 0, 3);
   tcase_add_test(tcase, a_segment_with_nothing);
   tcase_add_test(tcase, a_file_that_vanishes);
+  tcase_add_loop_test(tcase, a_file_that_is_cut_off, 0, 3);
+  tcase_add_test(tcase, a_descriptor_to_spare);
   return tcase;
 }
 
