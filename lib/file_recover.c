@@ -107,6 +107,7 @@ static int check_head(struct weir_log_file *log, struct weir__segment *segment,
   }
   if (rv == WEIR_OK) {
     segment->salt = head->salt;
+    segment->newest = head->made; /* its records are no older */
   }
   return rv;
 }
@@ -314,8 +315,7 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
                       "it is lost",
                       number);
     weir__segment_damaged(log, segment, UINT64_MAX);
-    /* It may be worth a look before it goes. */
-    segment->newest = weir__file_wall(log);
+    segment->newest = (uint64_t)WEIR_NEVER;
     return WEIR_OK;
   }
   rv = weir__segment_open(log, segment);
@@ -339,6 +339,10 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
     rv = weir__scan_segment(log, segment, end, false);
   }
   weir__segment_close(log, segment);
+  if (segment->distrusted) {
+    /* There may be newer records where it cannot be read. */
+    segment->newest = (uint64_t)WEIR_NEVER;
+  }
   return rv;
 }
 

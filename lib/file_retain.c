@@ -9,32 +9,36 @@
 /* ms to another try to let a segment go, or to carry what has to stay. */
 #define AGAIN 1000
 
+/* So many tries to carry find no room on the disk before a file goes all the
+ * same: the first may have wanted a large segment, the second the smallest. */
+#define CRAMPED_MOST 2
+
+/* Ended streams that one round passes over. */
+#define PASSED_MOST 8
+
 static struct weir__segment *segment_of(struct weir__link *link) {
   return weir__owner(link, struct weir__segment, link);
 }
 
-/* Whether a segment may be removed now: what it had that has to stay is on the
- * disk elsewhere. */
-static bool may_go(const struct weir_log_file *log,
-                   const struct weir__segment *segment) {
+/* Whether what had to stay of a segment is on the disk elsewhere. Of a segment
+ * whose sync has failed nobody knows; what it had was carried, too. */
+static bool is_safe(const struct weir_log_file *log,
+                    const struct weir__segment *segment) {
+  const struct weir__link *link = log->segments.prev;
   const struct weir__segment *by;
-  struct weir__link *link;
 
-  if (!segment->carried) {
-    return false;
-  }
-  for (link = log->segments.prev; link != &log->segments; link = link->prev) {
-    by = segment_of(link);
-    if (by->number < segment->carried_from) {
+  for (; link != &segment->link; link = link->prev) {
+    by = weir__owner_const(link, struct weir__segment, link);
+    if (by->number < log->settled) {
       break;
     }
-    if (by->number <= segment->carried_by && !by->sealed &&
+    if (by->number <= segment->carried_by && !by->sealed && !by->distrusted &&
         by->synced < (by->number < segment->carried_by ? by->tail
                                                        : segment->carried_to)) {
       return false;
     }
   }
-  return true;
+  return segment->carried;
 }
 
 /* Whether there are more bytes than there may be. What streams have to have is
@@ -44,119 +48,252 @@ static bool is_too_much(const struct weir_log_file *log) {
          log->info.bytes > weir__max(log->options.keep_bytes, log->weight * 3);
 }
 
-/* Whether a limit says that the oldest segment should go. */
-static bool is_beyond(const struct weir_log_file *log,
-                      const struct weir__segment *segment) {
-  const uint64_t age = log->options.keep_age;
+/* When the newest record of a segment was made. If that lies in the future the
+ * clock was wrong, or nobody knows; then it is no newer than what came behind
+ * it. No more segments are looked at than lie in the future. */
+static uint64_t time_of(const struct weir_log_file *log,
+                        const struct weir__segment *segment, uint64_t now) {
+  const struct weir__link *next = segment->link.next;
 
-  return (age != 0 &&
-          weir__file_wall(log) > weir__later(segment->newest, age)) ||
-         is_too_much(log);
+  for (; segment->newest > now && next != &log->segments; next = next->next) {
+    segment = weir__owner_const(next, struct weir__segment, link);
+  }
+  return segment->newest;
 }
 
-/* See to a stream of a segment that goes: false without room to keep it. */
-static bool see_to(struct weir_log_file *log, struct weir__segment *segment,
-                   uint64_t generation, uint64_t last) {
-  struct weir__file_stream *stream = weir__file_find(log, generation);
+/* When the oldest segment is too old, by the clock on the wall. */
+static uint64_t old_at(const struct weir_log_file *log,
+                       const struct weir__segment *segment, uint64_t now) {
+  return log->options.keep_age == 0
+             ? NEVER
+             : weir__later(time_of(log, segment, now), log->options.keep_age);
+}
 
-  if (stream == NULL) {
-    return true;
-  }
-  if (stream->newest == segment->number) {
-    /* All that it has is here. Nobody finds what is hidden: it goes. Else that
-     * it was there is worth keeping, as long as it lives, or has lived lately.
-     */
-    if (!stream->is_named && stream->holds == 0) {
-      weir__file_purge(log, stream);
-      return true;
+/* Whether a limit says that the oldest segment should go, or it has. */
+static bool is_beyond(const struct weir_log_file *log,
+                      const struct weir__segment *segment) {
+  const uint64_t now = weir__file_wall(log);
+
+  return segment->gone || now > old_at(log, segment, now) || is_too_much(log);
+}
+
+/* Keep a stream whose events up to `last` go, and that it was there if all that
+ * it has goes: that is worth keeping as long as it lives, or has lived lately.
+ */
+static int keep(struct weir_log_file *log, const struct weir__segment *segment,
+                struct weir__file_stream *stream, uint64_t last) {
+  const uint64_t now = weir__file_wall(log);
+  int rv;
+
+  if (stream->newest <= segment->number) {
+    if (stream->ended_at > now) {
+      /* The clock was wrong: then it has been over for long. */
+      weir__file_set_ended(log, stream, stream->ended, now, stream->failed);
     }
-    if (weir__file_carry(log, stream) != WEIR_OK) {
-      return false;
+    rv = weir__file_carry(log, stream);
+    if (rv != WEIR_OK) {
+      return rv;
     }
   }
   stream->trimmed = weir__max(stream->trimmed, weir__min(last, stream->last));
-  return true;
+  return WEIR_OK;
 }
 
-/* As see_to, for the visit of a segment without an index. */
+/* See to a stream of a segment that goes. WEIR_OK or an error: there is no room
+ * to keep it. */
+static int see_to(struct weir_log_file *log,
+                  const struct weir__segment *segment, uint64_t generation,
+                  uint64_t last) {
+  struct weir__file_stream *stream = weir__file_find(log, generation);
+
+  if (stream == NULL) {
+    return WEIR_OK;
+  }
+  if (stream->newest <= segment->number && !stream->is_named &&
+      stream->holds == 0) {
+    /* Nobody finds what is hidden. */
+    weir__file_purge(log, stream);
+    return WEIR_OK;
+  }
+  return keep(log, segment, stream, last);
+}
+
+/* For visits, of the runs of a segment and of all streams. */
 struct visit {
   struct weir_log_file *log;
-  struct weir__segment *segment;
-  bool good;
+  const struct weir__segment *segment;
+  int rv;
 };
 
 static void see_to_run(void *user, struct weir__node *node) {
   const struct weir__run *run = weir__owner_const(node, struct weir__run, node);
   struct visit *visit = user;
 
-  visit->good =
-      visit->good && see_to(visit->log, visit->segment, run->generation,
-                            run->first + run->count - 1);
+  if (visit->rv == WEIR_OK) {
+    visit->rv = see_to(visit->log, visit->segment, run->generation,
+                       run->first + run->count - 1);
+  }
 }
 
-static bool see_to_runs(struct weir_log_file *log,
-                        struct weir__segment *segment) {
-  struct visit visit = {log, segment, true};
+/* What a segment has may not be on the disk: carry it, too. */
+static void copy_run(void *user, struct weir__node *node) {
+  const struct weir__run *run = weir__owner_const(node, struct weir__run, node);
+  struct visit *visit = user;
+  struct weir__file_stream *stream =
+      weir__file_find(visit->log, run->generation);
+
+  if (visit->rv == WEIR_OK && stream != NULL &&
+      stream->newest == visit->segment->number) {
+    visit->rv = weir__file_carry(visit->log, stream);
+  }
+}
+
+/* A stream that may have been in a segment nobody can read any more. */
+static void see_to_stream(void *user, struct weir__node *node) {
+  struct weir__file_stream *stream =
+      weir__owner(node, struct weir__file_stream, node);
+  struct visit *visit = user;
+
+  if (visit->rv == WEIR_OK && stream->newest <= visit->segment->number) {
+    visit->rv = keep(visit->log, visit->segment, stream, stream->last);
+  }
+}
+
+static int visit_all(struct weir_log_file *log,
+                     const struct weir__segment *segment,
+                     const struct weir__map *map,
+                     void (*see)(void *user, struct weir__node *node)) {
+  struct visit visit = {log, segment, WEIR_OK};
   size_t i;
 
-  for (i = 0; i < segment->runs.buckets; ++i) {
-    weir__map_visit(&segment->runs, i, see_to_run, &visit);
+  for (i = 0; i < map->buckets; ++i) {
+    weir__map_visit(map, i, see, &visit);
   }
-  return visit.good;
+  return visit.rv;
 }
 
-static bool see_to_entries(struct weir_log_file *log,
-                           struct weir__segment *segment) {
+static int see_to_entries(struct weir_log_file *log,
+                          struct weir__segment *segment) {
   struct weir__entry_of_directory entry;
   uint64_t i;
+  int rv = WEIR_OK;
 
-  for (i = 0; i < segment->entries; ++i) {
-    if (weir__index_read(log, segment, i, &entry) != WEIR_OK ||
-        !see_to(log, segment, entry.generation, entry.last)) {
-      return false;
+  for (i = 0; rv == WEIR_OK && i < segment->entries; ++i) {
+    rv = weir__index_read(log, segment, i, &entry);
+    if (rv != WEIR_OK && rv != WEIR_ENOMEM) {
+      weir__file_report_failure(log, segment, "cannot be read", rv);
+      return visit_all(log, segment, &log->by_generation, see_to_stream);
+    }
+    if (rv == WEIR_OK) {
+      rv = see_to(log, segment, entry.generation, entry.last);
     }
   }
-  return true;
+  return rv;
 }
 
-/* Keep what has to be kept of a segment. */
-static void carry(struct weir_log_file *log, struct weir__segment *segment) {
-  segment->carried_from = segment_of(log->segments.prev)->number;
-  segment->carried = segment->sealed ? see_to_entries(log, segment)
-                                     : see_to_runs(log, segment);
-  segment->carried_by = log->active == NULL ? 0 : log->active->number;
-  segment->carried_to = log->active == NULL ? 0 : log->active->tail;
-  if (log->active != NULL) {
-    log->active->wanted = log->active->tail;
+/* Keep what has to be kept of a segment, and what the disk may not have of any
+ * behind it. */
+static int see_to_all(struct weir_log_file *log,
+                      struct weir__segment *segment) {
+  const struct weir__link *link = segment->link.next;
+  const struct weir__segment *other;
+  int rv;
+
+  if (segment->gone) {
+    rv = visit_all(log, segment, &log->by_generation, see_to_stream);
+  } else if (segment->sealed) {
+    rv = see_to_entries(log, segment);
+  } else {
+    rv = visit_all(log, segment, &segment->runs, see_to_run);
   }
+  for (; rv == WEIR_OK && link != &log->segments; link = link->next) {
+    other = weir__owner_const(link, struct weir__segment, link);
+    if (other->distrusted && other->synced < other->tail) {
+      rv = visit_all(log, other, &other->runs, copy_run);
+    }
+  }
+  return rv;
 }
 
-/* Streams that ended long ago. */
+/* It has to be carried again. */
+static void not_carried(struct weir_log_file *log,
+                        struct weir__segment *segment, int error) {
+  segment->carried = false;
+  segment->cramped += error == WEIR_EFULL;
+  weir__retain_later(log);
+}
+
+static void carry(struct weir_log_file *log, struct weir__segment *segment) {
+  const int rv = see_to_all(log, segment);
+  struct weir__segment *last = segment_of(log->segments.prev);
+
+  if (rv != WEIR_OK) {
+    weir__file_report_failure(log, segment,
+                              "what has to stay of it cannot be kept", rv);
+    not_carried(log, segment, rv);
+    return;
+  }
+  last->wanted = last->tail;
+  segment->carried = true;
+  segment->carried_by = last->number;
+  segment->carried_to = last->tail;
+}
+
+/* Streams that ended long ago. One that has yet to end, as its time says, is no
+ * reason to keep those behind it. */
 static void purge_ended(struct weir_log_file *log) {
   const uint64_t age = log->options.keep_ended;
-  struct weir__file_stream *stream;
   const uint64_t now = weir__file_wall(log);
+  struct weir__file_stream *stream;
+  unsigned passed = 0;
 
-  while (age != 0 && !weir__link_alone(&log->ended)) {
+  while (age != 0 && !weir__link_alone(&log->ended) && passed < PASSED_MOST) {
     stream = weir__owner(log->ended.next, struct weir__file_stream, ended_link);
-    if (now <= weir__later(stream->ended_at, age)) {
+    if (stream->ended_at > now) {
+      weir__link_remove(&stream->ended_link);
+      weir__link_append(&log->ended, &stream->ended_link);
+      passed += 1;
+    } else if (now > weir__later(stream->ended_at, age)) {
+      weir__file_purge(log, stream);
+    } else {
       break;
     }
-    weir__file_purge(log, stream);
   }
 }
 
-/* The oldest segment, if it may go by its kind. */
-static struct weir__segment *oldest(const struct weir_log_file *log) {
+/* The segment at this place, if it may go by its kind. */
+static struct weir__segment *at(const struct weir_log_file *log,
+                                struct weir__link *link) {
   struct weir__segment *segment;
   bool may;
 
-  if (weir__link_alone(&log->segments)) {
+  if (link == &log->segments) {
     return NULL;
   }
-  segment = segment_of(log->segments.next);
+  segment = segment_of(link);
   may = segment->sealed || segment->unreadable || segment->distrusted;
   return may && !weir__segment_is_last_head(log, segment) ? segment : NULL;
+}
+
+static struct weir__segment *oldest(const struct weir_log_file *log) {
+  return at(log, log->segments.next);
+}
+
+/* What has to stay of the oldest segment cannot be carried, since there is no
+ * room on the disk, and will be none before a file goes. So one goes first, and
+ * what has to stay is written when it has; a crash in between would forget it.
+ * The file to go; NULL: this is not so. */
+static struct weir__segment *sacrifice(const struct weir_log_file *log,
+                                       struct weir__segment *segment) {
+  struct weir__segment *one = segment;
+
+  if (segment->carried || segment->cramped < CRAMPED_MOST) {
+    return NULL;
+  }
+  if (segment->gone) {
+    one = at(log, segment->link.next);
+  }
+  return one != NULL && is_beyond(log, one) ? one : NULL;
 }
 
 void weir__retain_later(struct weir_log_file *log) {
@@ -169,11 +306,9 @@ void weir__retain(struct weir_log_file *log) {
   purge_ended(log);
   segment = oldest(log);
   if (segment != NULL && !segment->carried &&
-      log->again_at <= weir__file_clock(log) && is_beyond(log, segment)) {
+      log->again_at <= weir__file_clock(log) && is_beyond(log, segment) &&
+      sacrifice(log, segment) == NULL) {
     carry(log, segment);
-    if (!segment->carried) {
-      weir__retain_later(log);
-    }
   }
 }
 
@@ -185,13 +320,10 @@ uint64_t weir__retain_time(const struct weir_log_file *log) {
   uint64_t when = NEVER; /* by the wall's */
 
   if (segment != NULL && segment->carried) {
-    return may_go(log, segment) ? log->again_at : NEVER;
+    return is_safe(log, segment) ? log->again_at : NEVER;
   }
-  if (segment != NULL && log->options.keep_age != 0) {
-    when = weir__later(segment->newest, log->options.keep_age) + 1;
-  }
-  if (segment != NULL && is_beyond(log, segment)) {
-    when = 0;
+  if (segment != NULL) {
+    when = is_beyond(log, segment) ? 0 : old_at(log, segment, wall) + 1;
   }
   if (log->options.keep_ended != 0 && !weir__link_alone(&log->ended)) {
     stream = weir__owner_const(log->ended.next, struct weir__file_stream,
@@ -206,19 +338,51 @@ uint64_t weir__retain_time(const struct weir_log_file *log) {
 }
 
 uint64_t weir__retain_next(const struct weir_log_file *log) {
-  const struct weir__segment *segment = oldest(log);
+  struct weir__segment *segment = oldest(log);
+  const struct weir__segment *first;
 
-  return segment != NULL && may_go(log, segment) &&
-                 log->again_at <= weir__file_clock(log)
-             ? segment->number
-             : 0;
+  if (segment == NULL || log->again_at > weir__file_clock(log)) {
+    return 0;
+  }
+  first = sacrifice(log, segment);
+  if (first != NULL) {
+    return first->number;
+  }
+  return is_safe(log, segment) ? segment->number : 0;
 }
 
-void weir__retain_failed(struct weir_log_file *log, uint64_t number) {
+void weir__retain_gone(struct weir_log_file *log,
+                       struct weir__segment *segment) {
   struct weir__segment *first = segment_of(log->segments.next);
 
-  if (number >= first->carried_from && number <= first->carried_by) {
-    first->carried = false;
-    weir__retain_later(log);
+  if (!segment->gone) {
+    log->info.bytes -= segment->size;
+    log->info.segments -= 1;
+    log->info.removed += 1;
+  }
+  if (segment == first && is_safe(log, segment)) {
+    weir__segment_free(log, segment);
+    return;
+  }
+  weir__file_report(log,
+                    "segment %016llx: is gone, and what has to stay of it has "
+                    "yet to be written",
+                    (unsigned long long)segment->number);
+  weir__segment_close(log, segment);
+  segment->gone = true;
+  segment->cramped = CRAMPED_MOST - 1;
+  log->again_at = 0;
+  if (segment != first) {
+    /* What has yet to be kept of that, too, is looked for by its number. */
+    weir__segment_free(log, first);
+  }
+}
+
+void weir__retain_failed(struct weir_log_file *log,
+                         const struct weir__segment *segment, int error) {
+  struct weir__segment *first = segment_of(log->segments.next);
+
+  if (first->carried && segment->number <= first->carried_by) {
+    not_carried(log, first, error);
   }
 }

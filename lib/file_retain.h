@@ -17,11 +17,17 @@ uint64_t weir__retain_time(const struct weir_log_file *log);
  * that whatever is left after a crash or a fault, no older one is left over. */
 uint64_t weir__retain_next(const struct weir_log_file *log);
 
+/* Its file has been removed, and with it the segment goes, unless what has to
+ * stay of it has yet to be carried. */
+void weir__retain_gone(struct weir_log_file *log,
+                       struct weir__segment *segment);
+
 /* Try again later, since removing or carrying has failed. */
 void weir__retain_later(struct weir_log_file *log);
 
-/* Writing to or syncing a segment has failed: what was carried there has to be
- * carried again. */
-void weir__retain_failed(struct weir_log_file *log, uint64_t number);
+/* Writing to or syncing a segment has failed: what was carried has to be
+ * carried again, unless it was before that. */
+void weir__retain_failed(struct weir_log_file *log,
+                         const struct weir__segment *segment, int error);
 
 #endif /* WEIR__FILE_RETAIN_H */

@@ -282,16 +282,6 @@ void weir__round_run(struct weir_log_file *log) {
   round->has_run = true;
 }
 
-static void report_failure(const struct weir_log_file *log,
-                           const struct weir__task *task) {
-  weir__file_report(log, "segment %016llx: cannot be %s: %s",
-                    (unsigned long long)task->number,
-                    task->size != 0     ? "made"
-                    : task->failed_sync ? "synced"
-                                        : "written",
-                    weir_strerror(task->result));
-}
-
 /* What a segment was to have written or synced has failed: nothing is added to
  * it any more, and what waited for it is void. If it was to be made it never
  * was. */
@@ -306,12 +296,12 @@ static void fail_segment(struct weir_log_file *log,
   if (log->active == segment) {
     log->active = NULL;
   }
-  weir__retain_failed(log, segment->number);
-  if (!segment->named) {
+  weir__retain_failed(log, segment, task->result);
+  if (task->result == WEIR_EFULL) {
     /* There may be room for a small one. */
-    if (task->result == WEIR_EFULL) {
-      log->growth = 0;
-    }
+    log->growth = 0;
+  }
+  if (!segment->named) {
     log->info.segments -= 1;
     log->info.bytes -= segment->size;
     weir__segment_free(log, segment);
@@ -352,7 +342,11 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
   log->info.syncs += task->result == WEIR_OK;
   log->info.failures += task->result != WEIR_OK;
   if (task->result != WEIR_OK) {
-    report_failure(log, task);
+    weir__file_report_failure(log, segment,
+                              task->size != 0     ? "cannot be made"
+                              : task->failed_sync ? "cannot be synced"
+                                                  : "cannot be written",
+                              task->result);
     fail_segment(log, segment, task);
   } else if (task->seal) {
     log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
@@ -365,20 +359,19 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
   return task->result;
 }
 
-/* A segment has gone, or will be tried again. */
+/* A file has gone, or will be tried again. */
 static int end_removal(struct weir_log_file *log,
                        const struct weir__round *round) {
   struct weir__segment *segment = weir__segment_upto(log, round->removed);
 
   if (round->remove_result != WEIR_OK) {
     log->info.failures += 1;
+    weir__file_report_failure(log, segment, "cannot be removed",
+                              round->remove_result);
     weir__retain_later(log);
     return round->remove_result;
   }
-  log->info.bytes -= segment->size;
-  log->info.segments -= 1;
-  log->info.removed += 1;
-  weir__segment_free(log, segment);
+  weir__retain_gone(log, segment);
   return WEIR_OK;
 }
 

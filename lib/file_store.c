@@ -77,6 +77,17 @@ void weir__file_report(const struct weir_log_file *log, const char *format,
   }
 }
 
+void weir__file_report_failure(const struct weir_log_file *log,
+                               struct weir__segment *segment, const char *what,
+                               int error) {
+  if (segment->told == NULL || strcmp(segment->told, what) != 0) {
+    segment->told = what;
+    weir__file_report(log, "segment %016llx: %s: %s",
+                      (unsigned long long)segment->number, what,
+                      weir_strerror(error));
+  }
+}
+
 struct weir__file_stream *weir__file_find(const struct weir_log_file *log,
                                           uint64_t generation) {
   struct weir__node *node =

@@ -41,7 +41,7 @@ struct weir__segment {
   uint64_t written;  /* up to here they are in the file */
   uint64_t synced;   /* and up to here on the disk */
   uint64_t wanted;   /* up to here somebody waits for it to be */
-  uint64_t newest;   /* time of the newest record */
+  uint64_t newest;   /* time of the newest record; WEIR_NEVER: nobody knows */
   uint64_t dirty_at; /* since when something is written and not synced; clock */
   unsigned char *pending; /* records that wait to be written, at `written` */
   size_t pending_len;
@@ -52,12 +52,14 @@ struct weir__segment {
   bool full;       /* nothing is added, and it wants an index */
   bool distrusted; /* a sync has failed: it gets no index, and no more syncs */
   bool unreadable; /* its head is gone */
-  bool carried;    /* of those that go: what has to stay is elsewhere */
-  /* It may be in several segments, and all of them have to be synced up to a
-   * place in the last one before the file may go. */
-  uint64_t carried_from;
+  /* Of the oldest. What has to stay of it is elsewhere: in segments up to this
+   * one, all of which have to be synced, and in that up to a place. */
+  bool carried;
   uint64_t carried_by;
   uint64_t carried_to;
+  unsigned cramped; /* so often there was no room on the disk for that */
+  bool gone;        /* its file is; it stays here until that is elsewhere */
+  const char *told; /* what has failed of it, as the host has heard last */
   /* Until it has an index. */
   struct weir__map runs;
   /* From then on. */
@@ -148,7 +150,7 @@ struct weir_log_file {
   uint64_t orders;         /* of generations */
   uint64_t weight;         /* of all streams: what they have to have */
   uint64_t chance;         /* for epochs that are never written */
-  uint64_t growth;         /* size of the next segment */
+  uint64_t growth;         /* size of the next segment; 0: what it has to be */
   struct weir__link ended; /* streams, the longest ended first */
   struct weir__link ops;
   uint64_t again_at; /* when what has failed is tried again; clock */
@@ -192,6 +194,12 @@ void weir__file_report(const struct weir_log_file *log, const char *format, ...)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
+
+/* Tell that something of a segment has failed; but not again and again, while
+ * that is tried again and again. */
+void weir__file_report_failure(const struct weir_log_file *log,
+                               struct weir__segment *segment, const char *what,
+                               int error);
 
 /* --- Streams ---------------------------------------------------------------*/
 

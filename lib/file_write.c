@@ -3,9 +3,8 @@
 
 #include "file_runs.h"
 
-/* The first segments are small, so that a log of little takes little; each is
- * twice as large as the one before, up to the size that was asked for. */
-#define SEGMENT_LEAST ((uint64_t)1024 * 1024)
+/* No segment is smaller. */
+#define SEGMENT_LEAST 4096
 
 /* A limit on bytes is at least so many segments, since whole ones go: were the
  * newest larger than the limit, nothing would be left. */
@@ -23,16 +22,19 @@ struct batch {
   struct weir__file_record record; /* the next one, as far as it is known */
 };
 
-/* The size of the segment that comes next. */
-static uint64_t next_size(const struct weir_log_file *log) {
+/* The size of the segment that comes next, with room for so much. */
+static uint64_t next_size(const struct weir_log_file *log, uint64_t bytes) {
+  const uint64_t least =
+      weir__max(bytes + (uint64_t)2 * WEIR__HEAD_SIZE, SEGMENT_LEAST);
   const uint64_t most =
       log->options.keep_bytes == 0
           ? UINT64_MAX
           : weir__max(log->options.keep_bytes / SEGMENTS_KEPT / 8 * 8,
                       SEGMENT_LEAST_KEPT);
 
-  return weir__min(weir__min(weir__max(log->growth, SEGMENT_LEAST), most),
-                   log->options.segment_bytes);
+  return weir__max(
+      weir__min(weir__min(log->growth, most), log->options.segment_bytes),
+      least);
 }
 
 /* The active segment has no room: have another, with room for so much. Its file
@@ -51,8 +53,8 @@ static int turn_over(struct weir_log_file *log, uint64_t bytes) {
   }
   /* Never given again: something may be left under its name. */
   log->numbers += 1;
-  segment->size =
-      weir__max(next_size(log), bytes + (uint64_t)2 * WEIR__HEAD_SIZE);
+  segment->size = next_size(log, bytes);
+  segment->newest = weir__file_wall(log);
   if (log->active != NULL) {
     log->active->full = true;
   }
@@ -213,6 +215,7 @@ static int deliver(struct weir_log_file *log, struct weir__segment *segment,
   rv = weir__io_write(log->io, segment->fd, bytes, size, segment->tail);
   if (rv != WEIR_OK) {
     log->info.failures += 1;
+    weir__file_report_failure(log, segment, "cannot be written", rv);
     return rv;
   }
   if (segment->written == segment->synced) {

@@ -7,6 +7,11 @@
 
 #include "file_segment.h"
 
+/* The first segments are small, so that a log of little takes little; each is
+ * twice as large as the one before, up to the size that was asked for. Where
+ * there was no room on the disk they begin anew, as small as they can be. */
+#define WEIR__SEGMENT_FIRST ((uint64_t)1024 * 1024)
+
 /* What is appended at once: all of it or nothing. */
 struct weir__append {
   struct weir__file_stream *stream;

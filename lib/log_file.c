@@ -8,6 +8,7 @@
 #include "file_retain.h"
 #include "file_round.h"
 #include "file_table.h"
+#include "file_write.h"
 #include "log_file.h"
 #include "platform.h"
 
@@ -122,6 +123,7 @@ static int enter(struct weir_log_file *log, const char *path) {
     rv = log->fault;
   }
   if (rv == WEIR_OK) {
+    log->growth = WEIR__SEGMENT_FIRST;
     count(log);
     weir__retain(log);
   }

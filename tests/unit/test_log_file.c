@@ -733,7 +733,7 @@ END_TEST
 
 /* An empty segment goes, unless nothing else says that this is a log. */
 START_TEST(damage_to_all_heads_but_that_of_an_empty_segment) {
-  const struct weir__head head = {WEIR__FILE_VERSION, 2, 77, 0};
+  const struct weir__head head = {WEIR__FILE_VERSION, 2, 77, bench.wall};
   unsigned char empty[4096] = {0};
   struct weir__crc32c crc;
   uint64_t size;
