@@ -72,6 +72,8 @@ static bool catch_signals(void) {
   (void)sigaction(SIGINT, &action, NULL);
   action.sa_handler = SIG_IGN;
   (void)sigaction(SIGPIPE, &action, NULL);
+  /* A limit on the size of files is a full disk, not an end. */
+  (void)sigaction(SIGXFSZ, &action, NULL);
   return true;
 }
 

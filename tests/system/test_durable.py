@@ -845,6 +845,14 @@ class Faults(Home):
             self.assertEqual(self.read(key, 1).of("message")[0].data, "x")
         self.stop()
 
+    def test_a_limit_on_the_size_of_files(self):
+        self.own = kit.Server(
+            "--log", self.directory,
+            wrapper=("sh", "-c", 'ulimit -f 100 && exec "$@"', "sh"))
+        self.status(self.own.publish(self.key, b"x" * 500000), 503)
+        self.own.publish_id("new", b"x")
+        self.stop()
+
     def test_connections_leave_the_log_its_descriptors(self):
         self.own = kit.Server("--log", self.directory, "--request-timeout",
                               "0", limit=40)
