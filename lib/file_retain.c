@@ -181,6 +181,7 @@ static int see_to_entries(struct weir_log_file *log,
   for (i = 0; rv == WEIR_OK && i < segment->entries; ++i) {
     rv = weir__index_read(log, segment, i, &entry);
     if (rv != WEIR_OK && rv != WEIR_ENOMEM) {
+      log->info.failures += 1;
       weir__file_report_failure(log, segment, "cannot be read", rv);
       return visit_all(log, segment, &log->by_generation, see_to_stream);
     }
@@ -239,8 +240,10 @@ static void carry(struct weir_log_file *log, struct weir__segment *segment) {
   segment->carried_to = last->tail;
 }
 
-/* Streams that ended long ago. One that has yet to end, as its time says, is no
- * reason to keep those behind it. */
+/* Streams that ended long ago. Where the segment with the end has no index yet
+ * that has to say so, or older segments would say after the next open that the
+ * stream lives: until then it is there, but nobody finds it. One that has yet to
+ * end, as its time says, is no reason to keep those behind it. */
 static void purge_ended(struct weir_log_file *log) {
   const uint64_t age = log->options.keep_ended;
   const uint64_t now = weir__file_wall(log);
@@ -250,15 +253,36 @@ static void purge_ended(struct weir_log_file *log) {
   while (age != 0 && !weir__link_alone(&log->ended) && passed < PASSED_MOST) {
     stream = weir__owner(log->ended.next, struct weir__file_stream, ended_link);
     if (stream->ended_at > now) {
+      passed += 1;
       weir__link_remove(&stream->ended_link);
       weir__link_append(&log->ended, &stream->ended_link);
-      passed += 1;
-    } else if (now > weir__later(stream->ended_at, age)) {
-      weir__file_purge(log, stream);
-    } else {
+    } else if (now <= weir__later(stream->ended_at, age)) {
       break;
+    } else if (stream->newest >= log->settled) {
+      weir__link_remove(&stream->ended_link);
+      weir__file_hide(log, stream);
+    } else {
+      weir__file_purge(log, stream);
     }
   }
+}
+
+/* A stream of a segment that has its index now. */
+static void purge_run(void *user, struct weir__node *node) {
+  const struct weir__run *run = weir__owner_const(node, struct weir__run, node);
+  const struct visit *visit = user;
+  struct weir__file_stream *stream =
+      weir__file_find(visit->log, run->generation);
+
+  if (stream != NULL && stream->past &&
+      stream->newest == visit->segment->number) {
+    weir__file_purge(visit->log, stream);
+  }
+}
+
+void weir__retain_indexed(struct weir_log_file *log,
+                          const struct weir__segment *segment) {
+  (void)visit_all(log, segment, &segment->runs, purge_run);
 }
 
 /* The segment at this place, if it may go by its kind. */

@@ -350,6 +350,7 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
     fail_segment(log, segment, task);
   } else if (task->seal) {
     log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
+    weir__retain_indexed(log, segment);
     weir__segment_sealed(log, segment, task->at + task->len, task->directory,
                          task->entries);
   } else {

@@ -322,13 +322,12 @@ void weir__file_confirm(struct weir_log_file *log,
   }
 }
 
-void weir__file_purge(struct weir_log_file *log,
-                      struct weir__file_stream *stream) {
+void weir__file_hide(struct weir_log_file *log,
+                     struct weir__file_stream *stream) {
   struct weir__file_stream *hidden = stream->hides;
 
-  stream->purged = true;
-  weir__map_remove(&log->by_generation, &stream->node);
-  if (stream->is_named && hidden != NULL && !hidden->purged) {
+  stream->past = true;
+  if (stream->is_named && hidden != NULL && !hidden->past) {
     weir__map_replace(&log->by_key, &stream->name, &hidden->name);
     hidden->is_named = true;
   } else if (stream->is_named) {
@@ -336,6 +335,13 @@ void weir__file_purge(struct weir_log_file *log,
   }
   stream->is_named = false;
   weir__file_confirm(log, stream);
+}
+
+void weir__file_purge(struct weir_log_file *log,
+                      struct weir__file_stream *stream) {
+  stream->purged = true;
+  weir__map_remove(&log->by_generation, &stream->node);
+  weir__file_hide(log, stream);
   weir__link_remove(&stream->ended_link);
   stream->trimmed = stream->last;
   log->weight -= stream->weight;

@@ -80,7 +80,7 @@ struct weir__recalled {
 struct weir__file_stream {
   struct weir__node node; /* in log->by_generation */
   struct weir__node name; /* in log->by_key, if it is the newest of its key */
-  struct weir__link ended_link; /* in log->ended */
+  struct weir__link ended_link; /* in log->ended, until it is too old */
   uint64_t generation;
   uint64_t order;
   uint64_t trimmed;
@@ -101,6 +101,7 @@ struct weir__file_stream {
   struct weir__file_stream *hides; /* until it is sure to stay */
   bool failed;                     /* the end is a failure */
   bool is_named;                   /* `name` is in the map */
+  bool past;                       /* nobody is to find it any more */
   bool purged;                     /* in no map; goes with the last handle */
   uint16_t key_len;
   uint16_t meta_len;
@@ -234,8 +235,12 @@ void weir__file_set_ended(struct weir_log_file *log,
 void weir__file_confirm(struct weir_log_file *log,
                         struct weir__file_stream *stream);
 
-/* Nobody can find it any more, and what it hides unless that is confirmed is
- * found again; it goes when nobody holds it. */
+/* Nobody can find it by its key any more, and what it hides unless that is
+ * confirmed is found again. */
+void weir__file_hide(struct weir_log_file *log,
+                     struct weir__file_stream *stream);
+
+/* The same, and it goes when nobody holds it. */
 void weir__file_purge(struct weir_log_file *log,
                       struct weir__file_stream *stream);
 void weir__file_hold(struct weir__file_stream *stream);

@@ -123,6 +123,7 @@ static int enter(struct weir_log_file *log, const char *path) {
     rv = log->fault;
   }
   if (rv == WEIR_OK) {
+    log->settled = log->numbers + 1;
     log->growth = WEIR__SEGMENT_FIRST;
     count(log);
     weir__retain(log);

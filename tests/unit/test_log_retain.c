@@ -331,6 +331,52 @@ START_TEST(a_clock_that_is_behind) {
 }
 END_TEST
 
+/* A stream that ended long ago is not found any more, but the index of the
+ * segment with its end has it, if that is made only then: else it would be back
+ * after a restart, and not have ended. */
+START_TEST(an_index_knows_who_has_ended) {
+  struct weir__handle *handle;
+  uint64_t i;
+
+  bench.options.keep_ended = 1000;
+  fb_open(&bench);
+  handle = create("a", 1);
+  append(handle, 1, 1, 60);
+  ck_assert_int_eq(fb_append(&bench, handle, 1, 61, 61, WEIR_RECORD_END),
+                   WEIR_LOG_YES);
+  weir__handle_release(handle);
+  for (i = 10; i < 20; ++i) {
+    char key[8];
+
+    snprintf(key, sizeof key, "e%u", (unsigned)i);
+    handle = create(key, i);
+    ck_assert_int_eq(fb_append(&bench, handle, i, 1, 1, WEIR_RECORD_END),
+                     WEIR_LOG_YES);
+    weir__handle_release(handle);
+  }
+  ck_assert_uint_gt(fb_info(&bench).segments, 1);
+  bench.wall += 2000;
+  (void)fb_rounds(&bench);
+  expect("a", "none");
+  expect("e19", "none");
+  if (_i == 1) {
+    /* Another of this key hides it. */
+    fb_write(&bench, "a", 2, 1);
+  }
+  fb_write(&bench, "b", 30, 30);
+  pass(3);
+  ck_assert_uint_eq(fb_info(&bench).streams, _i == 1 ? 2 : 1);
+  bench.options.keep_ended = 0;
+  fb_reopen(&bench);
+  if (_i == 0) {
+    expect("a", "1:61 ended | 1-61");
+    expect("e19", "19:1 ended | 1");
+  } else {
+    expect("a", "2:1 *:1 | 1");
+  }
+}
+END_TEST
+
 /* A segment of which nothing can be read, or not all, goes with the next one,
  * however often the log is opened meanwhile. */
 START_TEST(unreadable_and_opened_often) {
@@ -412,6 +458,7 @@ static TCase *retain(void) {
   tcase_add_loop_test(tcase, carried_into_what_fails, 0, 3);
   tcase_add_loop_test(tcase, a_clock_that_was_ahead, 0, 2);
   tcase_add_loop_test(tcase, a_clock_that_is_behind, 0, 2);
+  tcase_add_loop_test(tcase, an_index_knows_who_has_ended, 0, 2);
   tcase_add_loop_test(tcase, unreadable_and_opened_often, 0, 2);
   tcase_add_test(tcase, failures_are_told_once);
   return tcase;
