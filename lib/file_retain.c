@@ -242,8 +242,8 @@ static void carry(struct weir_log_file *log, struct weir__segment *segment) {
 
 /* Streams that ended long ago. Where the segment with the end has no index yet
  * that has to say so, or older segments would say after the next open that the
- * stream lives: until then it is there, but nobody finds it. One that has yet to
- * end, as its time says, is no reason to keep those behind it. */
+ * stream lives: until then it is there, but nobody finds it. One that has yet
+ * to end, as its time says, is no reason to keep those behind it. */
 static void purge_ended(struct weir_log_file *log) {
   const uint64_t age = log->options.keep_ended;
   const uint64_t now = weir__file_wall(log);
@@ -267,7 +267,7 @@ static void purge_ended(struct weir_log_file *log) {
   }
 }
 
-/* A stream of a segment that has its index now. */
+/* A stream of a segment that has its index now, or never gets one. */
 static void purge_run(void *user, struct weir__node *node) {
   const struct weir__run *run = weir__owner_const(node, struct weir__run, node);
   const struct visit *visit = user;
@@ -280,7 +280,7 @@ static void purge_run(void *user, struct weir__node *node) {
   }
 }
 
-void weir__retain_indexed(struct weir_log_file *log,
+void weir__retain_settled(struct weir_log_file *log,
                           const struct weir__segment *segment) {
   (void)visit_all(log, segment, &segment->runs, purge_run);
 }

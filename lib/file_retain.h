@@ -17,8 +17,9 @@ uint64_t weir__retain_time(const struct weir_log_file *log);
  * that whatever is left after a crash or a fault, no older one is left over. */
 uint64_t weir__retain_next(const struct weir_log_file *log);
 
-/* It has its index: of streams that ended long ago nothing more is needed. */
-void weir__retain_indexed(struct weir_log_file *log,
+/* It has its index, or never gets one: of streams that ended long ago nothing
+ * more is needed. */
+void weir__retain_settled(struct weir_log_file *log,
                           const struct weir__segment *segment);
 
 /* Its file has been removed, and with it the segment goes, unless what has to

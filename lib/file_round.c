@@ -293,6 +293,9 @@ static void fail_segment(struct weir_log_file *log,
   segment->distrusted = task->failed_sync || task->seal;
   segment->full = true;
   weir__segment_give_up(log, segment);
+  if (segment->distrusted) {
+    weir__retain_settled(log, segment);
+  }
   if (log->active == segment) {
     log->active = NULL;
   }
@@ -350,7 +353,7 @@ static int end_task(struct weir_log_file *log, struct weir__task *task) {
     fail_segment(log, segment, task);
   } else if (task->seal) {
     log->info.bytes = log->info.bytes + task->at + task->len - segment->size;
-    weir__retain_indexed(log, segment);
+    weir__retain_settled(log, segment);
     weir__segment_sealed(log, segment, task->at + task->len, task->directory,
                          task->entries);
   } else {

@@ -422,9 +422,9 @@ static int reserve_badly(void *user, int fd, uint64_t size) {
 static const struct {
   int number;
   int error;
-} rooms[] = {{0, WEIR_OK},          {ENOSPC, WEIR_EFULL}, {EDQUOT, WEIR_EFULL},
-             {EFBIG, WEIR_EFULL},   {EIO, WEIR_EIO},
-             {EOPNOTSUPP, WEIR_OK}, {ENOSYS, WEIR_OK},    {EPERM, WEIR_OK}};
+} rooms[] = {{0, WEIR_OK},        {ENOSPC, WEIR_EFULL}, {EDQUOT, WEIR_EFULL},
+             {EFBIG, WEIR_EFULL}, {EIO, WEIR_EIO},      {EOPNOTSUPP, WEIR_OK},
+             {ENOSYS, WEIR_OK},   {EPERM, WEIR_OK}};
 
 START_TEST(room_is_not_for_all) {
   struct weir__io other = system_.io;
@@ -499,8 +499,7 @@ START_TEST(interrupted_at_names) {
   ck_assert_int_eq(weir__io_open(&slow, "a", true), named);
   ck_assert_int_eq(interrupted, -1);
   interrupted = 3;
-  ck_assert_int_eq(weir__io_remove(&slow, "a"),
-                   _i == 0 ? WEIR_OK : WEIR_EIO);
+  ck_assert_int_eq(weir__io_remove(&slow, "a"), _i == 0 ? WEIR_OK : WEIR_EIO);
   ck_assert_int_eq(interrupted, -1);
   interrupted = 3;
   ck_assert_int_eq(weir__io_rename(&slow, "a", "b"),

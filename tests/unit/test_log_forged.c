@@ -735,10 +735,10 @@ END_TEST
 
 /* --- Retention -------------------------------------------------------------*/
 
-/* What should go cannot be read, since its directory is damaged, since it cannot
- * be opened, or since somebody has removed it: it goes all the same, and what
- * has to stay of it stays. Only where there are no descriptors it waits until
- * there are. */
+/* What should go cannot be read, since its directory is damaged, since it
+ * cannot be opened, or since somebody has removed it: it goes all the same, and
+ * what has to stay of it stays. Only where there are no descriptors it waits
+ * until there are. */
 START_TEST(a_directory_that_changes) {
   struct weir__entry_of_directory entry;
   uint64_t segments;

@@ -702,8 +702,7 @@ START_TEST(a_file_that_is_cut_off) {
     ck_assert_int_lt(fb_append(&bench, handle, 2, 4, 5, 0), 0);
   } else {
     append(handle, 2, 4, 5);
-    ck_assert_int_eq(fb_append(&bench, handle, 2, 6, 60, 0),
-                     WEIR_LOG_YES);
+    ck_assert_int_eq(fb_append(&bench, handle, 2, 6, 60, 0), WEIR_LOG_YES);
     bench.kit.now += 2000;
     (void)fb_rounds(&bench);
   }
