@@ -47,7 +47,7 @@ static uint64_t sync_time(const struct weir_log_file *log,
 
 /* It has an index, or never gets one. */
 static bool is_settled(const struct weir__segment *segment) {
-  return segment->sealed || segment->distrusted || segment->unreadable;
+  return segment->sealed || segment->distrusted;
 }
 
 /* There may be thousands of segments: no more of them are looked at than have

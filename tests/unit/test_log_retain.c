@@ -194,6 +194,28 @@ START_TEST(gone_before_what_has_to_stay_is_written) {
 }
 END_TEST
 
+/* The same where there is no other file. */
+START_TEST(gone_and_nothing_else_is_there) {
+  bench.options.sync = _i;
+  bench.options.keep_age = 60000;
+  fb_open(&bench);
+  write_many(1, 3);
+  fb_reopen(&bench);
+  bench.wall += 70000;
+  bench.disk.room = 0;
+  pass(10);
+  ck_assert_uint_eq(fb_info(&bench).removed, 1);
+  ck_assert_uint_eq(fb_info(&bench).bytes, 0);
+  expect_many(1, 3, true);
+  bench.disk.room = UINT64_MAX;
+  pass(2);
+  ck_assert_uint_eq(fb_info(&bench).segments, 1);
+  fb_cut(&bench);
+  fb_open(&bench);
+  expect_many(1, 3, true);
+}
+END_TEST
+
 /* A close on a full disk lets nothing go that has to stay. */
 START_TEST(a_close_sacrifices_nothing) {
   bench.options.keep_age = 60000;
@@ -246,6 +268,107 @@ START_TEST(carried_into_what_fails) {
     expect_many(1, 3, true);
   } while (failed);
   ck_assert_uint_gt(nth, 1);
+}
+END_TEST
+
+/* What fails behind what was carried does not matter to that. */
+START_TEST(a_failure_behind_what_was_carried) {
+  struct weir__handle *handle;
+  struct fb_call call;
+
+  bench.options.keep_age = 60000;
+  fb_open(&bench);
+  write_many(1, 3);
+  fb_reopen(&bench);
+  bench.wall += 40000;
+  handle = create("b", 50);
+  bench.wall += 30000;
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  weir_log_file_run(bench.log);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  fb_start_append(&bench, &call, handle, 50, 1, 60, 0);
+  simdisk_fail(&bench.disk, SIM_MAKE, 1, SIM_ERROR, EIO);
+  (void)fb_rounds(&bench);
+  ck_assert_int_eq(call.result, WEIR_EIO);
+  weir__handle_release(handle);
+  ck_assert_uint_eq(fb_info(&bench).removed, 1);
+  ck_assert_uint_eq(said("yet to be written"), 0);
+  fb_cut(&bench);
+  fb_open(&bench);
+  expect_many(1, 3, true);
+}
+END_TEST
+
+/* What was refused is in no index. */
+START_TEST(refused_and_then_indexed) {
+  struct weir__handle *handle;
+
+  fb_open(&bench);
+  write_many(1, 3);
+  simdisk_fail(&bench.disk, SIM_WRITE, 1, SIM_ERROR, EIO);
+  ck_assert_int_eq(fb_create(&bench, "b", 0, 50, &handle), WEIR_EIO);
+  (void)fb_rounds(&bench);
+  fb_cut(&bench);
+  fb_open(&bench);
+  expect_many(1, 3, false);
+  expect("b", "none");
+}
+END_TEST
+
+/* There is no memory for what has to be carried, of a segment that is sound, or
+ * damaged, or of one whose sync has failed: it is carried later. */
+START_TEST(no_memory_to_carry) {
+  struct weir__handle *handle;
+  size_t nth = 0;
+  bool failed;
+  uint64_t size;
+  char key[8];
+  uint64_t i;
+
+  do {
+    fb_end(&bench);
+    fb_init(&bench);
+    bench.options.sync = WEIR_SYNC_INTERVAL;
+    bench.options.keep_age = 60000;
+    bench.options.keep_ended = 1000;
+    fb_open(&bench);
+    write_many(1, 3);
+    fb_reopen(&bench);
+    bench.wall += 40000;
+    write_many(10, 3);
+    handle = create("z", 20);
+    ck_assert_int_eq(fb_append(&bench, handle, 20, 1, 1, WEIR_RECORD_END),
+                     WEIR_LOG_YES);
+    weir__handle_release(handle);
+    bench.wall += 2000;
+    (void)fb_rounds(&bench);
+    simdisk_fail(&bench.disk, SIM_SYNC, 1, SIM_KEEP, 0);
+    pass(3);
+    ck_assert_uint_eq(said("cannot be synced"), 1);
+    expect("z", "none");
+    if (_i == 1) {
+      unsigned char *bytes = fb_segment(&bench, 0, &size);
+
+      bytes[size - 64 - 64] ^= 1;
+    }
+    bench.wall += 30000;
+    bench.memory.fail_at = bench.memory.calls + ++nth;
+    (void)fb_rounds(&bench);
+    failed = bench.memory.calls >= bench.memory.fail_at;
+    bench.memory.fail_at = 0;
+    pass(3);
+    ck_assert_uint_eq(fb_info(&bench).removed, 1);
+    fb_cut(&bench);
+    bench.options.keep_age = 0;
+    fb_open(&bench);
+    expect_many(1, 3, true);
+    for (i = 10; i < 13; ++i) {
+      snprintf(key, sizeof key, "k%u", (unsigned)i);
+      (void)fb_contents(&bench, key);
+      ck_assert(bench.counts.exists);
+    }
+  } while (failed);
+  ck_assert_uint_gt(nth, 5);
 }
 END_TEST
 
@@ -454,7 +577,11 @@ static TCase *retain(void) {
   tcase_add_loop_test(tcase, small_segments_use_the_rest, 0, 3);
   tcase_add_loop_test(tcase, nothing_is_free, 0, 18);
   tcase_add_loop_test(tcase, gone_before_what_has_to_stay_is_written, 0, 6);
+  tcase_add_loop_test(tcase, gone_and_nothing_else_is_there, 0, 3);
   tcase_add_test(tcase, a_close_sacrifices_nothing);
+  tcase_add_test(tcase, a_failure_behind_what_was_carried);
+  tcase_add_test(tcase, refused_and_then_indexed);
+  tcase_add_loop_test(tcase, no_memory_to_carry, 0, 2);
   tcase_add_loop_test(tcase, carried_into_what_fails, 0, 3);
   tcase_add_loop_test(tcase, a_clock_that_was_ahead, 0, 2);
   tcase_add_loop_test(tcase, a_clock_that_is_behind, 0, 2);
