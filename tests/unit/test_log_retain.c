@@ -500,6 +500,31 @@ START_TEST(an_index_knows_who_has_ended) {
 }
 END_TEST
 
+/* The same when another segment with something of it gets its index first. */
+START_TEST(an_index_before_that_with_the_end) {
+  struct weir__handle *handle;
+  struct fb_call calls[2];
+
+  bench.options.keep_ended = 1000;
+  fb_open(&bench);
+  handle = create("a", 1);
+  fb_start_append(&bench, &calls[0], handle, 1, 1, 30, 0);
+  fb_start_append(&bench, &calls[1], handle, 1, 31, 60, WEIR_RECORD_END);
+  ck_assert_int_eq(weir_log_file_begin(bench.log), WEIR_OK);
+  weir_log_file_run(bench.log);
+  ck_assert_int_eq(weir_log_file_end(bench.log), WEIR_OK);
+  ck_assert_int_eq(calls[1].result, WEIR_LOG_YES);
+  weir__handle_release(handle);
+  ck_assert_uint_eq(fb_info(&bench).segments, 2);
+  bench.wall += 2000;
+  (void)fb_rounds(&bench);
+  expect("a", "none");
+  bench.options.keep_ended = 0;
+  fb_reopen(&bench);
+  expect("a", "1:60 ended | 1-60");
+}
+END_TEST
+
 /* A segment of which nothing can be read, or not all, goes with the next one,
  * however often the log is opened meanwhile. */
 START_TEST(unreadable_and_opened_often) {
@@ -586,6 +611,7 @@ static TCase *retain(void) {
   tcase_add_loop_test(tcase, a_clock_that_was_ahead, 0, 2);
   tcase_add_loop_test(tcase, a_clock_that_is_behind, 0, 2);
   tcase_add_loop_test(tcase, an_index_knows_who_has_ended, 0, 2);
+  tcase_add_test(tcase, an_index_before_that_with_the_end);
   tcase_add_loop_test(tcase, unreadable_and_opened_often, 0, 2);
   tcase_add_test(tcase, failures_are_told_once);
   return tcase;
