@@ -851,6 +851,12 @@ class Faults(Home):
             wrapper=("sh", "-c", 'ulimit -f 100 && exec "$@"', "sh"))
         self.status(self.own.publish(self.key, b"x" * 500000), 503)
         self.own.publish_id("new", b"x")
+        self.own.process.kill()
+        self.own.process.wait()
+        self.assertIn("cannot be made: no room on the disk", self.own.said())
+        self.own.kill()
+        self.start()
+        self.assertEqual(self.read("new", 1).of("message")[0].data, "x")
         self.stop()
 
     def test_connections_leave_the_log_its_descriptors(self):
