@@ -203,10 +203,13 @@ bool weir__segment_is_last_head(const struct weir_log_file *log,
 
   for (link = log->segments.next; link != &log->segments; link = link->next) {
     other = weir__owner_const(link, struct weir__segment, link);
-    if (other != segment && !other->unreadable) {
+    if (other == segment || other->gone) {
+      continue;
+    }
+    if (!other->unreadable) {
       return false;
     }
-    is_last = is_last || other != segment;
+    is_last = true;
   }
   return is_last;
 }
