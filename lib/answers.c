@@ -143,6 +143,8 @@ static void stored(struct weir__storage *storage, uint64_t count,
     weir__generation_commit(generation, last, storage->flying_end ? last : 0);
   }
   weir__generation_settle_receipts(generation, count, first, WEIR_OK);
+  /* It is this hub's still. */
+  weir__tend_look_later(generation, generation->core->options.recheck);
   if (generation->gone) {
     settle_rest(generation, WEIR_ENOENT);
   } else if (storage->history->follow && !storage->shared) {

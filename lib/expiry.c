@@ -50,7 +50,9 @@ static void bark(struct weir__generation *generation, unsigned dog) {
 static void check(struct weir__generation *generation) {
   if (!weir__tend_owes_end(generation)) {
     if (weir__tend_is_watched(generation)) {
-      weir__storage_seek(&generation->backing->storage, false);
+      /* Who writes it, as far as is known, asks whether that is still so. */
+      weir__storage_seek(&generation->backing->storage,
+                         !generation->history.follow);
     }
     weir__tend_watch(generation);
   } else if (generation->settings->shared || weir__tend_is_taking(generation)) {

@@ -145,7 +145,7 @@ static void close_some(struct weir_log_file *log, size_t most) {
 }
 
 void weir__segment_spare(struct weir_log_file *log) {
-  close_some(log, weir__max(log->open_count, 1) - 1);
+  close_some(log, log->open_count - (log->open_count != 0));
 }
 
 /* It is only read from now on. */

@@ -360,7 +360,7 @@ static void table_close(void *user, void *handle) {
 void weir__table_init(struct weir_log_file *log, weir_log *table) {
   weir_log_init(table, sizeof *table);
   table->user = log;
-  table->flags = WEIR_LOG_CHECKED;
+  table->flags = WEIR_LOG_CHECKED | WEIR_LOG_SOLE;
   table->open = table_open;
   table->append = table_append;
   table->read = table_read;

@@ -150,7 +150,8 @@ static int load_log(const weir_log *callers, weir_log *log) {
   if (weir__load(log, sizeof *log, callers) != WEIR_OK || log->open == NULL ||
       log->append == NULL || log->read == NULL || log->trim == NULL ||
       log->close == NULL ||
-      (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED)) != 0 ||
+      (log->flags & ~(WEIR_LOG_SPARSE | WEIR_LOG_CHECKED | WEIR_LOG_SOLE)) !=
+          0 ||
       !weir__is_zero(log->reserved, sizeof log->reserved)) {
     return WEIR_EINVAL;
   }

@@ -121,11 +121,17 @@ bool weir__tend_owes_before(const struct weir__generation *generation) {
   return generation != NULL;
 }
 
+/* Others write it, or may have written. */
+static bool is_others(const struct weir__generation *generation) {
+  return generation->history.follow || generation->backing->unseen != WEIR_OK;
+}
+
 bool weir__tend_is_watched(const struct weir__generation *generation) {
   return (generation->reader_count != 0 || generation->ending) &&
          !generation->ended && !generation->gone &&
          generation->backing != NULL &&
-         (generation->history.follow || generation->backing->unseen != WEIR_OK);
+         (is_others(generation) ||
+          (generation->core->log.flags & WEIR_LOG_SOLE) == 0);
 }
 
 void weir__tend_look_later(struct weir__generation *generation,
@@ -141,7 +147,9 @@ void weir__tend_look_later(struct weir__generation *generation,
 void weir__tend_watch(struct weir__generation *generation) {
   if (weir__tend_is_watched(generation)) {
     weir__tend_look_later(generation, generation->core->options.recheck);
-    (void)weir__tend_look(generation);
+    if (is_others(generation)) {
+      (void)weir__tend_look(generation);
+    }
   }
 }
 

@@ -22,7 +22,8 @@ extern "C" {
 
 /** weir_notice.kind. Of a subscriber: */
 enum {
-  WEIR_NOTICE_DECIDED = 1,  /**< the verdict is known: make the head now */
+  WEIR_NOTICE_DECIDED = 1,  /**< the verdict is known: make the head now, and
+                               pull if there is a stream */
   WEIR_NOTICE_READABLE = 2, /**< there is something to send: pull */
   WEIR_NOTICE_CLOSING = 3,  /**< pull until WEIR_EDONE, then close */
   WEIR_NOTICE_ABORT = 4     /**< close the transport now, which is all that is
@@ -156,8 +157,8 @@ typedef struct weir_hub_options {
   uint64_t history_age;    /**< ms; default 0 */
 
   uint32_t signal_ring; /**< signals kept for slow readers: 1 to 65,536; 64 */
-  uint32_t recheck;     /**< ms between looks at a followed stream; 12,000; 0
-                           is never */
+  uint32_t recheck;     /**< ms between looks at a stream that others write or
+                           may have taken over; 12,000; 0 is never */
   uint64_t reserved[8];
 } weir_hub_options;
 

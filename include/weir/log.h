@@ -175,6 +175,10 @@ typedef struct weir_answer {
  * then sends them as they are without looking through them. */
 #define WEIR_LOG_CHECKED 0x2u
 
+/** weir_log.flags: nobody but this hub writes there. weir then does not ask now
+ * and then whether that is still so. */
+#define WEIR_LOG_SOLE 0x4u
+
 /**
  * A log. The struct is copied; what user points to outlives the hub and every
  * handle of it. The five functions are there; any that is added behind them
@@ -183,7 +187,7 @@ typedef struct weir_answer {
 typedef struct weir_log {
   size_t size; /**< of this struct */
   void *user;
-  uint32_t flags;    /**< WEIR_LOG_SPARSE, WEIR_LOG_CHECKED */
+  uint32_t flags;    /**< WEIR_LOG_SPARSE, WEIR_LOG_CHECKED, WEIR_LOG_SOLE */
   uint32_t deadline; /**< ms that a call may take; 0 is 10,000 */
 
   /** Look up, take over or create a generation: see weir_log_request. */

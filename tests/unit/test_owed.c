@@ -597,6 +597,84 @@ START_TEST(a_failure_that_was_mended) {
 }
 END_TEST
 
+/* --- Who writes, and does not any more ------------------------------------ */
+
+/* A writer that rests, and has readers, finds out by itself that another has
+ * taken over, although no hint comes; not if it said that there is no other. */
+START_TEST(a_writer_that_rests_finds_out) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  storage->log.flags = _i == 0 ? 0 : WEIR_LOG_SOLE;
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  reader = catch_up("ready@0 fresh; x@1 1");
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  wait(_i == 0 ? 13 : 60);
+  bench_expect(&bench, reader, WEIR_EAGAIN, _i == 0 ? "x@2 2" : ":");
+  expect_status(ours, _i == 0 ? WEIR_STREAM_FENCED : WEIR_STREAM_LIVE);
+  weir_subscriber_release(reader);
+  weir_stream_release(theirs);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* While it writes it need not ask. */
+START_TEST(a_writer_that_writes_does_not_ask) {
+  weir_subscriber *reader;
+  weir_stream *stream;
+  size_t opens;
+  int i;
+
+  bench_hub(&bench);
+  stream = bench_open(&bench, a, "k");
+  bench_publish(&bench, stream, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  opens = storage->calls[TESTLOG_OPEN];
+  for (i = 0; i < 20; ++i) {
+    wait(5);
+    bench_publish(&bench, stream, 1);
+    (void)kit_skip(reader);
+  }
+  ck_assert_uint_eq(storage->calls[TESTLOG_OPEN], opens);
+  wait(25);
+  ck_assert_uint_eq(storage->calls[TESTLOG_OPEN], opens + 2);
+  weir_subscriber_release(reader);
+  wait(60);
+  ck_assert_uint_eq(storage->calls[TESTLOG_OPEN], opens + 2);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* Who replaced its stream has died before it could end it: the writer finds
+ * that out, and does. */
+START_TEST(a_writer_that_rests_is_hidden) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  reader = catch_up("ready@0 fresh; x@1 1");
+  /* A lookup, the next generation, and what is to end the one before. */
+  testlog_fail(storage, TESTLOG_OPEN, 3, TESTLOG_REFUSE, WEIR_EIO);
+  theirs = open_as(b, "q", WEIR_DUPLICATE_REPLACE, 0);
+  weir_stream_release(theirs);
+  kit_end(b);
+  ck_assert_uint_eq(storage->newest->older->ended, 0);
+  wait(15);
+  bench_expect(&bench, reader, WEIR_EDONE, "done@2 replaced_by_new_stream");
+  ck_assert_uint_eq(storage->newest->older->ended, 2);
+  expect_status(ours, WEIR_STREAM_ENDED);
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+}
+END_TEST
+
 /* --- Those who have let go --------------------------------------------------
  */
 
@@ -707,6 +785,16 @@ START_TEST(an_attach_that_is_led_elsewhere) {
 }
 END_TEST
 
+static TCase *writers(void) {
+  TCase *tcase = tcase_create("writers");
+
+  tcase_add_checked_fixture(tcase, setup, teardown);
+  tcase_add_loop_test(tcase, a_writer_that_rests_finds_out, 0, 2);
+  tcase_add_test(tcase, a_writer_that_writes_does_not_ask);
+  tcase_add_test(tcase, a_writer_that_rests_is_hidden);
+  return tcase;
+}
+
 static TCase *ends(void) {
   TCase *tcase = tcase_create("ends");
 
@@ -748,4 +836,4 @@ static TCase *gone(void) {
   return tcase;
 }
 
-KIT_MAIN("owed", gone(), ends(), left())
+KIT_MAIN("owed", gone(), writers(), ends(), left())
