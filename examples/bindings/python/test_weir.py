@@ -2,6 +2,8 @@
 """The scenario that every binding passes; see ../README.md."""
 import ctypes
 import os
+import sys
+import threading
 import time
 import unittest
 
@@ -238,6 +240,41 @@ class Scenario(unittest.TestCase):
         self.assertEqual(list(self.hub.notices()), [])
         stream.close()
         stream.close()
+        self.fails(weir.EGONE, stream.publish, "x")
+
+    def test_threads(self):
+        """Each gets its own bytes, though all share the hub."""
+        wrong = []
+
+        def follow(word):
+            stream = self.hub.open(word)
+            for _ in range(500):
+                stream.publish(word * 20)
+                response, data = self.attach(word)
+                response.subscriber.close()
+                if {data for *_, data in list(frames(data))[1:]} != {word * 20}:
+                    wrong.append(word)
+
+        interval = sys.getswitchinterval()
+        self.addCleanup(sys.setswitchinterval, interval)
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=follow, args=(word,))
+                   for word in ("one", "two", "three", "four")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+
+    def test_closing_in_another_thread(self):
+        """What a call uses stays until it has come back."""
+        stream = self.hub.open("a/1")
+        with self.hub._lock:  # as a call has it
+            closing = threading.Thread(target=stream.close)
+            closing.start()
+            closing.join(0.05)
+            self.assertEqual(stream.publish("x"), 1)
+        closing.join()
         self.fails(weir.EGONE, stream.publish, "x")
 
     def test_what_is_dropped_is_released(self):

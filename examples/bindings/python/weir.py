@@ -13,14 +13,16 @@ Nothing here touches a socket or starts a thread. After hub.timeout() seconds,
 and after every call, hub.notices() says what has to be done; server.py shows it
 in asyncio. Options have the names that they have in <weir/hub.h>.
 
-A hub and its handles belong to one thread at a time. Calls keep the
-interpreter's lock, so that a handle may be dropped anywhere. (An interpreter
-that has none needs one of yours.)
+Everything may be called from any thread: a hub has a lock. Calls keep that of
+the interpreter too, so that a handle may be dropped anywhere. (Where the
+interpreter has none, close handles instead.)
 """
 import collections
 import ctypes
 import ctypes.util
+import functools
 import os
+import threading
 from ctypes import POINTER, byref, c_char_p, c_int, c_void_p
 from ctypes import c_int32 as int32, c_size_t as size
 from ctypes import c_uint32 as uint32, c_uint64 as uint64
@@ -237,12 +239,23 @@ def _whole(call, response):
     return b""
 
 
+def _alone(method):
+    """A method that holds the lock of its hub: no other thread closes what it
+    uses, or writes where it reads."""
+    @functools.wraps(method)
+    def locked(self, *args, **options):
+        with self._lock:
+            return method(self, *args, **options)
+    return locked
+
+
 class _Handle:
     """A handle of the library's, released when closed or dropped."""
 
     def __init__(self, hub, address):
         self._address = address
         self._hub = hub
+        self._lock = hub._lock
         hub._handles[address] = self
 
     def _use(self):
@@ -250,12 +263,13 @@ class _Handle:
             raise Error(EGONE)
         return self._address
 
+    @_alone
     def close(self):
         address, self._address = self._address, None
         if address is not None:
             self._free(address)
 
-    __del__ = close
+    __del__ = close.__wrapped__  # the last who has it: the lock may be taken
 
 
 class Stream(_Handle):
@@ -263,6 +277,7 @@ class Stream(_Handle):
 
     _free = staticmethod(LIB.weir_stream_release)
 
+    @_alone
     def publish(self, data, type="", flags=0):
         """Publish an event; its number."""
         seq = uint64()
@@ -270,6 +285,7 @@ class Stream(_Handle):
             self._use(), byref(_event(data, type, flags)), 1, byref(seq)))
         return seq.value
 
+    @_alone
     def signal(self, data, type="", flags=0):
         """Tell those who are connected now; how many they are."""
         reached = uint64()
@@ -277,6 +293,7 @@ class Stream(_Handle):
             self._use(), byref(_event(data, type, flags)), byref(reached)))
         return reached.value
 
+    @_alone
     def end(self, reason="done"):
         """End the stream; the number of its end, as of every event."""
         seq, reason = uint64(), _bytes(reason)
@@ -284,6 +301,7 @@ class Stream(_Handle):
             self._use(), reason, len(reason), 0, byref(seq)))
         return seq.value
 
+    @_alone
     def fail(self, code, message):
         """End it by failing. Clients see both texts."""
         seq, code, message = uint64(), _bytes(code), _bytes(message)
@@ -292,6 +310,7 @@ class Stream(_Handle):
             byref(seq)))
         return seq.value
 
+    @_alone
     def cancel(self, reason="cancelled"):
         """Ask the producer to stop, and end the stream."""
         reason = _bytes(reason)
@@ -303,6 +322,7 @@ class Subscriber(_Handle):
 
     _free = staticmethod(LIB.weir_subscriber_release)
 
+    @_alone
     def read(self, most=65536):
         """The next bytes for the client; None: nothing now; b"": nothing ever
         again."""
@@ -315,6 +335,7 @@ class Subscriber(_Handle):
             _check(result)
         return ctypes.string_at(room, length.value)
 
+    @_alone
     def dismiss(self, reason="expired", retry=0):
         """Ask the client to go, and to come back after `retry` ms (0: as its
         attach says): a last frame, then the end."""
@@ -355,6 +376,7 @@ class Hub:
     """The registry of streams."""
 
     def __init__(self, **options):
+        self._lock = threading.RLock()
         hub = handle()
         _check(LIB.weir_hub_new(byref(_make(
             weir_hub_options(), LIB.weir_hub_options_init, options)),
@@ -368,6 +390,7 @@ class Hub:
             raise Error(EGONE)
         return self._address
 
+    @_alone
     def open(self, key, **options):
         """Open a stream for writing: begin it, or join it; a Stream."""
         stream = handle()
@@ -376,6 +399,7 @@ class Hub:
             dict(options, key=key))), byref(stream)))
         return Stream(self, stream.value)
 
+    @_alone
     def attach(self, key, *, last_event_id="", query="", **options):
         """Attach a client, whose cursor is in the header or in the query of
         its request; a Response."""
@@ -394,35 +418,43 @@ class Hub:
 
     def notices(self):
         """The notices that wait. Between them everything may be called."""
+        return iter(self._next, None)
+
+    @_alone
+    def _next(self):
         notice = weir_notice()
         while self._address is not None:
             notice.size = ctypes.sizeof(notice)
             result = LIB.weir_hub_next(self._address, byref(notice))
             if result == EAGAIN:
-                return
+                break
             _check(result)
             source = self._handles.get(notice.subscriber or notice.stream)
             if source is not None:
-                yield Notice(notice.kind, source, notice.error, notice.seq,
-                             notice.timer)
+                return Notice(notice.kind, source, notice.error, notice.seq,
+                              notice.timer)
+        return None
 
+    @_alone
     def timeout(self):
         """Seconds until notices() is to be asked again; None is for ever."""
         wait = LIB.weir_hub_get_timeout(self._use())
         return None if wait < 0 else wait / 1000
 
+    @_alone
     def drain(self, over, retry=0):
         """Take nobody in, and tell all to go in the next `over` seconds, and to
         come back after `retry` ms."""
         _check(LIB.weir_hub_drain(self._use(), int(over * 1000), retry))
 
+    @_alone
     def close(self):
         """Forget all streams. Their handles answer EGONE."""
         address, self._address = self._address, None
         if address is not None:
             LIB.weir_hub_free(address)
 
-    __del__ = close
+    __del__ = close.__wrapped__  # the last who has it: the lock may be taken
 
     def __enter__(self):
         return self
