@@ -1,6 +1,7 @@
 # weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT
 """The scenario that every binding passes; see ../README.md."""
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -276,6 +277,15 @@ class Scenario(unittest.TestCase):
             self.assertEqual(stream.publish("x"), 1)
         closing.join()
         self.fails(weir.EGONE, stream.publish, "x")
+
+    def test_a_hub_that_is_refused(self):
+        told = []
+        self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = told.append
+        with self.assertRaises(TypeError):
+            weir.Hub(no_such_option=1)
+        gc.collect()
+        self.assertEqual(told, [])
 
     def test_what_is_dropped_is_released(self):
         stream = self.hub.open("a/1")

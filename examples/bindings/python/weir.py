@@ -375,6 +375,8 @@ what <weir/hub.h> says of the rest."""
 class Hub:
     """The registry of streams."""
 
+    _address = None
+
     def __init__(self, **options):
         self._lock = threading.RLock()
         hub = handle()
