@@ -60,13 +60,17 @@ if (location.hash) {
 """
 
 
+QUESTION_MAX = 10000  # bytes
+
+
 class Server:
     """Call begin(), and close() in the end. The options are what every client
     is attached with."""
 
-    def __init__(self, hub, *, pause=0.2, **options):
+    def __init__(self, hub, *, pause=0.2, patience=10, **options):
         self.hub = hub
         self.pause = pause  # seconds from a word to the next
+        self.patience = patience  # seconds for a request, and for the end
         self.options = options
         self.called = asyncio.Event()
         self.answers = {}  # a Stream -> the task that writes it
@@ -80,17 +84,25 @@ class Server:
         return self.listening.sockets[0].getsockname()[1]
 
     async def close(self):
-        """Ask all clients to come back later, and wait until they have gone."""
+        """Ask all clients to come back later, and wait until they have gone,
+        but not for ever."""
         self.listening.close()
         for task in self.answers.values():
             task.cancel()
         self.hub.drain(0)
         self.called.set()
+        giving_up = asyncio.get_running_loop().call_later(
+            self.patience, self.disconnect)
         while self.tasks:
             await asyncio.wait(self.tasks)
+        giving_up.cancel()
         self.pulling.cancel()
         await asyncio.wait({self.pulling})
         self.hub.close()
+
+    def disconnect(self):
+        for task in self.tasks:
+            task.cancel()
 
     # --- The hub --------------------------------------------------------------
 
@@ -168,22 +180,21 @@ class Server:
             await self.serve(reader, writer)
             await writer.drain()
         except (OSError, ValueError, asyncio.IncompleteReadError,
-                asyncio.LimitOverrunError):
-            pass  # the client has left, or speaks no HTTP
+                asyncio.LimitOverrunError, asyncio.TimeoutError):
+            pass  # the client has left, says nothing, or speaks no HTTP
         finally:
             self.tasks.discard(task)
             writer.close()
 
     async def serve(self, reader, writer):
         """One request: every response ends with its connection."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *lines = head.split("\r\n")
-        method, target = (line.split(" ") + ["", ""])[:2]
-        fields = {name.lower(): value.strip() for name, _, value in
-                  (each.partition(":") for each in lines)}
+        method, target, fields, body = await asyncio.wait_for(
+            read_request(reader), self.patience)
         path, _, query = target.partition("?")
         key = urllib.parse.unquote(path[1:])
-        if (method, path) == ("GET", "/"):
+        if len(body) > QUESTION_MAX:
+            answer(writer, "413 Content Too Large")
+        elif (method, path) == ("GET", "/"):
             answer(writer, "200 OK", PAGE, "text/html; charset=utf-8")
         elif not key.startswith("answers/"):
             answer(writer, "404 Not Found")
@@ -199,9 +210,7 @@ class Server:
             if response.subscriber is not None:
                 await self.follow(response.subscriber, reader, writer)
         elif method == "POST":
-            length = min(int(fields.get("content-length", 0)), 10000)
-            question = await reader.readexactly(length)
-            answer(writer, self.start(key, question.decode(errors="replace")))
+            answer(writer, self.start(key, body.decode(errors="replace")))
         elif method == "DELETE":
             answer(writer, self.stop(key))
         else:
@@ -225,6 +234,22 @@ class Server:
             return "404 Not Found"
         self.called.set()
         return "204 No Content"
+
+
+async def read_request(reader):
+    """Method, target, fields and body. Of a body that is too long the rest is
+    read too, since a client may read no answer before, but not kept."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    line, *lines = head.split("\r\n")
+    method, target = (line.split(" ") + ["", ""])[:2]
+    fields = {name.lower(): value.strip() for name, _, value in
+              (each.partition(":") for each in lines)}
+    length = int(fields.get("content-length", 0))
+    body = await reader.readexactly(min(length, QUESTION_MAX + 1))
+    rest = length - len(body)
+    while rest > 0:
+        rest -= len(await reader.readexactly(min(rest, 4096)))
+    return method, target, fields, body
 
 
 async def read_to_end(reader):

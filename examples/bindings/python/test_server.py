@@ -151,6 +151,19 @@ class Answers(ServerTest):
         self.assertEqual(await self.status("POST", "/answers/%00"), 400)
         self.assertEqual(await self.status("GET", "/answers/%00"), 400)
         self.assertEqual(await self.status("PUT", "/answers/1"), 405)
+        for length, status in ((10000, 201), (10001, 413), (1000000, 413)):
+            self.assertEqual(
+                await self.status("POST", "/answers/2", "x" * length), status)
+
+    async def test_a_client_that_says_nothing_is_sent_away(self):
+        self.server.patience = 0.01
+        for said in (b"", b"POST /answers/1 HTTP/1.1\r\n"
+                     b"Content-Length: 1\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", self.port)
+            writer.write(said)
+            self.assertEqual(await reader.read(), b"")
+            writer.close()
 
     async def test_a_client_that_leaves_while_nothing_is_said(self):
         stream = self.hub.open("answers/1")
@@ -177,6 +190,17 @@ class Answers(ServerTest):
         with self.assertRaises(OSError):
             await self.ask("GET", "/")
         self.server = None
+
+    async def test_closing_the_server_waits_for_nobody_for_ever(self):
+        self.server.patience = 3600
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        while not self.server.tasks:
+            await asyncio.sleep(0.005)
+        self.server.patience = 0.01
+        await self.server.close()
+        self.server = None
+        self.assertEqual(await reader.read(), b"")
+        writer.close()
 
 
 class Slow(ServerTest):
