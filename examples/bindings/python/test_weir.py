@@ -211,6 +211,19 @@ class Scenario(unittest.TestCase):
         for option in ({"no_such_option": 1}, {"idle": "1"}, {"user": 1}):
             with self.assertRaises(TypeError):
                 self.hub.open("a/2", **option)
+        subscriber = self.hub.attach("a/1").subscriber
+        for call, options in (
+                (self.hub.open, {"key": "a/2", "linger": -1}),
+                (self.hub.open, {"key": "a/2", "linger": 2 ** 64}),
+                (self.hub.open, {"key": "a/2", "on_duplicate": 2 ** 32}),
+                (stream.publish, {"data": "x", "flags": 2 ** 32}),
+                (subscriber.dismiss, {"retry": 2 ** 32 + 2000}),
+                (self.hub.drain, {"over": -1}),
+                (self.hub.drain, {"over": 1, "retry": 2 ** 32 + 2000})):
+            with self.assertRaises(OverflowError):
+                call(**options)
+        self.assertEqual(self.hub.attach("a/2").status, 404)
+        self.hub.open("a/2", label=2 ** 64 - 1)
 
         self.hub.drain(0, 7000)
         response = self.hub.attach("a/1")

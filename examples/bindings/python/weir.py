@@ -205,6 +205,14 @@ def _bytes(text):
     return text.encode() if isinstance(text, str) else bytes(text)
 
 
+def _number(type, value):
+    """The number, if the type holds it: ctypes keeps what fits."""
+    number = type(value)
+    if number.value != value:
+        raise OverflowError("out of range: %r" % value)
+    return number
+
+
 def _make(struct, init, options):
     """A struct with its defaults and these options: numbers, and texts, whose
     length goes into their twin. The struct keeps the texts alive."""
@@ -217,6 +225,8 @@ def _make(struct, init, options):
         if is_text:
             value = _bytes(value)
             setattr(struct, name + "_len", len(value))
+        else:
+            value = _number(dict(struct._fields_)[name], value)
         setattr(struct, name, value)
     return struct
 
@@ -341,7 +351,7 @@ class Subscriber(_Handle):
         attach says): a last frame, then the end."""
         reason = _bytes(reason)
         _check(LIB.weir_subscriber_close(self._use(), reason, len(reason),
-                                         retry))
+                                         _number(uint32, retry)))
 
 
 class Response:
@@ -447,7 +457,9 @@ class Hub:
     def drain(self, over, retry=0):
         """Take nobody in, and tell all to go in the next `over` seconds, and to
         come back after `retry` ms."""
-        _check(LIB.weir_hub_drain(self._use(), int(over * 1000), retry))
+        _check(LIB.weir_hub_drain(
+            self._use(), _number(uint64, int(over * 1000)),
+            _number(uint32, retry)))
 
     @_alone
     def close(self):
