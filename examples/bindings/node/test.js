@@ -222,6 +222,22 @@ scenario('refusals', (hub) => {
   for (const option of [{ no_such_option: 1 }, { idle: '1' }, { user: 1 }]) {
     assert.throws(() => hub.open('a/2', option), TypeError);
   }
+  const { subscriber } = hub.attach('a/1');
+  for (const bad of [-1, 1.5, NaN, Infinity, 2 ** 53, -1n, 2n ** 64n]) {
+    assert.throws(() => hub.open('a/2', { linger: bad }), RangeError);
+    assert.throws(() => subscriber.dismiss('x', bad), RangeError);
+    assert.throws(() => hub.drain(bad), RangeError);
+  }
+  for (const call of [
+    () => hub.open('a/2', { on_duplicate: 2 ** 31 }),
+    () => hub.attach('a/1', { heartbeat: 2 ** 32 }),
+    () => stream.publish('x', { flags: 2 ** 32 }),
+    () => subscriber.dismiss('x', 2 ** 32 + 2000),
+    () => hub.drain(0, 2 ** 32 + 2000),
+  ]) {
+    assert.throws(call, RangeError);
+  }
+  hub.open('a/2', { label: 2n ** 64n - 1n, linger: 1000 });
 
   hub.drain(0, 7000);
   const response = hub.attach('a/1');
@@ -231,7 +247,7 @@ scenario('refusals', (hub) => {
 });
 
 scenario('time', (hub) => {
-  assert.equal(hub.timeout(), Infinity);
+  assert.equal(hub.timeout(), 2 ** 31 - 1);
   const stream = hub.open(
       'a/1', { first_event: 1, on_first_event: weir.ACTION_FAIL });
   let told = [];

@@ -52,7 +52,7 @@ const size = 'size_t', int32 = 'int32_t', uint32 = 'uint32_t',
       uint64 = 'uint64_t', pointer = 'void *';
 const reserved = (count) => koffi.array(uint64, count);
 
-const structs = {
+const layouts = {
   weir_hub_options: {
     size, allocator: pointer, clock: pointer, clock_user: pointer,
     entropy: pointer, entropy_user: pointer, log: pointer, notify: pointer,
@@ -103,7 +103,8 @@ const structs = {
     name: pointer, name_len: size, value: pointer, value_len: size,
   },
 };
-for (const [name, fields] of Object.entries(structs)) {
+const structs = {};
+for (const [name, fields] of Object.entries(layouts)) {
   structs[name] = koffi.struct(name, fields);
 }
 
@@ -174,20 +175,34 @@ function check(result) {
   }
 }
 
+const limits = { [int32]: 2 ** 31, [uint32]: 2 ** 32, [uint64]: 2 ** 64 };
+
+/** The number, or bigint, if the type holds it: koffi would change it. */
+function number(type, value) {
+  if (!(Number.isSafeInteger(value) || typeof value === 'bigint') ||
+      value < 0 || value >= limits[type]) {
+    throw new RangeError(`out of range: ${value}`);
+  }
+  return value;
+}
+
 /** A struct with its defaults and these options: numbers, and texts, whose
  * length goes into their twin. */
 function make(name, options) {
   const struct = {};
   lib[name + '_init'](struct, koffi.sizeof(structs[name]));
   for (let [option, value] of Object.entries(options)) {
+    const type = layouts[name][option];
     const isText = typeof value === 'string' || value instanceof Uint8Array;
-    if (isText ? !(option + '_len' in struct)
-               : typeof struct[option] !== 'number') {
+    const isNumber = typeof value === 'number' || typeof value === 'bigint';
+    if (!(isText && option + '_len' in struct || isNumber && type in limits)) {
       throw new TypeError(`there is no such option: ${option} = ${value}`);
     }
     if (isText) {
       value = Buffer.from(value);
       struct[option + '_len'] = value.length;
+    } else {
+      number(type, value);
     }
     struct[option] = value;
   }
@@ -304,7 +319,8 @@ class Subscriber extends Handle {
    * says): a last frame, then the end. */
   dismiss(reason = 'expired', retry = 0) {
     const bytes = Buffer.from(reason);
-    check(lib.weir_subscriber_close(this.address, bytes, bytes.length, retry));
+    check(lib.weir_subscriber_close(this.address, bytes, bytes.length,
+                                    number(uint32, retry)));
   }
 
   release(address) {
@@ -392,17 +408,18 @@ class Hub {
     }
   }
 
-  /** Milliseconds until notices() is to be asked again; Infinity is for ever.
-   */
+  /** Milliseconds until notices() is to be asked again, at most what
+   * setTimeout() takes. */
   timeout() {
     const wait = lib.weir_hub_get_timeout(this.address);
-    return wait < 0 ? Infinity : wait;
+    return wait < 0 ? 2 ** 31 - 1 : wait;
   }
 
   /** Take nobody in, and tell all to go in the next `over` milliseconds, and
    * to come back after `retry`. */
   drain(over, retry = 0) {
-    check(lib.weir_hub_drain(this.address, over, retry));
+    check(lib.weir_hub_drain(this.address, number(uint64, over),
+                             number(uint32, retry)));
   }
 
   /** Forget all streams. Their handles answer EGONE. */
