@@ -289,6 +289,11 @@ fn refusals() {
     assert_eq!(stream.publish(b"\xff", "", 0), Err(Error(weir::EUTF8)));
     assert_eq!(hub.open("").err(), Some(Error(weir::EINVAL)));
 
+    let (_, subscriber, _) = attach(&hub, "a/1", &nobody());
+    let long = Duration::from_millis((1 << 32) + 2000);
+    assert_eq!(subscriber.dismiss("x", long), Err(Error(weir::EINVAL)));
+    assert_eq!(hub.drain(long, long), Err(Error(weir::EINVAL)));
+
     hub.drain(Duration::ZERO, Duration::from_secs(7)).unwrap();
     let response = hub.attach("a/1", &nobody()).unwrap();
     assert_eq!(response.status, 200);

@@ -502,6 +502,11 @@ fn event(data: &[u8], kind: &str, flags: i32) -> weir_event {
     event
 }
 
+/// The milliseconds of a time, or as many as C can hold.
+fn millis(time: Duration) -> u32 {
+    time.as_millis().try_into().unwrap_or(u32::MAX)
+}
+
 /// A client's connection. To drop it leaves the stream. It reads as a socket
 /// does that does not block.
 pub struct Subscriber(*mut c_void);
@@ -515,8 +520,7 @@ impl Subscriber {
     /// attach says): a last frame, then the end.
     pub fn dismiss(&self, reason: &str, retry: Duration) -> Result<()> {
         let reason = reason.as_bytes();
-        let retry = retry.as_millis() as u32;
-        check(unsafe { weir_subscriber_close(self.0, base(reason), reason.len(), retry) })
+        check(unsafe { weir_subscriber_close(self.0, base(reason), reason.len(), millis(retry)) })
     }
 }
 
@@ -720,8 +724,7 @@ impl Hub {
     /// Take nobody in, and tell all to go in the time given, and to come back
     /// after so long.
     pub fn drain(&self, over: Duration, retry: Duration) -> Result<()> {
-        let retry = retry.as_millis() as u32;
-        check(unsafe { weir_hub_drain(self.0, over.as_millis() as u64, retry) })
+        check(unsafe { weir_hub_drain(self.0, millis(over).into(), millis(retry)) })
     }
 }
 
