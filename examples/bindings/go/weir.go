@@ -28,6 +28,7 @@ import "C"
 
 import (
 	"io"
+	"math"
 	"sync"
 	"time"
 	"unsafe"
@@ -356,8 +357,20 @@ func (s *Subscriber) Dismiss(reason string, retry time.Duration) error {
 	return s.call(func(t *texts) C.int {
 		text, length := t.put([]byte(reason))
 		return C.weir_subscriber_close(s.c(), text, length,
-			C.uint32_t(retry.Milliseconds()))
+			milliseconds(retry))
 	})
+}
+
+// milliseconds of a time, or what is nearest to it in C.
+func milliseconds(d time.Duration) C.uint32_t {
+	ms := d.Milliseconds()
+	if ms < 0 {
+		return 0
+	}
+	if ms > math.MaxUint32 {
+		return math.MaxUint32
+	}
+	return C.uint32_t(ms)
 }
 
 // Close leaves the stream, and releases the handle.
@@ -556,8 +569,8 @@ func (h *Hub) Timeout() time.Duration {
 // back after so long.
 func (h *Hub) Drain(over, retry time.Duration) error {
 	return h.call(func(*texts) C.int {
-		return C.weir_hub_drain(h.c(), C.uint64_t(over.Milliseconds()),
-			C.uint32_t(retry.Milliseconds()))
+		return C.weir_hub_drain(h.c(), C.uint64_t(milliseconds(over)),
+			milliseconds(retry))
 	})
 }
 

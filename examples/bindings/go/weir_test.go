@@ -342,6 +342,13 @@ func TestRefusals(t *testing.T) {
 	_, err = h.Open("")
 	equal(t, err, EINVAL)
 
+	subscriber := attach(t, h, "a/1", Client{}).Subscriber
+	long := 1<<32*time.Millisecond + 2*time.Second
+	equal(t, subscriber.Dismiss("x", long), error(EINVAL))
+	equal(t, h.Drain(long, long), error(EINVAL))
+
+	equal(t, uint32(milliseconds(-time.Second)), uint32(0))
+
 	must(t, h.Drain(0, 7*time.Second))
 	response := attach(t, h, "a/1", Client{})
 	equal(t, response.Status, 200)
