@@ -310,10 +310,16 @@ static int append(struct testlog *log, struct testlog_call *call) {
     return WEIR_EENDED;
   }
   if (unfenced < call->count) {
+    stream->rows =
+        log->defect == TESTLOG_LEAVES_ROWS && (stream->rows || unfenced != 0);
     if (log->defect != TESTLOG_FENCES_LATE) {
       return WEIR_EFENCED;
     }
     result = WEIR_EFENCED;
+  }
+  if (stream->rows) {
+    /* There is such a row already. */
+    return WEIR_EIO;
   }
   call->first = stream->shared ? stream->last + log->step : 0;
   if (log->defect == TESTLOG_COUNTS_FROM_ONE && stream->shared) {
@@ -332,6 +338,7 @@ static int append(struct testlog *log, struct testlog_call *call) {
     if (stream->shared) {
       ck_assert_uint_eq(event->seq, 0);
       event->seq = stream->last + log->step;
+      event->seq += log->defect == TESTLOG_LEAVES_HOLES && i != 0;
     }
     if (log->defect == TESTLOG_SOUND) {
       ck_assert_uint_gt(event->seq, stream->last);

@@ -43,6 +43,7 @@ enum {
   TESTLOG_DOES_NOT_FENCE,      /* older epochs */
   TESTLOG_FENCES_BY_FIRST,     /* looks at the first record of a batch alone */
   TESTLOG_FENCES_LATE,         /* stores what comes before a fenced record */
+  TESTLOG_LEAVES_ROWS,         /* the same, but does not say so */
   TESTLOG_GOES_ON,             /* after an end */
   TESTLOG_REVERSES,            /* a batch */
   TESTLOG_CUTS_DATA,           /* at 4095 bytes */
@@ -63,6 +64,7 @@ enum {
   TESTLOG_CLOSES_ALL,      /* handles of a generation */
   TESTLOG_FORGETS_SHARED,  /* that it numbers the events */
   TESTLOG_COUNTS_FROM_ONE, /* `first` */
+  TESTLOG_LEAVES_HOLES,    /* between the numbers of a batch */
   TESTLOG_DEFECTS
 };
 
@@ -87,6 +89,7 @@ struct testlog_stream {
   size_t key_len;
   bool shared;
   bool gone;
+  bool rows; /* TESTLOG_LEAVES_ROWS */
   char *meta;
   size_t meta_len;
   weir_epoch epochs[TESTLOG_EPOCHS];
