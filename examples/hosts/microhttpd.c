@@ -123,7 +123,7 @@ static void let_go(void *arg) {
 
 /* --- Requests -------------------------------------------------------------*/
 
-/* A request on its way. */
+/* A request on its way. Each connection has one, for one after the other. */
 struct incoming {
   char *target; /* as it came: what libmicrohttpd hands on is decoded */
   struct text body;
@@ -262,30 +262,39 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection,
              : serve_producer(connection, &wanted, &incoming->body);
 }
 
+static void clear(struct incoming *incoming) {
+  text_free(&incoming->body);
+  free(incoming->target);
+  memset(incoming, 0, sizeof *incoming);
+}
+
 /* The first that is heard of a request. What this returns is *user above. */
 static void *on_target(void *arg, const char *target,
                        struct MHD_Connection *connection) {
-  struct incoming *incoming = calloc(1, sizeof *incoming);
+  struct incoming *incoming =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+          ->socket_context;
 
   (void)arg;
-  (void)connection;
   if (incoming != NULL) {
+    clear(incoming); /* of the request before */
     incoming->target = strdup(target);
   }
   return incoming;
 }
 
-static void on_completed(void *arg, struct MHD_Connection *connection,
-                         void **user, enum MHD_RequestTerminationCode why) {
-  struct incoming *incoming = *user;
-
+/* MHD_OPTION_NOTIFY_COMPLETED is not the place to free a request:
+ * libmicrohttpd does not call it for one that it refuses itself. */
+static void on_connection(void *arg, struct MHD_Connection *connection,
+                          void **context,
+                          enum MHD_ConnectionNotificationCode what) {
   (void)arg;
   (void)connection;
-  (void)why;
-  if (incoming != NULL) {
-    text_free(&incoming->body);
-    free(incoming->target);
-    free(incoming);
+  if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+    *context = calloc(1, sizeof(struct incoming));
+  } else if (*context != NULL) {
+    clear(*context);
+    free(*context);
   }
 }
 
@@ -307,7 +316,7 @@ static struct MHD_Daemon *start(void) {
       on_request, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
       MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST,
       MHD_OPTION_CONNECTION_TIMEOUT, patience, MHD_OPTION_URI_LOG_CALLBACK,
-      on_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+      on_target, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
       MHD_OPTION_END);
   if (daemon != NULL) {
     listen_say(fd);

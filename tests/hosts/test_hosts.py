@@ -15,6 +15,7 @@ import os
 import random
 import selectors
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -482,6 +483,37 @@ class Curl:
         self.assertTrue(decoder.is_between)
 
 
+class Raw:
+    """What only those who speak HTTP/1 can get wrong, byte by byte."""
+
+    def raw(self, request, condition=lambda said: False):
+        """What is said to these bytes, to its end or until it is enough."""
+        with socket.create_connection(self.server.address,
+                                      kit.PATIENCE) as sock:
+            sock.sendall(request.encode())
+            said = b""
+            while not condition(said):
+                data = sock.recv(65536)
+                if not data:
+                    break
+                said += data
+        return said
+
+    def test_a_request_that_is_never_answered_costs_nothing(self):
+        # A query of so many parts is more than libmicrohttpd takes.
+        request = b"GET /%s?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (
+            b"a" * 9000, b"&" * 550)
+        seen = []
+        for _ in range(2):  # the first is to warm up
+            for _ in range(1000):
+                with socket.create_connection(self.server.address) as sock:
+                    sock.sendall(request)
+            self.stats()
+            seen.append(self.rss())
+        if not SANITIZED:
+            self.assertLess(seen[1] - seen[0], 6 * 1048576)
+
+
 # Every other piece that is lent to libevent is refused, as without memory.
 SCARCE = r"""
 #define _GNU_SOURCE
@@ -524,7 +556,9 @@ def load_tests(loader, tests, pattern):
     suite = unittest.TestSuite()
     for program in PROGRAMS:
         name = os.path.basename(program)
-        extra = (Scarce,) if name == "evhttp" and not SANITIZED else ()
+        extra = (Raw,) if wire.wire_of(name) is wire.Http1 else ()
+        if name == "evhttp" and not SANITIZED:
+            extra += (Scarce,)
         kind = type(name, (Host, Curl, *extra, unittest.TestCase),
                     {"program": program, "Wire": wire.wire_of(name)})
         suite.addTests(loader.loadTestsFromTestCase(kind))
