@@ -5,12 +5,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An option that only the reference server honours, or NULL. Who closes
+ * publishing, say, must not believe that it is closed here. */
+static const char *not_honoured(const struct options *options, char **argv) {
+  struct options defaults;
+
+  (void)options_parse(&defaults, 1, argv);
+  return options->log.path != NULL                        ? "--log"
+         : options->publish_token != NULL                 ? "--publish-token"
+         : options->cors != NULL                          ? "--cors"
+         : options->idle_timeout != defaults.idle_timeout ? "--keep-alive"
+                                                          : NULL;
+}
+
 int host_configure(struct host *host, int argc, char **argv) {
   int status = options_parse(&host->options, argc, argv);
+  const char *name = status < 0 ? not_honoured(&host->options, argv) : NULL;
 
   weir_http_options_init(&host->http, sizeof host->http);
-  if (status < 0 && host->options.log.path != NULL) {
-    fprintf(stderr, "--log: only the reference server has one\n");
+  if (name != NULL) {
+    fprintf(stderr, "%s: only the reference server has this\n", name);
     status = 2;
   }
   listen_raise_limit();

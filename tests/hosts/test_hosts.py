@@ -319,6 +319,16 @@ class Host:
         self.ask("POST", path(self.key), status=404)
         self.ask("PUT", path("\x01"), status=400)
 
+    def test_options_without_effect_are_refused(self):
+        for option in (("--publish-token", "x"), ("--cors", "*"),
+                       ("--keep-alive", "1s"), ("--log", "x")):
+            done = subprocess.run(
+                (self.program, "--listen", "127.0.0.1:0") + option,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                timeout=kit.PATIENCE)
+            self.assertEqual((done.returncode, done.stdout), (2, b""))
+            self.assertIn(option[0].encode(), done.stderr)
+
     def test_a_key_is_decoded(self):
         key = "a/b ä?"
         self.publish(b"1", key)
