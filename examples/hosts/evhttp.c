@@ -21,6 +21,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,12 @@ static void begin(struct reader *reader) {
    * nothing to say. What such a client says all the same is not kept. */
   bufferevent_set_timeouts(bufev, NULL, NULL);
   bufferevent_setwatermark(bufev, EV_READ, 0, PIECE);
+  if (reader->request->major == 1 && reader->request->minor == 0) {
+    /* There are no chunks, so the connection's end is the stream's. Where the
+     * client asks to keep it, evhttp would say that the length is 0. */
+    evhttp_remove_header(evhttp_request_get_input_headers(reader->request),
+                         "Connection");
+  }
   evhttp_send_reply_start(reader->request, 200, NULL);
   push(reader);
 }

@@ -509,6 +509,14 @@ class Raw:
                 said += data
         return said
 
+    def test_a_stream_over_http_1_0(self):
+        self.publish(b"1")
+        said = self.raw("GET %s HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+                        % path(self.key), lambda said: b"data: 1\n" in said)
+        self.assertNotIn(b"content-length", said.lower())
+        self.assertNotIn(b"chunked", said.lower())
+        self.assertIn(b"data: 1\n", said)
+
     def test_a_request_that_is_never_answered_costs_nothing(self):
         # A query of so many parts is more than libmicrohttpd takes.
         request = b"GET /%s?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (
