@@ -265,6 +265,8 @@ static const char *method_of(struct evhttp_request *request) {
   switch (evhttp_request_get_command(request)) {
     case EVHTTP_REQ_GET:
       return "GET";
+    case EVHTTP_REQ_HEAD:
+      return "HEAD";
     case EVHTTP_REQ_PUT:
       return "PUT";
     case EVHTTP_REQ_POST:

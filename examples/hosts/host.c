@@ -83,7 +83,9 @@ void host_parse(struct host_request *request, const char *method,
     request->query.len = path.len - (size_t)(mark + 1 - path.data);
     path.len = (size_t)(mark - path.data);
   }
-  if (slice_is(path, "/stats") && strcmp(method, "GET") == 0) {
+  if (strcmp(method, "HEAD") == 0) {
+    request->wish = HOST_HEAD;
+  } else if (slice_is(path, "/stats") && strcmp(method, "GET") == 0) {
     request->wish = HOST_STATS;
   } else if (!take_key(request, path, &tail)) {
     request->wish = HOST_NOTHING;
@@ -296,6 +298,8 @@ int host_produce(struct host *host, const struct host_request *request,
     case HOST_PUBLISH:
     case HOST_END:
       return produce(host, request, body, json);
+    case HOST_HEAD:
+      return 501; /* and nothing in *json */
     default:
       text_put(json, "{\"error\":\"there is no such thing\"}\n");
       return 404;

@@ -39,6 +39,7 @@ int host_configure(struct host *host, int argc, char **argv);
 struct host_request {
   enum {
     HOST_NOTHING, /* that there is here */
+    HOST_HEAD,    /* is served by none, and gets no body */
     HOST_READ,    /* the only one that weir_hub_attach is for */
     HOST_OPEN,
     HOST_PUBLISH,

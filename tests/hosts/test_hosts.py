@@ -319,6 +319,13 @@ class Host:
         self.ask("POST", path(self.key), status=404)
         self.ask("PUT", path("\x01"), status=400)
 
+    def test_head_has_no_body(self):
+        self.publish(b"1")
+        for target in (path(self.key), "/stats", "/nowhere"):
+            done = self.ask("HEAD", target, status=501)
+            self.assertTrue(done.ended)
+            self.assertEqual(done.body, b"")
+
     def test_options_without_effect_are_refused(self):
         for option in (("--publish-token", "x"), ("--cors", "*"),
                        ("--keep-alive", "1s"), ("--log", "x")):
@@ -516,6 +523,11 @@ class Raw:
         self.assertNotIn(b"content-length", said.lower())
         self.assertNotIn(b"chunked", said.lower())
         self.assertIn(b"data: 1\n", said)
+
+    def test_what_follows_the_response_to_head(self):
+        said = self.raw("HEAD / HTTP/1.1\r\nHost: x\r\n"
+                        "Connection: close\r\n\r\n")
+        self.assertTrue(said.endswith(b"\r\n\r\n"), said)
 
     def test_a_request_that_is_never_answered_costs_nothing(self):
         # A query of so many parts is more than libmicrohttpd takes.

@@ -92,12 +92,14 @@ class Http1(Wire):
         self.raw = bytearray()
         self.left = None  # of the body, or of a chunk; None: to the end
         self.chunked = False
+        self.bodiless = False
 
     def ask(self, method, target, headers=(), body=b""):
         lines = ["%s %s HTTP/1.1" % (method, target), "Host: " + self.host]
         lines += ["%s: %s" % field for field in headers]
         if method != "GET":
             lines.append("Content-Length: %d" % len(body))
+        self.bodiless = method == "HEAD"
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         self.exchanges = [Exchange(self)]
         return self.exchanges[0]
@@ -139,7 +141,7 @@ class Http1(Wire):
         self.chunked = "transfer-encoding" in exchange.fields
         if "content-length" in exchange.fields:
             self.left = int(exchange.fields["content-length"])
-        if exchange.status == 204 or self.left == 0:
+        if exchange.status == 204 or self.left == 0 or self.bodiless:
             exchange.ended = True
 
     def take_size(self, exchange):
