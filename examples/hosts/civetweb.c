@@ -139,7 +139,7 @@ static bool read_body(struct mg_connection *conn, struct text *body) {
     text_add(body, buffer, (size_t)n);
     n = mg_read(conn, buffer, sizeof buffer);
   }
-  return n == 0 && !body->failed;
+  return n == 0 && !body->failed && body->len <= host.options.max_body;
 }
 
 static int serve_producer(struct mg_connection *conn,
