@@ -217,11 +217,13 @@ static enum MHD_Result serve_producer(struct MHD_Connection *connection,
   const struct slice data = {body->data, body->len};
   struct text json = {NULL, 0, 0, false};
   struct MHD_Response *made;
-  int status;
+  int status = body->failed ? 503 : 413;
 
-  locked_enter(&locked);
-  status = host_produce(&host, wanted, data, &json);
-  locked_leave(&locked);
+  if (!body->failed && body->len <= host.options.max_body) {
+    locked_enter(&locked);
+    status = host_produce(&host, wanted, data, &json);
+    locked_leave(&locked);
+  }
   made = make_plain(json.data, json.len);
   text_free(&json);
   if (made == NULL) {
@@ -250,11 +252,13 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection,
     return MHD_YES;
   }
   if (*piece_len != 0) {
-    text_add(&incoming->body, piece, *piece_len);
+    /* What is too large is not kept, but read to its end: libmicrohttpd takes
+     * no response before. */
+    if (incoming->body.len <= host.options.max_body) {
+      text_add(&incoming->body, piece, *piece_len);
+    }
     *piece_len = 0;
-    return incoming->body.failed || incoming->body.len > host.options.max_body
-               ? MHD_NO
-               : MHD_YES;
+    return MHD_YES;
   }
   host_parse(&wanted, method, host_slice(incoming->target), host_slice(NULL));
   return wanted.wish == HOST_READ

@@ -524,6 +524,17 @@ class Raw:
         self.assertNotIn(b"chunked", said.lower())
         self.assertIn(b"data: 1\n", said)
 
+    @alone("--max-body", "1K")
+    def test_a_body_that_is_too_large(self):
+        # In one piece with its head, so that nobody closes with a reset
+        # because of what was not read.
+        head = ("POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                "Content-Length: %d\r\n\r\n")
+        for size, status in ((1024, b"201"), (1025, b"413"), (3000, b"413")):
+            said = self.raw(head % (path(self.key, "/events"), size)
+                            + "x" * size)
+            self.assertEqual(said.split(b" ")[1], status, said)
+
     def test_what_follows_the_response_to_head(self):
         said = self.raw("HEAD / HTTP/1.1\r\nHost: x\r\n"
                         "Connection: close\r\n\r\n")
