@@ -123,7 +123,7 @@ static int serve_reader(struct mg_connection *conn,
     }
   }
   locked_enter(&locked);
-  weir_subscriber_release(reader.subscriber); /* and no notice comes any more */
+  host_release(&host, reader.subscriber); /* and no notice comes any more */
   locked_leave(&locked);
   (void)pthread_cond_destroy(&reader.changed);
   return response.status;
@@ -250,7 +250,8 @@ int main(int argc, char **argv) {
     return 1;
   }
   (void)sigwait(&signals, &signal);
-  locked_drain(&locked); /* wakes all readers, who then come to an end */
+  /* Wakes all readers, who then come to an end. */
+  locked_drain(&locked, &host.readers, host.options.drain);
   mg_stop(context);
   locked_stop(&locked);
   (void)mg_exit_library();

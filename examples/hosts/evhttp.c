@@ -39,7 +39,6 @@
 
 static struct host host;
 static struct event_base *base;
-static bool stopping;
 
 /* A connection that reads a stream. It goes when both have happened: the
  * connection is closed, and all that was lent is back. */
@@ -52,7 +51,7 @@ struct reader {
 /* --- Readers --------------------------------------------------------------*/
 
 static void let_go(struct reader *reader) {
-  weir_subscriber_release(reader->subscriber);
+  host_release(&host, reader->subscriber);
   free(reader);
 }
 
@@ -305,7 +304,7 @@ static void on_signal(evutil_socket_t number, short events, void *arg) {
   (void)number;
   (void)events;
   (void)arg;
-  stopping = true;
+  host_drain(&host);
 }
 
 static void on_time(evutil_socket_t fd, short events, void *arg) {
@@ -322,8 +321,8 @@ static void run(struct event *timer) {
   struct timeval sleep;
   int ms;
 
-  while (!stopping) {
-    ms = weir_hub_get_timeout(host.hub);
+  while (!host_drained(&host)) {
+    ms = host_get_timeout(&host);
     if (ms < 0) {
       event_del(timer);
     } else {
@@ -334,6 +333,7 @@ static void run(struct event *timer) {
     event_base_loop(base, EVLOOP_ONCE);
     (void)weir_hub_run(host.hub);
   }
+  event_base_loop(base, EVLOOP_NONBLOCK); /* sends the last chunks */
 }
 
 static struct evhttp *start(void) {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* An option that only the reference server honours, or NULL. Who closes
  * publishing, say, must not believe that it is closed here. */
@@ -152,7 +153,13 @@ void host_attach(struct host *host, const struct host_request *request,
     (void)weir_http_respond(&host->http, rv, WEIR_VERDICT_PENDING, NULL, 0, 0,
                             response);
   }
+  host->readers += *subscriber != NULL;
   text_free(&client);
+}
+
+void host_release(struct host *host, weir_subscriber *subscriber) {
+  host->readers -= subscriber != NULL;
+  weir_subscriber_release(subscriber);
 }
 
 /* --- Producers ------------------------------------------------------------*/
@@ -304,4 +311,32 @@ int host_produce(struct host *host, const struct host_request *request,
       text_put(json, "{\"error\":\"there is no such thing\"}\n");
       return 404;
   }
+}
+
+/* --- Stopping -------------------------------------------------------------*/
+
+static uint64_t now(void) {
+  struct timespec time;
+
+  (void)clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+void host_drain(struct host *host) {
+  host->quit_at = now() + (host->quit_at == 0 ? host->options.drain : 0);
+  (void)weir_hub_drain(host->hub, 0, 0);
+}
+
+int host_get_timeout(struct host *host) {
+  const int ms = weir_hub_get_timeout(host->hub);
+  const uint64_t time = now();
+  const uint64_t left = host->quit_at > time ? host->quit_at - time : 0;
+
+  return host->quit_at != 0 && (ms < 0 || left < (uint64_t)ms)
+             ? (int)(left < 1000 ? left : 1000)
+             : ms;
+}
+
+bool host_drained(const struct host *host) {
+  return host->quit_at != 0 && (host->readers == 0 || now() >= host->quit_at);
 }

@@ -29,6 +29,8 @@ struct host {
   struct options options;
   weir_http_options http; /* for every response to a reader */
   weir_hub *hub;
+  size_t readers;   /* handles of theirs */
+  uint64_t quit_at; /* ms of the monotonic clock; 0: not draining */
 };
 
 /* Read the command line into host->options. Returns -1 to go on, or the exit
@@ -68,9 +70,23 @@ void host_attach(struct host *host, const struct host_request *request,
                  struct slice last_event_id, void *user,
                  weir_subscriber **subscriber, weir_response *response);
 
+/* Let a handle go; NULL is none. weir's own count of subscribers will not do to
+ * stop by: it is without those that have only their last bytes to take. */
+void host_release(struct host *host, weir_subscriber *subscriber);
+
 /* For all else: do it, and append what became of it to *json, in which
  * application/json is. Returns the status. */
 int host_produce(struct host *host, const struct host_request *request,
                  struct slice body, struct text *json);
+
+/* How a program with one loop stops. On a signal: tell the readers to go, which
+ * takes until they have been sent that; the second time, do not wait. */
+void host_drain(struct host *host);
+
+/* How long the loop may sleep. As weir_hub_get_timeout. */
+int host_get_timeout(struct host *host);
+
+/* After each turn: whether to stop, since all have gone or --drain is over. */
+bool host_drained(const struct host *host);
 
 #endif /* HOST_H */

@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+/* Between two looks whether all readers have gone, in ms. */
+#define STEP 20
+
 /* weir calls this under the lock, in whatever thread has it. */
 static void wake(void *user) {
   struct locked *locked = user;
@@ -70,11 +73,18 @@ void locked_leave(struct locked *locked) {
   (void)pthread_mutex_unlock(&locked->mutex);
 }
 
-void locked_drain(struct locked *locked) {
+void locked_drain(struct locked *locked, const size_t *readers, uint64_t most) {
+  const struct timespec step = {0, STEP * 1000000};
+
   locked_enter(locked);
   (void)weir_hub_drain(locked->hub, 0, 0);
   while (weir_hub_get_timeout(locked->hub) == 0) {
     (void)weir_hub_run(locked->hub);
+  }
+  for (; *readers != 0 && most != 0; most -= most < STEP ? most : STEP) {
+    locked_leave(locked); /* nobody tells when one has gone: look again */
+    (void)nanosleep(&step, NULL);
+    locked_enter(locked);
   }
   locked_leave(locked);
 }

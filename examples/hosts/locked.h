@@ -41,8 +41,9 @@ void locked_enter(struct locked *locked);
 void locked_leave(struct locked *locked);
 
 /* Take nobody in any more, and tell all readers to go, so that each of them has
- * something to send, and then its end. */
-void locked_drain(struct locked *locked);
+ * something to send, and then its end. Wait until *readers, which changes under
+ * the lock, is 0; at most so many ms. */
+void locked_drain(struct locked *locked, const size_t *readers, uint64_t most);
 
 /* End the thread, and free the hub. */
 void locked_stop(struct locked *locked);

@@ -116,7 +116,7 @@ static void let_go(void *arg) {
   struct reader *reader = arg;
 
   locked_enter(&locked);
-  weir_subscriber_release(reader->subscriber);
+  host_release(&host, reader->subscriber);
   locked_leave(&locked);
   free(reader);
 }
@@ -350,7 +350,7 @@ int main(int argc, char **argv) {
   /* libmicrohttpd must not be stopped while connections are suspended. This
    * resumes them all, and none is suspended again, for what follows is its end.
    */
-  locked_drain(&locked);
+  locked_drain(&locked, &host.readers, host.options.drain);
   MHD_stop_daemon(daemon);
   locked_stop(&locked);
   return 0;

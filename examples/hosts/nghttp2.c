@@ -46,7 +46,6 @@
 static struct host host;
 static struct loop *loop;
 static int signals[2]; /* a pipe */
-static bool stopping;
 static struct conn *conns;
 
 /* A request, and its response; HTTP/2's stream. */
@@ -103,7 +102,7 @@ static void free_request(struct request *request) {
   if (request->next != NULL) {
     request->next->link = request->link;
   }
-  weir_subscriber_release(request->subscriber);
+  host_release(&host, request->subscriber);
   text_free(&request->target);
   text_free(&request->cursor);
   text_free(&request->body);
@@ -522,7 +521,9 @@ static void on_events(void *user, int events) {
   ssize_t n;
 
   if (user == signals) {
-    stopping = true;
+    if (read(signals[0], buffer, 1) == 1) {
+      host_drain(&host);
+    }
     return;
   }
   if ((events & LOOP_READ) != 0) {
@@ -584,8 +585,8 @@ int main(int argc, char **argv) {
   (void)signal(SIGINT, on_signal);
   (void)signal(SIGTERM, on_signal);
   listen_say(listener);
-  while (!stopping) {
-    loop_wait(loop, weir_hub_get_timeout(host.hub));
+  while (!host_drained(&host)) {
+    loop_wait(loop, host_get_timeout(&host));
     (void)weir_hub_run(host.hub); /* lets time pass, too */
     loop_report(loop, happened);
   }

@@ -62,7 +62,7 @@ static void on_closed(uv_handle_t *handle) {
   conn->handles -= 1;
   if (conn->handles == 0) {
     /* Its last write is over, if only by being cancelled. */
-    weir_subscriber_release(conn->subscriber);
+    host_release(&host, conn->subscriber);
     text_free(&conn->in);
     text_free(&conn->body);
     text_free(&conn->out);
@@ -102,7 +102,7 @@ static void on_shutdown(uv_shutdown_t *shutdown, int status) {
 
 /* All is sent. */
 static void finish(struct conn *conn) {
-  weir_subscriber_release(conn->subscriber);
+  host_release(&host, conn->subscriber);
   conn->subscriber = NULL;
   if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shutdown) !=
       0) {
@@ -363,7 +363,7 @@ static void on_time(uv_timer_t *timer) {
  * hub's next deadline nearer. */
 static void before_sleep(uv_prepare_t *prepare) {
   uv_timer_t *timer = prepare->data;
-  const int ms = weir_hub_get_timeout(host.hub);
+  const int ms = host_get_timeout(&host);
 
   if (ms < 0) {
     (void)uv_timer_stop(timer);
@@ -377,17 +377,20 @@ static void before_sleep(uv_prepare_t *prepare) {
 static void after_sleep(uv_check_t *check) {
   (void)check;
   (void)weir_hub_run(host.hub);
+  if (host_drained(&host)) {
+    uv_stop(loop);
+  }
 }
 
 static void on_signal(uv_signal_t *signal, int number) {
   (void)signal;
   (void)number;
-  uv_stop(loop);
+  host_drain(&host);
 }
 
 static void close_any(uv_handle_t *handle, void *arg) {
   (void)arg;
-  if (handle->data != NULL && handle->type == UV_TCP) {
+  if (handle->type == UV_TCP && handle->data != NULL) {
     close_conn(handle->data);
   } else if (!uv_is_closing(handle) && handle->type != UV_TIMER) {
     uv_close(handle, NULL);

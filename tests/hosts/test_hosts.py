@@ -319,6 +319,18 @@ class Host:
         self.ask("POST", path(self.key), status=404)
         self.ask("PUT", path("\x01"), status=400)
 
+    @alone()
+    def test_the_readers_are_told_before_it_stops(self):
+        self.publish(b"1")
+        readers = [self.read() for _ in range(5)]
+        for reader in readers:
+            reader.wait("message")
+        self.server.signal()
+        for reader in readers:
+            end = reader.rest()[-1]
+            self.assertEqual((end.type, json.loads(end.data)["reason"]),
+                             ("weir.closing", "draining"))
+
     def test_head_has_no_body(self):
         self.publish(b"1")
         for target in (path(self.key), "/stats", "/nowhere"):
