@@ -3,13 +3,15 @@
 /* A clock for everybody who connects: `curl -N http://127.0.0.1:8081`, or the
  * port that it is given. Cut the line, come back with the last id that you saw,
  * and no second is missing. It takes one request at a time and believes that it
- * comes in one piece; examples/server does not. */
+ * comes at once and in one piece, so that one client that says nothing holds up
+ * all; examples/server does not. */
 
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +40,7 @@ static void notify(void *user, const weir_notice *notice) {
 /* A request in, its cursor judged, a response out. */
 static void answer(weir_hub *hub, int fd) {
   char bytes[4096] = "";
+  const char *line;
   weir_request request;
   weir_attach_options options;
   weir_subscriber *client;
@@ -46,10 +49,13 @@ static void answer(weir_hub *hub, int fd) {
 
   (void)!read(fd, bytes, sizeof bytes - 1);
   weir_request_init(&request, sizeof request);
-  request.header = strstr(bytes, "Last-Event-ID: ");
-  if (request.header != NULL) {
-    request.header = (const char *)request.header + 15;
-    request.header_len = strcspn(request.header, "\r\n");
+  for (line = bytes; (line = strstr(line, "\r\n")) != NULL;) {
+    line += 2;
+    if (strncasecmp(line, "Last-Event-ID:", 14) == 0) {
+      line += 14 + strspn(line + 14, " ");
+      request.header = line;
+      request.header_len = strcspn(line, "\r\n");
+    }
   }
   weir_attach_options_init(&options, sizeof options);
   options.key = "clock";
