@@ -45,6 +45,7 @@
 
 static struct host host;
 static struct loop *loop;
+static int listener;
 static int signals[2]; /* a pipe */
 static struct conn *conns;
 
@@ -122,6 +123,7 @@ static void close_conn(struct conn *conn) {
   loop_remove(loop, conn->fd, conn);
   (void)close(conn->fd);
   free(conn);
+  (void)loop_change(loop, listener, LOOP_READ, &listener);
 }
 
 /* Only a reset gets through to a client that does not read. */
@@ -543,14 +545,15 @@ static void on_events(void *user, int events) {
   push(conn);
 }
 
-static int listener;
-
 static void happened(void *user, int events) {
   int fd;
 
   if (user == &listener) {
     while ((fd = listen_accept(listener)) >= 0) {
       open_conn(fd);
+    }
+    if (fd == -2) { /* who comes waits until somebody goes */
+      (void)loop_change(loop, listener, 0, &listener);
     }
   } else {
     on_events(user, events);
