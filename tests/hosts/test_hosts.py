@@ -552,6 +552,10 @@ class Raw:
                         "Connection: close\r\n\r\n")
         self.assertTrue(said.endswith(b"\r\n\r\n"), said)
 
+
+class Unanswered:
+    """libmicrohttpd does not tell of a request that it gives up."""
+
     def test_a_request_that_is_never_answered_costs_nothing(self):
         # A query of so many parts is more than libmicrohttpd takes.
         request = b"GET /%s?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (
@@ -610,6 +614,8 @@ def load_tests(loader, tests, pattern):
     for program in PROGRAMS:
         name = os.path.basename(program)
         extra = (Raw,) if wire.wire_of(name) is wire.Http1 else ()
+        if name == "microhttpd":
+            extra += (Unanswered,)
         if name == "evhttp" and not SANITIZED:
             extra += (Scarce,)
         kind = type(name, (Host, Curl, *extra, unittest.TestCase),
