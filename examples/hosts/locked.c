@@ -74,7 +74,7 @@ void locked_leave(struct locked *locked) {
 }
 
 void locked_drain(struct locked *locked, const size_t *readers, uint64_t most) {
-  const struct timespec step = {0, STEP * 1000000};
+  const struct timespec step = {0, STEP * 1000000L};
 
   locked_enter(locked);
   (void)weir_hub_drain(locked->hub, 0, 0);
