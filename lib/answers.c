@@ -150,7 +150,8 @@ static void stored(struct weir__storage *storage, uint64_t count,
   } else if (storage->history->follow && !storage->shared) {
     settle_rest(generation, generation->ended ? WEIR_EENDED : WEIR_EFENCED);
   }
-  if (weir__storage_wants(storage) || weir__tend_owes_end(generation)) {
+  if (weir__storage_wants(storage) || weir__tend_owes_end(generation) ||
+      weir__tend_is_asked(generation)) {
     weir__generation_touch(generation);
   } else if (weir__link_alone(&generation->producers)) {
     /* The last one has left before this. */
@@ -162,10 +163,10 @@ static void refused(struct weir__storage *storage, int result) {
   struct weir__generation *generation = generation_of(storage);
 
   generation->backing->refusal = result;
+  weir__generation_touch(generation);
   if (generation->gone || (result == WEIR_ENOENT && storage->shared)) {
     lose(generation);
     settle_rest(generation, result);
-    weir__generation_touch(generation);
     return;
   }
   /* What has ended meanwhile, or has another writer, cannot fail here. */
@@ -190,7 +191,7 @@ static void refused(struct weir__storage *storage, int result) {
     /* Another has taken over before it could be put. */
     weir__generation_retry(generation);
   }
-  (void)weir__tend_look(generation);
+  weir__tend_look(generation);
 }
 
 void weir__answers_failed(struct weir__history *history, int error) {
@@ -257,6 +258,10 @@ static void sought(struct weir__storage *storage, int result) {
   struct weir__final *final;
 
   generation->backing->sought = result;
+  /* What this hub has written is remembered, whatever storage has let go of. */
+  if (result == WEIR_ENOENT && generation->history.follow) {
+    lose(generation);
+  }
   if (generation->backing->doubted) {
     generation->backing->doubted = false;
     take_for_end(generation, result);

@@ -54,51 +54,38 @@ static void resolve(const struct weir__generation *generation,
                             resolution);
 }
 
-/* The same of one that others write: a cursor that seems to be ahead, or to be
- * of another writer, is looked into first. */
-static bool is_placeable(struct weir__generation *generation,
-                         struct weir__claim *claim) {
-  weir_resolution resolution;
-
-  if (claim->looked) {
-    return weir__tend_has_looked(generation, claim->look);
-  }
-  resolve(generation, claim, &resolution);
-  if (resolution.verdict != WEIR_VERDICT_AHEAD &&
-      resolution.verdict != WEIR_VERDICT_FOREIGN) {
-    return true;
-  }
-  claim->looked = true;
-  claim->look = weir__storage_look(&generation->backing->storage);
-  return false;
-}
-
 /* Whether a claim can be judged by what is known; if not, what has to be known
- * is asked for. */
+ * is asked for: which generation is the newest if this one is over, or how far
+ * it is if the cursor is beyond that. */
 static bool is_judgeable(struct weir__generation *generation,
                          struct weir__claim *claim) {
-  if (generation->backing == NULL) {
-    return true;
-  }
-  if (generation->phase == WEIR__ASKED || generation->phase == WEIR__CREATING) {
-    return false;
-  }
-  /* Clients do not wait for storage where this hub has it all. */
-  if (generation->phase == WEIR__KNOWN && !generation->history.follow) {
-    return true;
-  }
-  return weir__tend_is_sure(generation, claim->seek, false) &&
-         (generation->phase == WEIR__VOID || generation->gone ||
-          generation->ended || is_placeable(generation, claim));
-}
+  const struct weir__history *history = &generation->history;
+  weir_resolution resolution;
 
-/* Why nobody knows what there is, or how far it is. */
-static int doubt(const struct weir__generation *generation,
-                 const struct weir__claim *claim) {
-  return generation->backing != NULL && claim->looked &&
-                 generation->history.follow && !generation->ended
-             ? generation->backing->unseen
-             : weir__tend_doubt(generation, false);
+  if (generation->backing == NULL ||
+      (generation->phase == WEIR__KNOWN && !history->follow &&
+       (generation->core->log.flags & WEIR_LOG_SOLE) != 0)) {
+    return true;
+  }
+  if (generation->phase == WEIR__KNOWN) {
+    resolve(generation, claim, &resolution);
+    claim->beyond = resolution.verdict == WEIR_VERDICT_AHEAD ||
+                    resolution.verdict == WEIR_VERDICT_FOREIGN;
+    /* Who names the end has seen it, whatever came after it. */
+    if (resolution.verdict == WEIR_VERDICT_FINISHED &&
+        claim->parsed == WEIR_OK && claim->cursor.epoch != 0) {
+      return true;
+    }
+    /* Storage may have it, and another hub have sent it, before this one is
+     * told so. */
+    if (resolution.verdict == WEIR_VERDICT_AHEAD && !history->follow &&
+        claim->cursor.seq <= history->put) {
+      return false;
+    }
+  }
+  return generation->phase != WEIR__ASKED &&
+         generation->phase != WEIR__CREATING &&
+         weir__tend_is_sure(generation, claim->seek, claim->beyond);
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -128,16 +115,16 @@ static int admit(struct weir__registry *registry,
     core->info.verdicts[WEIR_VERDICT_UNKNOWN] += generation->fault == WEIR_OK;
     return generation->fault;
   }
-  rv = doubt(generation, claim);
-  if (rv != WEIR_OK) {
-    return rv;
-  }
   memcpy(text, claim->text, text_len);
   resolve(generation, claim, &resolution);
   *verdict = resolution.verdict;
   if (resolution.verdict == WEIR_VERDICT_FINISHED) {
     trace_attach(generation, text, text_len, &resolution, subscriber->user);
     return WEIR_OK;
+  }
+  rv = weir__tend_doubt(generation, claim->beyond);
+  if (rv != WEIR_OK) {
+    return rv;
   }
   rv = weir__clients_admit(&registry->clients, generation, client_of(claim),
                            claim->client_len, claim->on_duplicate, &client,
@@ -238,20 +225,9 @@ static void move_on(struct weir__registry *registry,
     return;
   }
   claim->seek = weir__storage_next_seek(&newer->backing->storage);
-  claim->looked = false;
   claim->moves += 1;
   weir__reader_move(subscriber, newer);
-}
-
-/* Some who waited there wait for the newest generation of its key now. */
-static void advance_newest(struct weir__registry *registry,
-                           const struct weir__generation *generation) {
-  struct weir__generation *newest =
-      weir__registry_find(registry, generation->key, generation->node.key_len);
-
-  if (newest != NULL && newest != generation) {
-    weir__tend_advance(newest);
-  }
+  weir__generation_touch(newer);
 }
 
 void weir__attaching_settle(struct weir__registry *registry,
@@ -259,40 +235,35 @@ void weir__attaching_settle(struct weir__registry *registry,
   struct weir__link *undecided;
   struct weir_subscriber *subscriber;
   struct weir__claim *claim;
-  struct weir__link looking;
-  bool has_moved = false;
-  bool looked;
+  struct weir__link asking;
+  bool beyond;
 
   if (generation->backing == NULL) {
     return;
   }
   undecided = &generation->backing->undecided;
-  weir__link_init(&looking);
+  weir__link_init(&asking);
   while (!weir__link_alone(undecided)) {
     subscriber = weir__owner(undecided->next, struct weir_subscriber, sibling);
     claim = subscriber->todo.claim;
-    looked = claim->looked;
+    beyond = claim->beyond;
     if (is_judgeable(generation, claim)) {
-      if (weir__tend_is_astray(generation, false)) {
-        has_moved = true;
+      if (weir__tend_is_astray(generation, claim->beyond)) {
         move_on(registry, subscriber);
       } else {
         decide_attach(registry, subscriber);
       }
-    } else if (claim->looked != looked) {
+    } else if (claim->beyond != beyond) {
       weir__link_remove(&subscriber->sibling);
-      weir__link_append(&looking, &subscriber->sibling);
+      weir__link_append(&asking, &subscriber->sibling);
     } else {
       /* It waits for what it has waited for, and so do those behind it: for
        * the generation to be known, or for what was begun no earlier. */
       break;
     }
   }
-  weir__link_splice(&looking, undecided);
-  weir__link_splice(undecided, &looking);
-  if (has_moved) {
-    advance_newest(registry, generation);
-  }
+  weir__link_splice(&asking, undecided);
+  weir__link_splice(undecided, &asking);
 }
 
 /* What an attach asks for, checked. */
@@ -375,7 +346,12 @@ static int wait_for_storage(struct weir_subscriber *subscriber,
   memcpy(kept, claim, size);
   kept->inside = true;
   weir__reader_wait(subscriber, generation, kept);
-  weir__tend_advance(generation);
+  do {
+    generation = subscriber->generation;
+    weir__tend_advance(generation);
+    /* Where the key leads it may be decided at once, too. */
+  } while (subscriber->standing == WEIR__UNDECIDED &&
+           subscriber->generation != generation);
   if (subscriber->standing == WEIR__UNDECIDED) {
     kept->inside = false;
     *verdict = WEIR_VERDICT_PENDING;
@@ -398,7 +374,7 @@ static int receive(struct weir__registry *registry,
     weir__tend_proceed(generation);
   }
   return is_judgeable(generation, claim) &&
-                 !weir__tend_is_astray(generation, false)
+                 !weir__tend_is_astray(generation, claim->beyond)
              ? admit(registry, generation, claim, subscriber, verdict)
              : wait_for_storage(subscriber, generation, claim, verdict);
 }

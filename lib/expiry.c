@@ -47,12 +47,18 @@ static void bark(struct weir__generation *generation, unsigned dog) {
   weir__tend_after(generation);
 }
 
+/* Have the key looked up again, whatever is under way. */
+static void seek(struct weir__generation *generation, bool how_far) {
+  struct weir__storage *storage = &generation->backing->storage;
+
+  weir__storage_seek(storage, weir__storage_next_seek(storage), how_far);
+}
+
 static void check(struct weir__generation *generation) {
   if (!weir__tend_owes_end(generation)) {
     if (weir__tend_is_watched(generation)) {
       /* Who writes it, as far as is known, asks whether that is still so. */
-      weir__storage_seek(&generation->backing->storage,
-                         !generation->history.follow);
+      seek(generation, !generation->history.follow);
     }
     weir__tend_watch(generation);
   } else if (generation->settings->shared || weir__tend_is_taking(generation)) {
@@ -63,29 +69,25 @@ static void check(struct weir__generation *generation) {
     weir__generation_set_time(
         generation, WEIR__AT_CHECK,
         weir__later(generation->core->now, generation->backing->retry));
-    weir__storage_seek(&generation->backing->storage, true);
+    seek(generation, true);
   } else if (weir__tend_take(generation) != WEIR_OK) {
     weir__generation_retry(generation);
   }
   weir__tend_advance(generation);
 }
 
-/* Whether somebody waits for storage. */
-static bool is_awaited(const struct weir__generation *generation) {
-  return generation->backing != NULL &&
-         (weir__storage_is_busy(&generation->backing->storage) ||
-          weir__tend_is_asked(generation));
-}
-
-/* Nobody will miss it; but who has come, and waits for a decision, comes first,
- * and so do those before it, and what is under way: who has taken it over has
- * to make use of that. */
+/* Nobody will miss it; but those before it come first, and so does what is
+ * under way: others wait for that, or who has taken it over has to make use of
+ * it. */
 static void forget(struct weir__generation *generation) {
-  if (generation->backing != NULL && generation->backing->dirty) {
+  const struct weir__backing *backing = generation->backing;
+
+  if (backing != NULL && backing->dirty) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               generation->core->now);
     weir__tend_advance(generation);
-  } else if (weir__tend_owes_before(generation) || is_awaited(generation)) {
+  } else if (weir__tend_owes_before(generation) ||
+             (backing != NULL && weir__storage_is_busy(&backing->storage))) {
     weir__generation_set_time(generation, WEIR__AT_FORGET,
                               weir__later(generation->core->now, AGAIN));
   } else {

@@ -221,11 +221,6 @@ static void decide_open(struct weir__registry *registry,
       return;
     }
     rv = weir__tend_doubt(generation, how_far);
-    if (rv == WEIR_ENOENT && (producer->flags & WEIR_OPEN_LOOK) == 0) {
-      /* It is not for this one to find that out: it is there, as far as is
-       * known. */
-      rv = WEIR_OK;
-    }
   }
   if (rv != WEIR_OK) {
     weir__producer_refuse(producer, rv);

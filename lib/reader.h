@@ -33,11 +33,9 @@ struct weir__claim {
   weir_cursor cursor;
   int32_t start;
   int32_t on_duplicate;
-  uint32_t flags; /* WEIR_ATTACH_... */
   uint32_t retry_replaced;
   uint32_t seek; /* a lookup of the key that was begun since it came */
-  uint32_t look; /* storage has been asked how far it is: weir__storage_look */
-  bool looked;
+  bool beyond;   /* the cursor is of what this hub does not know */
   bool inside;   /* the attach that asked has not returned yet */
   uint8_t moves; /* to another generation, where the key led */
   uint16_t text_len;

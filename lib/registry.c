@@ -199,7 +199,7 @@ void weir__registry_hint(struct weir__registry *registry, const void *key,
       (generation->history.follow ||
        weir__generation_pending(generation) == 0) &&
       generation->reader_count != 0 && last > generation->history.committed) {
-    (void)weir__tend_look(generation);
+    weir__tend_look(generation);
     weir__tend_advance(generation);
   }
 }

@@ -214,7 +214,7 @@ static int take_append(struct weir__storage *storage, int result,
        answer->ended == 0 && !weir__link_alone(&history->waiters))) {
     /* Those who wait at the head want the events too, unless they are the last;
      * and what there was no memory for will be known then. */
-    (void)weir__storage_look(storage);
+    storage->look = true;
   } else {
     weir__intake_adopt(history, &report);
   }
@@ -420,7 +420,7 @@ static int take_seek(struct weir__storage *storage, int result,
     weir__intake_adopt(history, &report);
   }
   storage->how_far = storage->how_far && storage->seek;
-  return rv == WEIR_ELOG ? WEIR_ENOENT : rv;
+  return rv == WEIR_ELOG && history->ended != 0 ? WEIR_ENOENT : rv;
 }
 
 static void open_done(void *owner, int result, const weir_answer *answer,
@@ -481,7 +481,6 @@ static void look_done(void *owner, int result, const weir_answer *answer,
   struct weir__scheme scheme;
 
   (void)handle;
-  storage->looks += 1;
   if (result == WEIR_LOG_YES) {
     storage->owner->scheme(storage, &scheme);
     result = weir__intake_append(storage->history, &scheme, answer,
@@ -539,11 +538,6 @@ bool weir__storage_wants(const struct weir__storage *storage) {
          may_look(storage) || may_trim(storage);
 }
 
-void weir__storage_seek(struct weir__storage *storage, bool how_far) {
-  storage->seek = true;
-  storage->how_far = storage->how_far || how_far;
-}
-
 uint32_t weir__storage_next_seek(const struct weir__storage *storage) {
   const bool is_under_way =
       storage->asking != NULL &&
@@ -552,9 +546,21 @@ uint32_t weir__storage_next_seek(const struct weir__storage *storage) {
   return storage->seeks + (is_under_way ? 2 : 1);
 }
 
-uint32_t weir__storage_look(struct weir__storage *storage) {
-  storage->look = true;
-  return storage->looks + (storage->reading != NULL ? 2 : 1);
+/* Whether number n is not beyond the count: both go round. */
+static bool is_within(uint32_t count, uint32_t n) {
+  return count - n < UINT32_MAX / 2;
+}
+
+bool weir__storage_has_sought(const struct weir__storage *storage,
+                              uint32_t seek) {
+  return is_within(storage->seeks, seek);
+}
+
+void weir__storage_seek(struct weir__storage *storage, uint32_t seek,
+                        bool how_far) {
+  storage->seek =
+      storage->seek || !is_within(weir__storage_next_seek(storage) - 1, seek);
+  storage->how_far = storage->how_far || how_far;
 }
 
 int weir__storage_pump(struct weir__storage *storage, const void *key,

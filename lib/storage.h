@@ -63,8 +63,7 @@ struct weir__storage {
   uint64_t flying_last;  /* the number of its last */
   bool flying_end;       /* which is the end */
   uint64_t look_after;   /* what the look under way asked for */
-  uint32_t looks;        /* that have come to an end */
-  uint32_t seeks;        /* lookups of the key that have */
+  uint32_t seeks;        /* lookups of the key that have come to an end */
 };
 
 void weir__storage_init(struct weir__storage *storage,
@@ -75,17 +74,16 @@ void weir__storage_init(struct weir__storage *storage,
  * to memory: false without. */
 bool weir__storage_prepare(struct weir__storage *storage);
 
-/* Have a look at the head, begun after this. Returns what `looks` will be when
- * it has come to an end. */
-uint32_t weir__storage_look(struct weir__storage *storage);
-
-/* Look the key up again: does it still lead to this generation? And, if that is
- * asked, how far is that? */
-void weir__storage_seek(struct weir__storage *storage, bool how_far);
-
-/* What `seeks` will be when a lookup has come to an end that is begun after
- * this. */
+/* Lookups of the key have numbers: the one that is begun after this; and
+ * whether that one has come to an end. */
 uint32_t weir__storage_next_seek(const struct weir__storage *storage);
+bool weir__storage_has_sought(const struct weir__storage *storage,
+                              uint32_t seek);
+
+/* Look the key up again, unless the lookup under way has that number: does it
+ * still lead to this generation? And, if that is asked, how far is that? */
+void weir__storage_seek(struct weir__storage *storage, uint32_t seek,
+                        bool how_far);
 
 /* Lose interest in what is under way, and drop what waits. */
 void weir__storage_free(struct weir__storage *storage);

@@ -40,19 +40,9 @@ int weir__tend_take(struct weir__generation *generation) {
   return WEIR_OK;
 }
 
-uint32_t weir__tend_look(struct weir__generation *generation) {
+void weir__tend_look(struct weir__generation *generation) {
   weir__generation_touch(generation);
-  return weir__storage_look(&generation->backing->storage);
-}
-
-/* Whether what was to be number n has come to an end: the count goes round. */
-static bool is_over(uint32_t count, uint32_t n) {
-  return count - n < UINT32_MAX / 2;
-}
-
-bool weir__tend_has_looked(const struct weir__generation *generation,
-                           uint32_t look) {
-  return is_over(generation->backing->storage.looks, look);
+  generation->backing->storage.look = true;
 }
 
 bool weir__tend_is_asked(const struct weir__generation *generation) {
@@ -76,11 +66,11 @@ bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek,
                         bool how_far) {
   struct weir__storage *storage = &generation->backing->storage;
 
-  if (is_over(storage->seeks, seek) || generation->gone) {
+  if (weir__storage_has_sought(storage, seek) || generation->gone) {
     return true;
   }
   if (generation->phase == WEIR__KNOWN && (generation->ended || how_far)) {
-    weir__storage_seek(storage, how_far);
+    weir__storage_seek(storage, seek, how_far);
     return false;
   }
   return generation->phase != WEIR__VOID || generation->fault != WEIR_OK;
@@ -90,14 +80,9 @@ bool weir__tend_is_astray(const struct weir__generation *generation,
                           bool how_far) {
   const struct weir__backing *backing = generation->backing;
 
-  if (backing == NULL || generation->phase != WEIR__KNOWN) {
-    return false;
-  }
-  /* What this hub has written is remembered, whatever storage has let go of. */
-  return generation->gone ||
-         ((generation->ended || how_far) && backing->sought == WEIR_EEXISTS) ||
-         (generation->ended && generation->history.follow &&
-          backing->sought == WEIR_ENOENT);
+  return backing != NULL && generation->phase == WEIR__KNOWN &&
+         (generation->gone ||
+          ((generation->ended || how_far) && backing->sought == WEIR_EEXISTS));
 }
 
 int weir__tend_doubt(const struct weir__generation *generation, bool how_far) {
@@ -148,7 +133,7 @@ void weir__tend_watch(struct weir__generation *generation) {
   if (weir__tend_is_watched(generation)) {
     weir__tend_look_later(generation, generation->core->options.recheck);
     if (is_others(generation)) {
-      (void)weir__tend_look(generation);
+      weir__tend_look(generation);
     }
   }
 }

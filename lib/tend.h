@@ -19,11 +19,8 @@ void weir__tend_begin(struct weir__generation *generation,
 int weir__tend_take(struct weir__generation *generation);
 bool weir__tend_is_taking(const struct weir__generation *generation);
 
-/* Have a look at storage, begun after this: see weir__storage_look. Whether it
- * has come to an end. */
-uint32_t weir__tend_look(struct weir__generation *generation);
-bool weir__tend_has_looked(const struct weir__generation *generation,
-                           uint32_t look);
+/* Have a look at the head, begun after this. */
+void weir__tend_look(struct weir__generation *generation);
 
 /* Whether somebody waits to hear what there is; and have storage look the key
  * up, of which it knows nothing. It has a log. */

@@ -175,8 +175,9 @@ typedef struct weir_answer {
  * then sends them as they are without looking through them. */
 #define WEIR_LOG_CHECKED 0x2u
 
-/** weir_log.flags: nobody but this hub writes there. weir then does not ask now
- * and then whether that is still so. */
+/** weir_log.flags: nobody but this hub writes there. weir then does not look
+ * the key up of what it writes, or has ended, to see whether another has taken
+ * it over or begun the next. */
 #define WEIR_LOG_SOLE 0x4u
 
 /**

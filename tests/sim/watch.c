@@ -158,6 +158,12 @@ static uint64_t acked_then(const struct watch *watch,
                                       : 0;
 }
 
+/* Whether storage may have failed to say what there is. */
+static bool is_faulty(void) {
+  return HAS(REFUSE) || HAS(WRONG) || HAS(NEVER) || HAS(MEMORY) ||
+         HAS(LIMITS) || HAS(JUMP);
+}
+
 /* A cursor of an epoch that the generation has had. */
 static void judge_known(const struct watch *watch,
                         const struct watch_request *request, const char *text,
@@ -194,7 +200,8 @@ static void judge_known(const struct watch *watch,
         watch->at > generation->trimmed) {
       misjudged(watch, text, "what follows it is still there");
     }
-  } else if (cursor->seq <= acked_then(watch, request) && !HAS(NODES) &&
+  } else if (cursor->seq <= acked_then(watch, request) &&
+             !(HAS(NODES) && is_faulty()) &&
              model_epoch_of(generation, cursor->seq) == cursor->epoch) {
     /* Another number of that epoch was never given to anybody: whoever makes it
      * up may name an epoch that this server has not been told of. */

@@ -446,17 +446,17 @@ START_TEST(a_cursor_ahead_of_the_known_head) {
   epoch = testlog_find(storage, "k")->epochs[0].epoch;
   testlog_write(storage, "k", "x", "3");
   testlog_write(storage, "k", "x", "4");
-  before = reads();
+  before = storage->modes[WEIR_LOG_LOOKUP];
   other = bench_resume(&bench, a, "k", epoch, 3, &verdict);
   ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
-  ck_assert_uint_eq(reads(), before + 1);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
   bench_expect(&bench, other, WEIR_EAGAIN, "ready@3 resumed; x@4 4");
   bench_expect(&bench, reader, WEIR_EAGAIN, "x@3 3; x@4 4");
   weir_subscriber_release(other);
   /* Ahead it is when storage says so. */
   other = bench_resume(&bench, a, "k", epoch, 9, &verdict);
   ck_assert_int_eq(verdict, WEIR_VERDICT_AHEAD);
-  ck_assert_uint_eq(reads(), before + 2);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 2);
   weir_subscriber_release(other);
   weir_subscriber_release(reader);
 }
@@ -485,23 +485,22 @@ START_TEST(f22_a_cursor_of_the_next_writer) {
 }
 END_TEST
 
-/* It waits for one look, begun after it came, also if hints keep coming; and
- * all who wait share it. */
-START_TEST(a_cursor_waits_for_one_look) {
+/* It waits for one lookup, begun after it came; and all who wait share it. */
+START_TEST(a_cursor_waits_for_one_lookup) {
   weir_attach_options options = kit_attach_options("k", "s");
   weir_subscriber *others[20];
+  weir_subscriber_info info;
   weir_subscriber *reader;
   weir_request request;
-  weir_cursor cursor;
   char text[WEIR_CURSOR_MAX];
+  weir_cursor cursor;
   size_t before;
   size_t i;
   int verdict;
 
   storage->later = true;
   reader = follow();
-  hint(a, 3); /* a look is under way */
-  before = reads();
+  before = storage->modes[WEIR_LOG_LOOKUP];
   cursor.epoch = testlog_find(storage, "k")->epochs[0].epoch;
   cursor.seq = 9;
   weir_request_init(&request, sizeof request);
@@ -510,23 +509,30 @@ START_TEST(a_cursor_waits_for_one_look) {
                    WEIR_OK);
   request.header = text;
   options.request = &request;
+  if (_i == 1) {
+    testlog_fail(storage, TESTLOG_OPEN, 2, TESTLOG_REFUSE, WEIR_EIO);
+  }
   for (i = 0; i < 20; ++i) {
     ck_assert_int_eq(weir_hub_attach(a->hub, &options, &others[i], &verdict),
                      WEIR_OK);
     ck_assert_int_eq(verdict, WEIR_VERDICT_PENDING);
   }
-  ck_assert_uint_eq(reads(), before);
+  /* That of the first. */
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 1);
   testlog_deliver(storage, 0);
   kit_pass(a, 0);
-  ck_assert_uint_eq(reads(), before + 1);
-  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_DECIDED), 0);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 2);
+  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_DECIDED), 1);
   hint(a, 4);
-  if (_i == 1) {
-    testlog_fail(storage, TESTLOG_READ, 0, TESTLOG_REFUSE, WEIR_ELOG);
-  }
   testlog_deliver(storage, 0);
   kit_pass(a, 0);
-  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_DECIDED), 20);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], before + 2);
+  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_DECIDED), 19);
+  info.size = sizeof info;
+  for (i = 1; i < 20; ++i) {
+    ck_assert_int_eq(weir_subscriber_get_info(others[i], &info), WEIR_OK);
+    ck_assert_int_eq(info.error, _i == 0 ? WEIR_OK : WEIR_EIO);
+  }
   for (i = 0; i < 20; ++i) {
     weir_subscriber_release(others[i]);
   }
@@ -534,7 +540,7 @@ START_TEST(a_cursor_waits_for_one_look) {
 }
 END_TEST
 
-START_TEST(a_cursor_that_cannot_be_looked_into) {
+START_TEST(a_cursor_that_cannot_be_looked_up) {
   weir_attach_options options = kit_attach_options("k", "s");
   weir_subscriber *reader;
   weir_subscriber *other = NULL;
@@ -546,9 +552,9 @@ START_TEST(a_cursor_that_cannot_be_looked_into) {
   request.header = "b-9";
   request.header_len = 3;
   options.request = &request;
-  testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_ELOG);
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
   ck_assert_int_eq(weir_hub_attach(a->hub, &options, &other, &verdict),
-                   WEIR_ELOG);
+                   WEIR_EIO);
   ck_assert_ptr_null(other);
   ck_assert_int_eq(weir_hub_attach(a->hub, &options, &other, &verdict),
                    WEIR_OK);
@@ -1554,8 +1560,8 @@ static TCase *hints(void) {
   tcase_add_loop_test(tcase, a_look_that_fails, 0, 2);
   tcase_add_loop_test(tcase, a_cursor_ahead_of_the_known_head, 0, 2);
   tcase_add_loop_test(tcase, f22_a_cursor_of_the_next_writer, 0, 2);
-  tcase_add_loop_test(tcase, a_cursor_waits_for_one_look, 0, 2);
-  tcase_add_test(tcase, a_cursor_that_cannot_be_looked_into);
+  tcase_add_loop_test(tcase, a_cursor_waits_for_one_lookup, 0, 2);
+  tcase_add_test(tcase, a_cursor_that_cannot_be_looked_up);
   tcase_add_loop_test(tcase, r04_a_look_brings_frames, 0, 2);
   tcase_add_loop_test(tcase, r10_a_loss_at_the_head_is_a_gap, 0, 2);
   tcase_add_loop_test(tcase, r10_a_loss_at_the_head_without_memory, 0, 2);

@@ -231,9 +231,9 @@ START_TEST(others_come_all_the_time) {
 }
 END_TEST
 
-/* What a look would have said is nothing to who attaches, if this hub has
- * become the writer meanwhile. */
-START_TEST(a_look_that_is_not_needed) {
+/* What a lookup would have said is nothing to who attaches, if this hub becomes
+ * the writer meanwhile, and knows the place. */
+START_TEST(a_lookup_that_is_not_needed) {
   weir_subscriber *reader;
   weir_stream *theirs;
   weir_stream *ours;
@@ -244,70 +244,19 @@ START_TEST(a_look_that_is_not_needed) {
   weir_subscriber_release(bench_attach(&bench, a, "k", NULL));
   bench_rest(&bench);
   storage->later = true;
-  storage->slow = true;
-  testlog_fail(storage, TESTLOG_READ, 1, TESTLOG_REFUSE, WEIR_EIO);
-  reader = attach_late("s", kit_cursor(theirs, 9));
   ours = kit_open(a, "k");
-  ck_assert_uint_eq(testlog_waiting(storage), 2);
-  testlog_deliver(storage, 1);
+  reader = attach_late("s", kit_cursor(theirs, 9));
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  testlog_deliver(storage, 0);
   kit_pass(a, 0);
-  bench_rest(&bench);
   kit_expect_notices(a, "opened 0; s decided rewound 0");
+  bench_rest(&bench);
   weir_subscriber_release(reader);
   weir_stream_release(ours);
   weir_stream_release(theirs);
 }
 END_TEST
-
-static int nothing_to_read(void *user, weir_hub *hub, uint64_t ticket,
-                           void *handle, uint64_t after, uint64_t upto,
-                           size_t max_bytes) {
-  (void)user;
-  (void)hub;
-  (void)ticket;
-  (void)handle;
-  (void)after;
-  (void)upto;
-  (void)max_bytes;
-  return WEIR_ENOENT;
-}
-
-/* Storage has the key, and has nothing of it when it is read: an attach follows
- * that for a while. */
-START_TEST(a_key_that_leads_nowhere) {
-  weir_attach_options options = kit_attach_options("k", "s");
-  weir_subscriber *reader = NULL;
-  weir_log log = storage->log;
-  weir_request request;
-  weir_stream *stream;
-  int verdict = -1;
-  int rv;
-  int i;
-
-  log.read = nothing_to_read;
-  a->options.log = &log;
-  bench_hubs(&bench);
-  stream = bench_open(&bench, b, "k");
-  storage->later = _i == 1;
-  weir_request_init(&request, sizeof request);
-  request.header = kit_cursor(stream, 9);
-  request.header_len = strlen(request.header);
-  options.request = &request;
-  storage->modes[WEIR_LOG_LOOKUP] = 0;
-  rv = weir_hub_attach(a->hub, &options, &reader, &verdict);
-  ck_assert_int_eq(rv, _i == 0 ? WEIR_ELOG : WEIR_OK);
-  for (i = 0; i < 50; ++i) {
-    testlog_deliver_all(storage);
-    kit_pass(a, 10);
-  }
-  ck_assert_uint_eq(bench_hub_info(a).pending, 0);
-  ck_assert_uint_le(storage->modes[WEIR_LOG_LOOKUP], 10);
-  weir_subscriber_release(reader);
-  weir_stream_release(stream);
-}
-END_TEST
-
-/* --- Opens that ask what there is ----------------------------------------- */
 
 static const uint32_t asks[] = {WEIR_OPEN_LOOK, WEIR_OPEN_EXISTING,
                                 WEIR_OPEN_UNENDED};
@@ -322,6 +271,188 @@ static weir_stream *ask_late(uint32_t flags, int *rv) {
   *rv = weir_hub_open(a->hub, &options, &stream);
   return stream;
 }
+
+static uint64_t renamed;
+
+/* It is another one, each time. */
+static void rename_it(weir_answer *answer, weir_epoch *epochs,
+                      weir_record *records) {
+  (void)answer;
+  (void)records;
+  epochs[0].epoch += ++renamed;
+}
+
+/* Each time that the key is looked up it leads to another one, which is over;
+ * and somebody else has just asked for that one: an attach follows that for a
+ * while. */
+START_TEST(a_key_that_leads_on_and_on) {
+  weir_subscriber_info info;
+  weir_subscriber *reader;
+  weir_stream *looks[12];
+  size_t i;
+  int rv;
+
+  know_an_end();
+  storage->later = true;
+  for (i = 1; i <= 16; ++i) {
+    testlog_plan_bend(storage, TESTLOG_OPEN, i, rename_it);
+  }
+  looks[0] = ask_late(WEIR_OPEN_LOOK, &rv);
+  reader = attach_late("s", NULL);
+  for (i = 1; i < 12; ++i) {
+    looks[i] = ask_late(WEIR_OPEN_LOOK, &rv);
+    testlog_deliver_all(storage);
+    kit_pass(a, 0);
+  }
+  ck_assert_uint_eq(kit_count(a, WEIR_NOTICE_DECIDED), 1);
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_subscriber_get_info(reader, &info), WEIR_OK);
+  ck_assert_int_eq(info.error, WEIR_ELOG);
+  weir_subscriber_release(reader);
+  for (i = 0; i < 12; ++i) {
+    weir_stream_release(looks[i]);
+  }
+  bench_rest(&bench);
+}
+END_TEST
+
+/* --- Those who come to who wrote it last ---------------------------------- */
+
+/* This hub has written it, and another has taken over since without its
+ * hearing: a cursor of that one is not taken for a stranger's. */
+START_TEST(who_was_elsewhere_comes_to_the_old_writer) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+  int verdict;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 2);
+  storage->later = _i != 0;
+  reader = bench_resume(&bench, a, "k", bench_info(theirs).epoch, 2, &verdict);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@2 resumed; x@3 3");
+  ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_FENCED);
+  weir_subscriber_release(reader);
+  weir_stream_release(theirs);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* Storage cannot say: then it is so as far as this hub has written it. If no
+ * other can have written it, storage is not asked at all. */
+START_TEST(the_old_writer_is_all_there_is) {
+  weir_subscriber *reader;
+  weir_stream *ours;
+  size_t lookups;
+  int verdict;
+
+  storage->log.flags = _i < 2 ? 0 : WEIR_LOG_SOLE;
+  bench_hub(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 2);
+  storage->later = _i == 1;
+  lookups = storage->modes[WEIR_LOG_LOOKUP];
+  testlog_fail(storage, TESTLOG_OPEN, 1, TESTLOG_REFUSE, WEIR_EIO);
+  reader = bench_resume(&bench, a, "k", 12345, 2, &verdict);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FOREIGN);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], lookups + (_i < 2));
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* A number that has been given, of an event that is on its way to storage: it
+ * may be there, and another hub's client have got it. */
+START_TEST(what_is_stored_but_not_answered) {
+  weir_subscriber *reader;
+  weir_stream *ours;
+
+  storage->later = true;
+  bench_hub(&bench);
+  ours = kit_open(a, "k");
+  bench_rest(&bench);
+  bench_publish(&bench, ours, 1);
+  kit_count(a, 0);
+  if (_i == 1) {
+    testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  }
+  kit_publish(ours, "x", "2");
+  reader = attach_late("s", kit_cursor(ours, 2));
+  bench_rest(&bench);
+  kit_expect_notices(
+      a, _i == 0 ? "s decided resumed 0" : "ended -31; s decided ahead 0");
+  weir_subscriber_release(reader);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* What this hub has written has ended, and another has begun the next: whoever
+ * comes anew gets that; who has seen the end goes, and storage is not asked. */
+START_TEST(what_came_after_our_end) {
+  weir_subscriber *reader;
+  weir_stream *theirs;
+  weir_stream *ours;
+  uint64_t epoch;
+  size_t lookups;
+  int verdict;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  epoch = bench_info(ours).epoch;
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(ours);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 1);
+  storage->later = _i != 0;
+  lookups = storage->modes[WEIR_LOG_LOOKUP];
+  reader = bench_resume(&bench, a, "k", epoch, 2, &verdict);
+  ck_assert_ptr_null(reader);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_FINISHED);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP], lookups);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  ck_assert_uint_gt(storage->modes[WEIR_LOG_LOOKUP], lookups);
+  weir_subscriber_release(reader);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* A number alone may be one of the next. */
+START_TEST(a_number_like_that_of_our_end) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *reader;
+  weir_request request;
+  weir_stream *theirs;
+  weir_stream *ours;
+  int verdict;
+
+  a->options.cursor_format = WEIR_CURSOR_DECIMAL;
+  b->options.cursor_format = WEIR_CURSOR_DECIMAL;
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(ours);
+  theirs = bench_open(&bench, b, "k");
+  bench_publish(&bench, theirs, 3);
+  weir_request_init(&request, sizeof request);
+  request.header = "2";
+  request.header_len = 1;
+  options.request = &request;
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
+                   WEIR_OK);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
+  weir_subscriber_release(reader);
+  weir_stream_release(theirs);
+}
+END_TEST
+
+/* --- Opens that ask what there is ----------------------------------------- */
 
 static weir_stream *ask(uint32_t flags, int *rv) {
   weir_stream *stream = ask_late(flags, rv);
@@ -480,8 +611,8 @@ END_TEST
  * without asking. */
 START_TEST(an_open_that_joins_nothing) {
   enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, GONE, OURS, CASES };
-  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK,      WEIR_EEXISTS,
-                                    WEIR_EIO,     WEIR_EEXISTS, WEIR_EEXISTS};
+  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK, WEIR_EEXISTS,
+                                    WEIR_EIO,     WEIR_OK, WEIR_EEXISTS};
   weir_open_options options = kit_open_options("k", "p");
   weir_subscriber *reader;
   weir_stream *theirs;
@@ -1123,8 +1254,13 @@ static TCase *asked(void) {
   tcase_add_test(tcase, a_read_that_finds_nothing);
   tcase_add_loop_test(tcase, many_wait_for_one_answer, 0, 2);
   tcase_add_loop_test(tcase, others_come_all_the_time, 0, 2);
-  tcase_add_test(tcase, a_look_that_is_not_needed);
-  tcase_add_loop_test(tcase, a_key_that_leads_nowhere, 0, 2);
+  tcase_add_test(tcase, a_lookup_that_is_not_needed);
+  tcase_add_test(tcase, a_key_that_leads_on_and_on);
+  tcase_add_loop_test(tcase, who_was_elsewhere_comes_to_the_old_writer, 0, 2);
+  tcase_add_loop_test(tcase, the_old_writer_is_all_there_is, 0, 3);
+  tcase_add_loop_test(tcase, what_is_stored_but_not_answered, 0, 2);
+  tcase_add_loop_test(tcase, what_came_after_our_end, 0, 2);
+  tcase_add_test(tcase, a_number_like_that_of_our_end);
   tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
   tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
   return tcase;
