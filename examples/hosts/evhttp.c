@@ -22,6 +22,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <event2/listener.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,6 +314,25 @@ static void on_time(evutil_socket_t fd, short events, void *arg) {
   (void)arg; /* it is enough that the loop has woken up */
 }
 
+static void accept_again(evutil_socket_t fd, short events, void *listener) {
+  (void)fd;
+  (void)events;
+  evconnlistener_enable(listener);
+}
+
+/* Out of descriptors, as a rule. Who comes waits in the backlog, and must not
+ * wake us up for nothing meanwhile. */
+static void on_refused(struct evconnlistener *listener, void *arg) {
+  static const struct timeval later = {0, 100000};
+  int rv =
+      event_base_once(base, -1, EV_TIMEOUT, accept_again, listener, &later);
+
+  (void)arg;
+  if (rv == 0) {
+    evconnlistener_disable(listener);
+  }
+}
+
 /* One turn after another, each with a sleep that the hub is asked for: what
  * happens in a turn can bring its next deadline nearer. A program that leaves
  * the loop to event_base_dispatch sets the timer again at the end of every
@@ -337,6 +357,7 @@ static void run(struct event *timer) {
 }
 
 static struct evhttp *start(void) {
+  struct evhttp_bound_socket *bound;
   struct evhttp *http;
   int fd;
 
@@ -348,9 +369,12 @@ static struct evhttp *start(void) {
     return NULL;
   }
   fd = listen_on(host.options.listen);
-  if (fd < 0 || evhttp_accept_socket(http, fd) != 0) {
+  bound = fd < 0 ? NULL : evhttp_accept_socket_with_handle(http, fd);
+  if (bound == NULL) {
     return NULL;
   }
+  evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound),
+                              on_refused);
   evhttp_set_gencb(http, on_request, NULL);
   evhttp_set_timeout(http, (int)(host.options.request_timeout / 1000));
   evhttp_set_max_headers_size(http, HTTP_HEAD_MOST);

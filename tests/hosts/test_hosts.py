@@ -13,6 +13,7 @@ read with python3-h2, and all programs once with curl.
 import json
 import os
 import random
+import resource
 import selectors
 import shutil
 import socket
@@ -571,6 +572,23 @@ class Unanswered:
             self.assertLess(seen[1] - seen[0], 6 * 1048576)
 
 
+class Accepting:
+    """Where it is the host that decides what becomes of a refused accept."""
+
+    @alone()
+    def test_without_descriptors_it_waits_for_some(self):
+        # There is no connection either, whose end could wake it up.
+        pid = self.server.process.pid
+        had = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        taken = os.listdir("/proc/%d/fd" % pid)
+        free = next(n for n in range(len(taken) + 1) if str(n) not in taken)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, had[1]))
+        reader = self.read()
+        self.assertTrue(self.server.idles())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, had)
+        reader.until(lambda r: r.exchange.status == 404)
+
+
 # Every other piece that is lent to libevent is refused, as without memory.
 SCARCE = r"""
 #define _GNU_SOURCE
@@ -616,6 +634,8 @@ def load_tests(loader, tests, pattern):
         extra = (Raw,) if wire.wire_of(name) is wire.Http1 else ()
         if name == "microhttpd":
             extra += (Unanswered,)
+        if name == "evhttp":
+            extra += (Accepting,)
         if name == "evhttp" and not SANITIZED:
             extra += (Scarce,)
         kind = type(name, (Host, Curl, *extra, unittest.TestCase),

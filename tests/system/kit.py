@@ -564,6 +564,18 @@ class Server:
         self.errors.seek(0)
         return self.errors.read().decode("utf-8", "replace")
 
+    def idles(self):
+        """Whether it waits, as it should, and does not run in circles."""
+        def seconds():  # of CPU
+            with open("/proc/%d/stat" % self.process.pid) as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf(
+                "SC_CLK_TCK")
+
+        before = seconds()
+        time.sleep(0.4)
+        return seconds() - before < 0.2
+
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
 
