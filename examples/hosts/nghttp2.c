@@ -43,9 +43,13 @@
 
 #define STREAMS_AT_ONCE 1000
 
+/* When to try to accept again, in ms, if we were out of descriptors. */
+#define ACCEPT_AGAIN 100
+
 static struct host host;
 static struct loop *loop;
 static int listener;
+static bool full;      /* out of descriptors: who comes waits */
 static int signals[2]; /* a pipe */
 static struct conn *conns;
 
@@ -123,7 +127,6 @@ static void close_conn(struct conn *conn) {
   loop_remove(loop, conn->fd, conn);
   (void)close(conn->fd);
   free(conn);
-  (void)loop_change(loop, listener, LOOP_READ, &listener);
 }
 
 /* Only a reset gets through to a client that does not read. */
@@ -552,12 +555,23 @@ static void happened(void *user, int events) {
     while ((fd = listen_accept(listener)) >= 0) {
       open_conn(fd);
     }
-    if (fd == -2) { /* who comes waits until somebody goes */
-      (void)loop_change(loop, listener, 0, &listener);
-    }
+    full = fd == -2 && loop_change(loop, listener, 0, &listener);
   } else {
     on_events(user, events);
   }
+}
+
+/* Where there are no descriptors to accept with, nobody tells when there are:
+ * others may have taken them. */
+static void wait_for_events(void) {
+  const int ms = host_get_timeout(&host);
+
+  if (!full) {
+    loop_wait(loop, ms);
+    return;
+  }
+  loop_wait(loop, ms >= 0 && ms < ACCEPT_AGAIN ? ms : ACCEPT_AGAIN);
+  full = !loop_change(loop, listener, LOOP_READ, &listener);
 }
 
 static void on_signal(int number) {
@@ -589,7 +603,7 @@ int main(int argc, char **argv) {
   (void)signal(SIGTERM, on_signal);
   listen_say(listener);
   while (!host_drained(&host)) {
-    loop_wait(loop, host_get_timeout(&host));
+    wait_for_events();
     (void)weir_hub_run(host.hub); /* lets time pass, too */
     loop_report(loop, happened);
   }

@@ -634,7 +634,7 @@ def load_tests(loader, tests, pattern):
         extra = (Raw,) if wire.wire_of(name) is wire.Http1 else ()
         if name == "microhttpd":
             extra += (Unanswered,)
-        if name == "evhttp":
+        if name in ("evhttp", "nghttp2"):
             extra += (Accepting,)
         if name == "evhttp" and not SANITIZED:
             extra += (Scarce,)
