@@ -347,7 +347,7 @@ static void run(struct event *timer) {
       event_del(timer);
     } else {
       sleep.tv_sec = ms / 1000;
-      sleep.tv_usec = ms % 1000 * 1000;
+      sleep.tv_usec = ms % 1000 * 1000L;
       event_add(timer, &sleep);
     }
     event_base_loop(base, EVLOOP_ONCE);
