@@ -5,12 +5,13 @@ themselves with: bindings-abi.py > abi.c
 
     version MAJOR.MINOR.PATCH
     size STRUCT BYTES
-    field STRUCT NAME OFFSET BYTES
+    field STRUCT NAME OFFSET BYTES TYPE
     value CONSTANT NUMBER
     call FUNCTION RESULT ARGUMENT...
 
-The types of a call are void, int, int32, uint32, uint64, size and pointer. The
-names come from the text of the headers, the numbers from the compiler."""
+Types are void, int, int32, uint32, uint64, size, pointer and structs; an array
+has that of its elements. The names come from the text of the headers, the
+numbers from the compiler."""
 import re
 import sys
 
@@ -25,16 +26,19 @@ def word(declaration):
     """The type of `const void *dst` or `size_t cap`, or of a result."""
     if "*" in declaration:
         return "pointer"
-    return TYPES[declaration.replace("const ", "").split()[0]]
+    first = declaration.replace("const ", "").split()[0]
+    return TYPES.get(first, first)
 
 
 def lines():
     yield 'puts("version %s");' % headers.version()
+    members = headers.members()
     for name, fields in headers.structs().items():
         yield 'printf("size %s %%zu\\n", sizeof(%s));' % (name, name)
-        for field in fields:
-            yield ('printf("field %s %s %%zu %%zu\\n", offsetof(%s, %s), '
-                   'sizeof(((%s *)0)->%s));' % ((name, field) * 3))
+        for field, member in zip(fields, members[name]):
+            yield ('printf("field %s %s %%zu %%zu %s\\n", offsetof(%s, %s), '
+                   'sizeof(((%s *)0)->%s));'
+                   % (name, field, word(member), *(name, field) * 2))
     for name in headers.constants():
         yield 'printf("value %s %%lld\\n", (long long)%s);' % (name, name)
     for name, prototype in headers.functions().items():

@@ -140,6 +140,19 @@ func notices(t *testing.T, h *Hub) []Notice {
 	return all
 }
 
+// word is the listing's for a type.
+func word(of reflect.Type) string {
+	switch of.Kind() {
+	case reflect.Array:
+		return word(of.Elem())
+	case reflect.Ptr, reflect.UnsafePointer:
+		return "pointer"
+	case reflect.Uintptr:
+		return "size"
+	}
+	return of.Kind().String()
+}
+
 func TestItAgreesWithTheHeaders(t *testing.T) {
 	file, err := os.Open(os.Getenv("WEIR_ABI"))
 	must(t, err)
@@ -168,7 +181,7 @@ func TestItAgreesWithTheHeaders(t *testing.T) {
 				return "_" + strings.ToLower(letter)
 			})
 			wanted = append(wanted, fmt.Sprint(strings.TrimPrefix(snake, "_"),
-				" ", field.Offset, " ", field.Type.Size()))
+				" ", field.Offset, " ", field.Type.Size(), " ", word(field.Type)))
 		}
 		equal(t, wanted, listing[name])
 	}

@@ -74,6 +74,12 @@ local function test(name, body)
   tests[#tests + 1] = {name = name, body = body}
 end
 
+-- The listing's word for the type of a field or a parameter.
+local function word(declaration)
+  return declaration:find("*", 1, true) and "pointer" or
+         declaration:match("^%s*(%a+%d*)")
+end
+
 test("it agrees with the headers", function()
   local fields, calls, values, sizes, version = {}, {}, {}, {}, nil
   for line in io.lines(os.getenv("WEIR_ABI")) do
@@ -99,8 +105,8 @@ test("it agrees with the headers", function()
       local count = body:match(field .. "%[(%d+)%];") or 1
       local bytes = type:find("*", 1, true) and ffi.sizeof("void *") or
                     ffi.sizeof(type)
-      ours = ours .. ("%s %d %d\n"):format(field, ffi.offsetof(name, field),
-                                           bytes * count)
+      ours = ours .. ("%s %d %d %s\n"):format(
+          field, ffi.offsetof(name, field), bytes * count, word(type))
     end
     equal(ours, fields[name])
     structs = structs + 1
@@ -108,10 +114,6 @@ test("it agrees with the headers", function()
   assert(structs > 0)
   local functions = weir.interface:gsub("typedef struct [%w_]+ %b{} [%w_]+;",
                                         "")
-  local function word(declaration)
-    return declaration:find("*", 1, true) and "pointer" or
-           declaration:match("^%s*(%a+%d*)")
-  end
   local prototypes = 0
   for result, name, params in functions:gmatch(
       "([%w_][%w_ ]+[ *])([%w_]+)(%b())") do

@@ -25,7 +25,7 @@ function frames(bytes) {
 const types = (bytes) => frames(bytes).map((frame) => frame.type);
 const texts = (some) => some.map((frame) => frame.data);
 
-/** The word of the interface's listing for a type in a prototype. */
+/** The word of the interface's listing for a type. */
 function word(type) {
   return type.includes('*') ? 'pointer'
       : /^(\w+?)(_t)?\b/.exec(type.trim())[1];
@@ -43,7 +43,8 @@ test('it agrees with the headers', () => {
     assert.deepEqual(
         Object.entries(koffi.type(struct).members).map(
             ([field, { offset, type }]) =>
-                [field, String(offset), String(type.size)]),
+                [field, String(offset), String(type.size),
+                 word(type.name)]),
         listing.field[name]);
   }
   for (const prototype of weir.interface.prototypes) {

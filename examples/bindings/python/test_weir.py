@@ -14,6 +14,13 @@ WORDS = {"int": weir.c_int, "int32": weir.int32, "uint32": weir.uint32,
          "uint64": weir.uint64, "size": weir.size, "void": None}
 
 
+def word(type):
+    """What a type is to the listing: one of WORDS, or a pointer."""
+    if type is not None and issubclass(type, ctypes.Array):
+        type = type._type_
+    return type if type in WORDS.values() else "pointer"
+
+
 def frames(data):
     """The frames in some bytes: (id, type, data)."""
     for frame in data.decode().split("\n\n")[:-1]:
@@ -38,7 +45,8 @@ class Interface(unittest.TestCase):
                     structs[name] = int(rest[0])
                 elif kind == "field":
                     fields.setdefault(name, []).append(
-                        (rest[0], int(rest[1]), int(rest[2])))
+                        (rest[0], int(rest[1]), int(rest[2]),
+                         WORDS.get(rest[3], rest[3])))
                 elif kind == "version":
                     version = name
                 elif kind == "value":
@@ -52,14 +60,12 @@ class Interface(unittest.TestCase):
             name = struct.__name__
             self.assertEqual(ctypes.sizeof(struct), structs[name], name)
             ours = [(field, getattr(struct, field).offset,
-                     getattr(struct, field).size)
-                    for field, _ in struct._fields_]
+                     getattr(struct, field).size, word(type))
+                    for field, type in struct._fields_]
             self.assertEqual(ours, fields[name], name)
         for name, types in weir.CALLS.items():
-            ours = [type if type in WORDS.values() else "pointer"
-                    for type in types]
-            self.assertEqual(ours, [WORDS.get(word, word)
-                                    for word in calls[name]], name)
+            self.assertEqual([word(type) for type in types],
+                             [WORDS.get(of, of) for of in calls[name]], name)
         for name, value in weir.CONSTANTS.items():
             self.assertEqual(value, values["WEIR_" + name], name)
         self.assertEqual(weir.version(), version)

@@ -82,8 +82,8 @@ class weir_open_options(ctypes.Structure):
         ("prefix", c_char_p), ("prefix_len", size), ("members", c_char_p),
         ("members_len", size), ("first_event", uint64), ("idle", uint64),
         ("lifetime", uint64), ("abandoned", uint64), ("linger", uint64),
-        ("on_first_event", int32), ("on_idle", uint32),
-        ("on_lifetime", int32), ("on_abandoned", uint32), ("label", uint64),
+        ("on_first_event", int32), ("on_idle", int32),
+        ("on_lifetime", int32), ("on_abandoned", int32), ("label", uint64),
         ("reserved", uint64 * 7)]
 
 

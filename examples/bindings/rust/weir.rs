@@ -61,11 +61,12 @@ macro_rules! structs {
                 $(
                     let field = unsafe { addr_of!((*at).$field) };
                     lines.push(format!(
-                        "field {} {} {} {}",
+                        "field {} {} {} {} {}",
                         name,
                         stringify!($field).trim_start_matches("r#"),
                         field as usize - at as usize,
-                        size_of::<$type>()
+                        size_of::<$type>(),
+                        word(stringify!($type))
                     ));
                 )*
             )*
@@ -101,8 +102,9 @@ macro_rules! count {
 }
 
 fn word(of: &str) -> &str {
-    match of {
+    match of.trim_start_matches('[').split(';').next().unwrap().trim() {
         "c_int" => "int",
+        "i32" => "int32",
         "u32" => "uint32",
         "u64" => "uint64",
         "usize" => "size",
