@@ -280,6 +280,28 @@ test("refusals", function(hub)
   for _, option in ipairs({{no_such_option = 1}, {idle = "1"}, {user = 1}}) do
     assert(not pcall(hub.open, hub, "a/2", option))
   end
+  local subscriber = attach(hub, "a/1").subscriber
+  local function out_of_range(value, object, method, ...)
+    local ok, failure = pcall(object[method], object, ...)
+    equal({ok, failure}, {false, "out of range: " .. tostring(value)})
+  end
+  for _, bad in ipairs({-1, -1LL, 0.5, 0 / 0, 2 ^ 64, math.huge}) do
+    out_of_range(bad, hub, "open", "a/2", {idle = bad})
+    out_of_range(bad, hub, "attach", "a/1", {retry = bad})
+    out_of_range(bad, hub, "drain", bad)
+  end
+  for _, bad in ipairs({-1, 0.5, 2 ^ 32, 2 ^ 32 + 2000, 4294967296ULL}) do
+    out_of_range(bad, hub, "open", "a/2", {flags = bad})
+    out_of_range(bad, hub, "drain", 0, bad)
+    out_of_range(bad, subscriber, "dismiss", "x", bad)
+  end
+  for _, bad in ipairs({-1, 0.5}) do
+    out_of_range(bad, subscriber, "read", bad)
+  end
+  out_of_range(2 ^ 31, hub, "open", "a/2", {on_idle = 2 ^ 31})
+  out_of_range(true, hub, "open", "a/2", {idle = true})
+  equal(hub:attach("a/2").status, 404)
+  hub:open("a/2", {label = 18446744073709551615ULL, idle = 2 ^ 53})
 
   hub:drain(0, 7000)
   local response = hub:attach("a/1")

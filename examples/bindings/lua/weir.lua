@@ -258,6 +258,18 @@ function weir.version()
   return ffi.string(lib.weir_version())
 end
 
+-- What C holds has to be what was given: LuaJIT makes every number fit.
+local function same(held, value)
+  if tonumber(held) ~= tonumber(value) then
+    error("out of range: " .. tostring(value), 0)
+  end
+  return held
+end
+
+local function whole_number(type, value)
+  return same(ffi.new(type, value), value)
+end
+
 -- A struct with its defaults and these options: numbers, and texts, whose
 -- length goes into their twin. Whoever calls this keeps the texts.
 local function make(name, options)
@@ -267,6 +279,8 @@ local function make(name, options)
     struct[option] = value -- raises an error if there is no such option
     if type(value) == "string" then
       struct[option .. "_len"] = #value
+    else
+      same(struct[option], value)
     end
   end
   return struct
@@ -365,9 +379,9 @@ local room = ffi.new("char[?]", ROOM)
 
 -- The next bytes for the client; nil: nothing now; "": nothing ever again.
 function Subscriber:read(most)
-  local len = length()
+  local len, cap = length(), math.min(most or ROOM, ROOM)
   local result = lib.weir_subscriber_read(
-      use(self), room, math.min(most or ROOM, ROOM), len)
+      use(self), room, whole_number("size_t", cap), len)
   if result == weir.EAGAIN then
     return nil
   elseif result == weir.EDONE then
@@ -381,7 +395,8 @@ end
 -- says): a last frame, then the end.
 function Subscriber:dismiss(reason, retry)
   reason = reason or "expired"
-  check(lib.weir_subscriber_close(use(self), reason, #reason, retry or 0))
+  check(lib.weir_subscriber_close(use(self), reason, #reason,
+                                  whole_number("uint32_t", retry or 0)))
 end
 
 -- The answer to a client: `status`, `verdict` (a word), `fields` (pairs of
@@ -485,7 +500,8 @@ end
 -- Take nobody in, and tell all to go in the next `over` milliseconds, and to
 -- come back after `retry`.
 function Hub:drain(over, retry)
-  check(lib.weir_hub_drain(use(self), over, retry or 0))
+  check(lib.weir_hub_drain(use(self), whole_number("uint64_t", over),
+                           whole_number("uint32_t", retry or 0)))
 end
 
 return weir
