@@ -491,10 +491,11 @@ function Hub:notices()
   end
 end
 
--- Milliseconds until notices() is to be asked again; math.huge is for ever.
+-- Milliseconds until notices() is to be asked again; nil is for ever, as it is to
+-- LuaSocket.
 function Hub:timeout()
   local wait = lib.weir_hub_get_timeout(use(self))
-  return wait < 0 and math.huge or wait
+  return wait >= 0 and wait or nil
 end
 
 -- Take nobody in, and tell all to go in the next `over` milliseconds, and to
