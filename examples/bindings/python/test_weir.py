@@ -223,6 +223,7 @@ class Scenario(unittest.TestCase):
                 (self.hub.open, {"key": "a/2", "linger": 2 ** 64}),
                 (self.hub.open, {"key": "a/2", "on_duplicate": 2 ** 32}),
                 (stream.publish, {"data": "x", "flags": 2 ** 32}),
+                (subscriber.read, {"most": -1}),
                 (subscriber.dismiss, {"retry": 2 ** 32 + 2000}),
                 (self.hub.drain, {"over": -1}),
                 (self.hub.drain, {"over": 1, "retry": 2 ** 32 + 2000})):

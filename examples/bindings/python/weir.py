@@ -338,7 +338,8 @@ class Subscriber(_Handle):
         again."""
         room, length = self._hub._room, size()
         result = LIB.weir_subscriber_read(
-            self._use(), room, min(most, len(room)), byref(length))
+            self._use(), room, _number(size, min(most, len(room))),
+            byref(length))
         if result == EAGAIN:
             return None
         if result != EDONE:
