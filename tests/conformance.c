@@ -38,6 +38,7 @@ struct node {
   uint64_t epoch; /* of the last TAKE or CREATE */
   /* What to change, 0 for nothing. */
   uint64_t generation; /* of the next CREATE, to this less 1 */
+  uint64_t taken;      /* of the next TAKE */
   uint64_t writer;     /* the epoch of the next records, */
   size_t writer_from;  /* from this one on */
   size_t max_bytes;    /* of all reads */
@@ -77,6 +78,10 @@ static int pass_open(void *user, weir_hub *hub, uint64_t ticket,
   if (request->mode == WEIR_LOG_CREATE && node->generation != 0) {
     changed.generation = node->generation - 1;
     node->generation = 0;
+  }
+  if (request->mode == WEIR_LOG_TAKE && node->taken != 0) {
+    changed.generation = node->taken;
+    node->taken = 0;
   }
   return log->open(log->user, hub, ticket, &changed);
 }
@@ -986,6 +991,50 @@ static const char *binary(struct trial *trial) {
   return expect_all(trial, "k", &book, false);
 }
 
+/* That data is JSON is a flag of its event, which is kept: in an envelope such
+ * data is no string. Of a frame that comes back nobody asks. */
+static const char *json_in(struct trial *trial, uint32_t open_flags) {
+  static const char data[] = "{\"a\":\"b\"}";
+  weir_open_options options = opening("k", WEIR_OPEN_ENVELOPE | open_flags);
+  struct bytes bytes = {NULL, 0, 0};
+  const char *problem;
+  weir_subscriber *reader;
+  weir_stream *stream;
+  weir_event event;
+  size_t found = 0;
+  size_t i;
+  int last;
+  int rv;
+
+  PASS(start(trial, 0));
+  MUST(open_with(trial, 0, &options, &stream) == WEIR_OK, "CREATE is refused");
+  for (i = 0; i < 2; ++i) {
+    weir_event_init(&event, sizeof event);
+    event.data = data;
+    event.data_len = sizeof data - 1;
+    event.flags = i == 0 ? 0 : WEIR_EVENT_JSON;
+    event.tag = ++trial->tags;
+    rv = weir_stream_publish(stream, &event, 1, NULL);
+    MUST(wait_for(trial, 0, rv, trial->tags) == WEIR_OK, "append is refused");
+  }
+  PASS(begin_reading(trial));
+  MUST(attach(trial, NODES - 1, "k", NULL, &reader) == WEIR_VERDICT_FRESH,
+       "a stream is not found");
+  problem = pull(trial, reader, &bytes, &last);
+  for (i = 0; i + sizeof data - 1 <= bytes.len; ++i) {
+    found += memcmp(bytes.data + i, data, sizeof data - 1) == 0;
+  }
+  free(bytes.data);
+  PASS(problem);
+  MUST(found == 1, found == 0 ? "that data is JSON is not kept"
+                              : "data that is none is taken for JSON");
+  return NULL;
+}
+
+static const char *json(struct trial *trial) {
+  return json_in(trial, 0);
+}
+
 static const char *interleaved(struct trial *trial) {
   static const char *const names[] = {"s0", "s1", "s2", "s3", "s4",
                                       "s5", "s6", "s7", "s8", "s9"};
@@ -1224,6 +1273,29 @@ static const char *take_over(struct trial *trial) {
                         4, "how far an earlier epoch came is not in the state");
 }
 
+/* What is not there cannot be taken over, nor is anything else instead: the hub
+ * looks for what there is, and takes that. */
+static const char *take_nothing(struct trial *trial) {
+  struct book book = {.count = 0};
+  weir_stream *stream;
+
+  PASS(start(trial, 0));
+  MUST(open_stream(trial, 0, "k", &stream) == WEIR_OK, "CREATE is refused");
+  MUST(publish_text(trial, 0, stream, &book, "1") == WEIR_OK,
+       "append is refused");
+  PASS(settle(trial));
+  PASS(clean(trial));
+  weir_hub_free(trial->nodes[0].hub);
+  PASS(start(trial, 0));
+  trial->nodes[0].taken = 4711;
+  MUST(open_stream(trial, 0, "k", &stream) == WEIR_OK &&
+           trial->nodes[0].opens[WEIR_LOG_TAKE] == 2,
+       "TAKE of a generation that is not there does not give WEIR_ENOENT");
+  MUST(publish_text(trial, 0, stream, &book, "2") == WEIR_OK,
+       "append is refused after TAKE");
+  return expect_all(trial, "k", &book, false);
+}
+
 static const char *fences(struct trial *trial) {
   struct book book = {.count = 0};
   weir_stream *second;
@@ -1370,6 +1442,10 @@ static const char *shared_numbers(struct trial *trial) {
   return expect_all(trial, "k", &book, false);
 }
 
+static const char *shared_json(struct trial *trial) {
+  return json_in(trial, WEIR_OPEN_SHARED);
+}
+
 static const char *shared_end(struct trial *trial) {
   weir_open_options options = opening("k", WEIR_OPEN_SHARED);
   struct book book = {.count = 0};
@@ -1462,6 +1538,7 @@ static const struct {
     {"max_bytes", max_bytes, 0},
     {"events of any size", sizes, 0},
     {"bytes of every kind", binary, 0},
+    {"JSON stays JSON", json, 0},
     {"streams interleaved", interleaved, 0},
     {"ends", ends, 0},
     {"flags of an end", flags, 0},
@@ -1470,12 +1547,14 @@ static const struct {
     {"trim", trims, 0},
     {"trim of everything", trim_of_all, 0},
     {"take over", take_over, 0},
+    {"take of what is not there", take_nothing, 0},
     {"replace what another writes", replace, TWO_HUBS},
     {"take fences", fences, TWO_HUBS | ERRORS},
     {"all or nothing", all_or_nothing, ERRORS},
     {"a hub follows another", follows, TWO_HUBS},
     {"handles are independent", handles, TWO_HUBS},
     {"shared: numbers", shared_numbers, TWO_HUBS | SHARED},
+    {"shared: JSON stays JSON", shared_json, SHARED},
     {"shared: the end", shared_end, TWO_HUBS | SHARED | ERRORS},
     {"reopen keeps everything", reopens, REOPEN},
 };

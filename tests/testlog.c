@@ -253,12 +253,17 @@ static int open_stream(struct testlog *log, struct testlog_call *call) {
   }
   call->stream = find(log, call->key, call->key_len,
                       call->mode == WEIR_LOG_TAKE ? call->generation : 0);
+  if (call->stream == NULL && log->defect == TESTLOG_TAKES_NEWEST) {
+    call->stream = find(log, call->key, call->key_len, 0);
+  }
   if (call->stream == NULL && log->defect == TESTLOG_FINDS_ANYTHING) {
     call->epoch = 1;
     return create(log, call);
   }
   if (call->stream == NULL) {
-    return WEIR_ENOENT;
+    return call->mode == WEIR_LOG_TAKE && log->defect == TESTLOG_TAKES_NOTHING
+               ? WEIR_EEXISTS
+               : WEIR_ENOENT;
   }
   if (call->mode == WEIR_LOG_TAKE && log->defect != TESTLOG_DOES_NOT_TAKE &&
       (call->stream->ended == 0 || log->defect == TESTLOG_TAKES_ENDED)) {
@@ -279,6 +284,8 @@ static void spoil(const struct testlog *log, struct testlog_event *event) {
     event->frame = NULL;
   } else if (log->defect == TESTLOG_FORGETS_FLAGS) {
     event->flags = 0;
+  } else if (log->defect == TESTLOG_FORGETS_JSON) {
+    event->flags &= ~WEIR_RECORD_JSON;
   }
 }
 

@@ -38,6 +38,8 @@ enum {
   TESTLOG_CUTS_META,           /* at a zero byte */
   TESTLOG_TAKES_ENDED,         /* adds an epoch to what has ended */
   TESTLOG_DOES_NOT_TAKE,       /* answers yes, and adds none */
+  TESTLOG_TAKES_NEWEST,        /* if there is no such generation */
+  TESTLOG_TAKES_NOTHING,       /* the same, but says WEIR_EEXISTS */
   TESTLOG_FORGETS_EPOCHS,      /* all but the newest */
   TESTLOG_FORGETS_LASTS,       /* of earlier epochs */
   TESTLOG_DOES_NOT_FENCE,      /* older epochs */
@@ -49,6 +51,7 @@ enum {
   TESTLOG_CUTS_DATA,           /* at 4095 bytes */
   TESTLOG_CUTS_STRINGS,        /* data and frames at a zero byte */
   TESTLOG_FORGETS_FLAGS,       /* of events */
+  TESTLOG_FORGETS_JSON,        /* that the data is */
   TESTLOG_READS_INCLUSIVELY,   /* `after` */
   TESTLOG_READS_EXCLUSIVELY,   /* `upto` */
   TESTLOG_READS_BEYOND,        /* `upto` */
