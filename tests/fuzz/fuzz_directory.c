@@ -321,8 +321,8 @@ static void forge_number(struct target *target, struct fuzz_input *input) {
   }
   for (i = 0; i < (size_t)1 << (how & 3) && to + i < target->size; ++i) {
     target->bytes[to + i] =
-        (how & 4) != 0 ? (unsigned char)(target->bytes[to + i] + number)
-                       : (unsigned char)(number >> 8 * i);
+        (unsigned char)((how & 4) != 0 ? target->bytes[to + i] + number
+                                       : number >> 8 * i);
   }
   seal(target, at, is_record);
   seal_index(target);
