@@ -128,7 +128,7 @@ bool text_decode(struct text *text, struct slice slice, bool query) {
 
 bool query_get(struct slice query, const char *name, struct text *value,
                bool *bad) {
-  const char *p = query.data;
+  const char *p = query.len == 0 ? "" : query.data;
   const char *end = p + query.len;
   const char *stop;
   const char *equals;
