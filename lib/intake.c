@@ -41,18 +41,24 @@ static bool denies_end(const struct weir__history *history,
          (answer->ended != 0 || answer->last >= ended);
 }
 
-/* An answer whose newest epoch is not known: it says how far ours went in the
- * end. */
+/* An answer whose newest epoch is not known, and whose first is ours: the
+ * newest that both know says how far what is known here is true still. That is
+ * the newest of ours, unless storage has gone back behind a take-over. */
 static int check_epoch(const struct weir__history *history,
                        const weir_answer *answer, struct weir__report *report) {
-  const size_t i = find_epoch(answer->epochs, answer->epoch_count,
-                              weir__history_epoch(history));
+  size_t i = history->epoch_count;
+  size_t j;
 
   /* Nobody takes over what has ended. */
-  if (i == answer->epoch_count || history->ended != 0) {
+  if (history->ended != 0) {
     return WEIR_ELOG;
   }
-  report->left = answer->epochs[i].last;
+  do {
+    i -= 1;
+    j = find_epoch(answer->epochs, answer->epoch_count,
+                   history->epochs[i].epoch);
+  } while (j == answer->epoch_count);
+  report->left = weir__min(history->epochs[i].last, answer->epochs[j].last);
   report->news =
       report->left < history->committed ? WEIR__NEWS_REWOUND : WEIR__NEWS_EPOCH;
   return WEIR_OK;

@@ -223,6 +223,14 @@ uint64_t testlog_take(struct testlog *log, const char *key) {
   return newest_epoch(stream);
 }
 
+void testlog_untake(struct testlog *log, const char *key) {
+  struct testlog_stream *stream = must_find(log, key);
+
+  stream->epoch_count -= 1;
+  stream->last = stream->epochs[stream->epoch_count - 1].last;
+  remove_events(stream, stream->last + 1, UINT64_MAX);
+}
+
 /* --- Doing what is asked for --------------------------------------------- */
 
 static int create(struct testlog *log, struct testlog_call *call) {

@@ -265,4 +265,8 @@ void testlog_write(struct testlog *log, const char *key, const char *type,
 /* Another process takes the generation over. Returns its epoch. */
 uint64_t testlog_take(struct testlog *log, const char *key);
 
+/* Go back behind the last take-over, as a replica does that had not got it when
+ * it became the primary. */
+void testlog_untake(struct testlog *log, const char *key);
+
 #endif /* WEIR_TESTLOG_H */
