@@ -57,14 +57,14 @@ int weir__load(void *known, size_t known_size, const void *callers) {
   return WEIR_OK;
 }
 
-bool weir__is_zero(const void *field, size_t size) {
-  const unsigned char *p = field;
-  size_t i = 0;
+bool weir__is_zero(const uint64_t *field, size_t size) {
+  uint64_t bits = 0;
+  size_t i;
 
-  while (i < size && p[i] == 0) {
-    i += 1;
+  for (i = 0; i < size / sizeof *field; ++i) {
+    bits |= field[i];
   }
-  return i == size;
+  return bits == 0;
 }
 
 int weir__store(void *callers, const void *known, size_t known_size) {

@@ -96,7 +96,7 @@ int weir__store(void *callers, const void *known, size_t known_size);
 
 /* Whether a field that is reserved is zero, as it has to be until it means
  * something. */
-bool weir__is_zero(const void *field, size_t size);
+bool weir__is_zero(const uint64_t *field, size_t size);
 
 /* Start a struct of the caller's: its size, and zeros. False if it has not
  * even room for that. */
