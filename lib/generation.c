@@ -29,13 +29,20 @@ void weir__generation_set_time(struct weir__generation *generation,
   weir__generation_schedule(generation);
 }
 
+/* The same, of what is set often and mostly to what it is. */
+static void move_time(struct weir__generation *generation, unsigned what,
+                      uint64_t when) {
+  if (generation->at[what] != when) {
+    weir__generation_set_time(generation, what, when);
+  }
+}
+
 void weir__generation_watch(struct weir__generation *generation, unsigned what,
                             unsigned dog) {
   const uint64_t after = generation->settings->after[dog];
 
-  weir__generation_set_time(
-      generation, what,
-      after == 0 ? NEVER : weir__later(generation->core->now, after));
+  move_time(generation, what,
+            after == 0 ? NEVER : weir__later(generation->core->now, after));
 }
 
 void weir__generation_touch(struct weir__generation *generation) {
@@ -351,15 +358,12 @@ void weir__generation_ended(struct weir__generation *generation) {
 
 void weir__generation_commit(struct weir__generation *generation, uint64_t seq,
                              uint64_t ended) {
-  const uint64_t before = generation->at[WEIR__AT_LIMIT];
-
   weir__history_commit(&generation->history, seq, ended);
-  generation->at[WEIR__AT_LIMIT] =
-      weir__history_limit(&generation->history, generation->reader_count > 1);
+  move_time(
+      generation, WEIR__AT_LIMIT,
+      weir__history_limit(&generation->history, generation->reader_count > 1));
   if (ended != 0) {
     weir__generation_ended(generation);
-  } else if (generation->at[WEIR__AT_LIMIT] != before) {
-    weir__generation_schedule(generation);
   }
 }
 
