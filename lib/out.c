@@ -21,19 +21,6 @@ int weir__out_end(const struct weir__out *out, size_t *len) {
   return out->len > out->cap ? WEIR_ENOSPACE : WEIR_OK;
 }
 
-void weir__put(struct weir__out *out, const void *src, size_t len) {
-  size_t end;
-
-  if (!weir__add(out->len, len, &end)) {
-    out->overflow = true;
-    return;
-  }
-  if (len != 0 && end <= out->cap) {
-    memcpy(out->dst + out->len, src, len);
-  }
-  out->len = end;
-}
-
 void weir__put_text(struct weir__out *out, const char *text) {
   weir__put(out, text, strlen(text));
 }

@@ -6,9 +6,7 @@
  * fitting. Measuring and writing are one code path, so the two can never
  * disagree. */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "util.h"
 
 struct weir__out {
   unsigned char *dst;
@@ -24,7 +22,22 @@ void weir__out_init(struct weir__out *out, void *dst, size_t cap);
  * WEIR_EOVERFLOW. */
 int weir__out_end(const struct weir__out *out, size_t *len);
 
-void weir__put(struct weir__out *out, const void *src, size_t len);
+/* Inline: of what is put, most is a few bytes whose number the compiler knows.
+ */
+static inline void weir__put(struct weir__out *out, const void *src,
+                             size_t len) {
+  size_t end;
+
+  if (!weir__add(out->len, len, &end)) {
+    out->overflow = true;
+    return;
+  }
+  if (len != 0 && end <= out->cap) {
+    memcpy(out->dst + out->len, src, len);
+  }
+  out->len = end;
+}
+
 void weir__put_text(struct weir__out *out, const char *text);
 void weir__put_number(struct weir__out *out, uint64_t number);
 
