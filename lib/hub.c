@@ -269,24 +269,19 @@ static void turn(weir_hub *hub) {
   weir__registry_drain_more(&hub->registry);
 }
 
-/* Take the next notice off the queue. Its source goes back to where `again`
- * says, if it has another. */
-static bool take_notice(struct weir__core *core, struct weir__link *again,
+/* Take a source off the queue, with its next notice: false if it has none after
+ * all. It goes back to where `again` says, if it has another. */
+static bool take_notice(struct weir__link *link, struct weir__link *again,
                         weir_notice *notice) {
-  struct weir__link *link;
   bool more;
 
-  do {
-    link = core->ready.next;
-    link = link == &core->mark ? link->next : link;
-    if (link == &core->ready) {
-      return false;
-    }
-    memset(notice, 0, sizeof *notice);
-    notice->size = sizeof *notice;
-    weir__link_remove(link);
-  } while (
-      !floor_take(weir__owner(link, struct weir__source, link), notice, &more));
+  memset(notice, 0, sizeof *notice);
+  notice->size = sizeof *notice;
+  weir__link_remove(link);
+  if (!floor_take(weir__owner(link, struct weir__source, link), notice,
+                  &more)) {
+    return false;
+  }
   if (more) {
     weir__link_append(again, link);
   }
@@ -302,7 +297,8 @@ static void dispatch(struct weir__core *core) {
   weir__link_append(&core->ready, &core->mark);
   while (core->ready.next != &core->mark && !core->dying) {
     more -= more != 0;
-    if (take_notice(core, more != 0 ? &core->mark : &core->ready, &notice)) {
+    if (take_notice(core->ready.next, more != 0 ? &core->mark : &core->ready,
+                    &notice)) {
       core->options.notify(core->options.notify_user, &notice);
     }
   }
@@ -337,6 +333,7 @@ int weir_hub_run(weir_hub *hub) {
 
 int weir_hub_next(weir_hub *hub, weir_notice *callers) {
   struct weir__core *core;
+  struct weir__link *link;
   weir_notice notice;
   int rv = enter(hub);
 
@@ -360,10 +357,13 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
     core->woken = true;
     turn(hub);
   }
-  if (!take_notice(core, &core->ready, &notice)) {
-    core->woken = false;
-    return WEIR_EAGAIN;
-  }
+  do {
+    link = core->ready.next == &core->mark ? core->mark.next : core->ready.next;
+    if (link == &core->ready) {
+      core->woken = false;
+      return WEIR_EAGAIN;
+    }
+  } while (!take_notice(link, &core->ready, &notice));
   return weir__store(callers, &notice, sizeof notice);
 }
 
