@@ -251,12 +251,7 @@ static bool end_beyond(const struct weir__page *page, uint32_t n,
 }
 
 uint32_t weir__page_search(const struct weir__page *page, uint64_t seq) {
-  /* A page may stand for numbers of which there is no event. */
-  if (seq <= page->after || page->count == 0) {
-    return 0;
-  }
-  return page->sparse ? search(page, seq, seq_beyond)
-                      : (uint32_t)(seq - page->after);
+  return search(page, seq, seq_beyond);
 }
 
 uint32_t weir__page_search_at(const struct weir__page *page, uint32_t offset) {

@@ -122,12 +122,21 @@ static inline uint32_t weir__page_end(const struct weir__page *page,
 /* When the n-th event, from 0, came. */
 uint64_t weir__page_time(const struct weir__page *page, uint32_t n);
 
-/* How many of its events have a number of at most seq. */
+/* How many of its events have a number of at most seq. The numbers of the one
+ * that searches have holes. */
 uint32_t weir__page_search(const struct weir__page *page, uint64_t seq);
 
 static inline uint32_t weir__page_count(const struct weir__page *page,
                                         uint64_t seq) {
-  return seq >= page->last ? page->count : weir__page_search(page, seq);
+  if (seq >= page->last) {
+    return page->count;
+  }
+  if (seq <= page->after) {
+    return 0;
+  }
+  /* A page may stand for numbers of which there is no event. */
+  return page->sparse ? weir__page_search(page, seq)
+                      : (uint32_t)weir__min(seq - page->after, page->count);
 }
 
 /* The number of the n-th event, from 0. */
