@@ -11,21 +11,18 @@
 static const char *const own_types[] = {"ready",  "gap",     "done",
                                         "failed", "closing", "ping"};
 
-static void put_member(struct weir__out *out, const char *name) {
-  weir__put(out, ",\"", 2);
-  weir__put_text(out, name);
-  weir__put(out, "\":", 2);
-}
+/* What stands before the value of a member that is not the first. */
+#define MEMBER(name) ",\"" name "\":"
 
-static void put_text_member(struct weir__out *out, const char *name,
+static void put_text_member(struct weir__out *out, const char *member,
                             const void *text, size_t len) {
-  put_member(out, name);
+  weir__put_text(out, member);
   weir__put_json(out, text, len);
 }
 
-static void put_number_member(struct weir__out *out, const char *name,
+static void put_number_member(struct weir__out *out, const char *member,
                               uint64_t number) {
-  put_member(out, name);
+  weir__put_text(out, member);
   weir__put_number(out, number);
 }
 
@@ -52,10 +49,9 @@ static void put_identity(struct weir__out *out,
   if (scheme->generation != 0) {
     /* The epoch's name is its cursor's text without "-0". */
     (void)cursor_text(text, &len, &first, WEIR_CURSOR_EPOCH);
-    put_text_member(out, "generation", text, len - 2);
+    put_text_member(out, MEMBER("generation"), text, len - 2);
   } else {
-    put_member(out, "generation");
-    weir__put(out, "null", 4);
+    weir__put_text(out, MEMBER("generation") "null");
   }
 }
 
@@ -90,7 +86,7 @@ void weir__put_ready(struct weir__out *out, const struct weir__scheme *scheme,
   const char *name = weir_verdict_name(verdict);
 
   begin_own(out, scheme, position, "ready", retry);
-  put_text_member(out, "verdict", name, strlen(name));
+  put_text_member(out, MEMBER("verdict"), name, strlen(name));
   end_own(out, scheme);
 }
 
@@ -107,25 +103,24 @@ void weir__put_gap(struct weir__out *out, const struct weir__scheme *scheme,
   size_t i = 0;
 
   begin_own(out, scheme, &resolution->position, "gap", retry);
-  put_text_member(out, "verdict", name, strlen(name));
+  put_text_member(out, MEMBER("verdict"), name, strlen(name));
   while (i < requested_len && is_cursor_char(p[i])) {
     i += 1;
   }
   if (i == requested_len && requested_len != 0) {
-    put_text_member(out, "requested", requested, requested_len);
+    put_text_member(out, MEMBER("requested"), requested, requested_len);
   } else {
-    put_member(out, "requested");
-    weir__put(out, "null", 4);
+    weir__put_text(out, MEMBER("requested") "null");
   }
-  put_number_member(out, "first", resolution->first);
-  put_number_member(out, "last", resolution->last);
+  put_number_member(out, MEMBER("first"), resolution->first);
+  put_number_member(out, MEMBER("last"), resolution->last);
   end_own(out, scheme);
 }
 
 void weir__put_closing(struct weir__out *out, const struct weir__scheme *scheme,
                        const void *reason, size_t reason_len, uint32_t retry) {
   begin_own(out, scheme, NULL, "closing", retry);
-  put_text_member(out, "reason", reason, reason_len);
+  put_text_member(out, MEMBER("reason"), reason, reason_len);
   end_own(out, scheme);
 }
 
@@ -137,8 +132,8 @@ void weir__put_ping(struct weir__out *out, const struct weir__scheme *scheme) {
 void weir__put_failed(struct weir__out *out, const struct weir__scheme *scheme,
                       const char *code) {
   begin_own(out, scheme, NULL, "failed", 0);
-  put_text_member(out, "code", code, strlen(code));
-  put_text_member(out, "message", NULL, 0);
+  put_text_member(out, MEMBER("code"), code, strlen(code));
+  put_text_member(out, MEMBER("message"), NULL, 0);
   end_own(out, scheme);
 }
 
@@ -146,7 +141,7 @@ void weir__put_done_data(struct weir__out *out,
                          const struct weir__scheme *scheme, const void *reason,
                          size_t reason_len) {
   put_identity(out, scheme);
-  put_text_member(out, "reason", reason, reason_len);
+  put_text_member(out, MEMBER("reason"), reason, reason_len);
   put_object_end(out, scheme);
 }
 
@@ -155,8 +150,8 @@ void weir__put_failed_data(struct weir__out *out,
                            size_t code_len, const void *message,
                            size_t message_len) {
   put_identity(out, scheme);
-  put_text_member(out, "code", code, code_len);
-  put_text_member(out, "message", message, message_len);
+  put_text_member(out, MEMBER("code"), code, code_len);
+  put_text_member(out, MEMBER("message"), message, message_len);
   put_object_end(out, scheme);
 }
 
@@ -250,9 +245,9 @@ void weir__put_content(struct weir__out *out, const struct weir__scheme *scheme,
                     0);
   put_identity(out, scheme);
   if (cursor != NULL) {
-    put_number_member(out, "index", cursor->seq - 1);
+    put_number_member(out, MEMBER("index"), cursor->seq - 1);
   }
-  put_member(out, "data");
+  weir__put_text(out, MEMBER("data"));
   if (content->json) {
     weir__put_lines(out, content->data, content->data_len);
   } else {
