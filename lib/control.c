@@ -44,7 +44,7 @@ static void put_identity(struct weir__out *out,
   char text[WEIR_CURSOR_MAX];
   size_t len;
 
-  weir__put(out, "{\"stream\":", 10);
+  weir__put_text(out, "{\"stream\":");
   weir__put_json(out, scheme->key, scheme->key_len);
   if (scheme->generation != 0) {
     /* The epoch's name is its cursor's text without "-0". */
@@ -58,10 +58,10 @@ static void put_identity(struct weir__out *out,
 static void put_object_end(struct weir__out *out,
                            const struct weir__scheme *scheme) {
   if (scheme->members_len != 0) {
-    weir__put(out, ",", 1);
+    weir__put_text(out, ",");
     weir__put(out, scheme->members, scheme->members_len);
   }
-  weir__put(out, "}", 1);
+  weir__put_text(out, "}");
 }
 
 static void begin_own(struct weir__out *out, const struct weir__scheme *scheme,

@@ -38,7 +38,7 @@ int weir_cursor_format(const weir_cursor *cursor, int format, void *dst,
   weir__out_init(&out, dst, cap);
   if (format == WEIR_CURSOR_EPOCH) {
     put_epoch(&out, cursor->epoch);
-    weir__put(&out, "-", 1);
+    weir__put_text(&out, "-");
   }
   weir__put_number(&out, cursor->seq);
   return weir__out_end(&out, len);

@@ -40,8 +40,8 @@ int weir_frame_encode_comment(const void *text, size_t text_len, void *dst,
     return WEIR_EUTF8;
   }
   weir__out_init(&out, dst, cap);
-  weir__put(&out, ":", 1);
+  weir__put_text(&out, ":");
   weir__put(&out, text, text_len);
-  weir__put(&out, "\n", 1);
+  weir__put_text(&out, "\n");
   return weir__out_end(&out, len);
 }

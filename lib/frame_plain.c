@@ -8,28 +8,28 @@ void weir__frame_begin(struct weir__out *out, const void *id, size_t id_len,
                        const void *prefix, size_t prefix_len, const void *type,
                        size_t type_len, uint32_t retry) {
   if (id_len != 0) {
-    weir__put(out, "id: ", 4);
+    weir__put_text(out, "id: ");
     weir__put(out, id, id_len);
-    weir__put(out, "\n", 1);
+    weir__put_text(out, "\n");
   }
   if (prefix_len != 0 ||
       (type_len != 0 && !weir__frame_is_default(type, type_len))) {
-    weir__put(out, "event: ", 7);
+    weir__put_text(out, "event: ");
     weir__put(out, prefix, prefix_len);
     weir__put(out, type, type_len);
-    weir__put(out, "\n", 1);
+    weir__put_text(out, "\n");
   }
   if (retry != 0) {
-    weir__put(out, "retry: ", 7);
+    weir__put_text(out, "retry: ");
     weir__put_number(out, retry);
-    weir__put(out, "\n", 1);
+    weir__put_text(out, "\n");
   }
-  weir__put(out, "data: ", 6);
+  weir__put_text(out, "data: ");
   out->lines = 1;
 }
 
 void weir__frame_end(struct weir__out *out) {
-  weir__put(out, "\n\n", 2);
+  weir__put_text(out, "\n\n");
 }
 
 /* What is asked of the text in a frame, unless bytes are let through. */

@@ -343,12 +343,12 @@ int weir_http_write_head(const weir_response *response, void *dst, size_t cap,
     rv = find_field(&parts, i, stream_id, sizeof stream_id, &field);
     if (rv == WEIR_OK) {
       weir__put(&out, field.name, field.name_len);
-      weir__put(&out, ": ", 2);
+      weir__put_text(&out, ": ");
       weir__put(&out, field.value, field.value_len);
-      weir__put(&out, "\r\n", 2);
+      weir__put_text(&out, "\r\n");
     }
   }
-  weir__put(&out, "\r\n", 2);
+  weir__put_text(&out, "\r\n");
   return weir__out_end(&out, len);
 }
 

@@ -21,10 +21,6 @@ int weir__out_end(const struct weir__out *out, size_t *len) {
   return out->len > out->cap ? WEIR_ENOSPACE : WEIR_OK;
 }
 
-void weir__put_text(struct weir__out *out, const char *text) {
-  weir__put(out, text, strlen(text));
-}
-
 void weir__put_number(struct weir__out *out, uint64_t number) {
   char digits[20];
   size_t at = sizeof digits;
@@ -71,7 +67,7 @@ void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
     p += put_line(out, p, (size_t)(end - p));
     if (p < end) {
       p += p[0] == '\r' && end - p > 1 && p[1] == '\n' ? 2 : 1;
-      weir__put(out, "\ndata: ", 7);
+      weir__put_text(out, "\ndata: ");
       out->lines += 1;
     }
   }
@@ -84,7 +80,7 @@ void weir__put_json(struct weir__out *out, const void *text, size_t len) {
   size_t from = 0;
   size_t i;
 
-  weir__put(out, "\"", 1);
+  weir__put_text(out, "\"");
   for (i = 0; i < len; ++i) {
     if (p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
       continue;
@@ -92,15 +88,15 @@ void weir__put_json(struct weir__out *out, const void *text, size_t len) {
     weir__put(out, p + from, i - from);
     from = i + 1;
     if (p[i] == '"') {
-      weir__put(out, "\\\"", 2);
+      weir__put_text(out, "\\\"");
     } else if (p[i] == '\\') {
-      weir__put(out, "\\\\", 2);
+      weir__put_text(out, "\\\\");
     } else if (p[i] == '\n') {
-      weir__put(out, "\\n", 2);
+      weir__put_text(out, "\\n");
     } else if (p[i] == '\r') {
-      weir__put(out, "\\r", 2);
+      weir__put_text(out, "\\r");
     } else if (p[i] == '\t') {
-      weir__put(out, "\\t", 2);
+      weir__put_text(out, "\\t");
     } else {
       escape[4] = hex[p[i] >> 4];
       escape[5] = hex[p[i] & 15];
@@ -110,7 +106,7 @@ void weir__put_json(struct weir__out *out, const void *text, size_t len) {
   if (from < len) {
     weir__put(out, p + from, len - from);
   }
-  weir__put(out, "\"", 1);
+  weir__put_text(out, "\"");
 }
 
 void weir__put_percent(struct weir__out *out, const void *text, size_t len) {

@@ -38,7 +38,10 @@ static inline void weir__put(struct weir__out *out, const void *src,
   out->len = end;
 }
 
-void weir__put_text(struct weir__out *out, const char *text);
+static inline void weir__put_text(struct weir__out *out, const char *text) {
+  weir__put(out, text, strlen(text));
+}
+
 void weir__put_number(struct weir__out *out, uint64_t number);
 
 /* Data of an event: as it is, but for a CRLF, LF or CR, each of which becomes

@@ -146,7 +146,7 @@ static void put_ping(struct weir__out *out, const void *what) {
   if (ping->event) {
     weir__put_ping(out, &ping->scheme);
   } else {
-    weir__put(out, ":\n", 2);
+    weir__put_text(out, ":\n");
   }
 }
 
