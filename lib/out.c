@@ -73,38 +73,40 @@ void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
   }
 }
 
-void weir__put_json(struct weir__out *out, const void *text, size_t len) {
+static void put_escape(struct weir__out *out, unsigned char c) {
   static const char hex[] = "0123456789abcdef";
-  const unsigned char *p = text;
   char escape[6] = {'\\', 'u', '0', '0', '0', '0'};
-  size_t from = 0;
-  size_t i;
+
+  if (c == '"') {
+    weir__put_text(out, "\\\"");
+  } else if (c == '\\') {
+    weir__put_text(out, "\\\\");
+  } else if (c == '\n') {
+    weir__put_text(out, "\\n");
+  } else if (c == '\r') {
+    weir__put_text(out, "\\r");
+  } else if (c == '\t') {
+    weir__put_text(out, "\\t");
+  } else {
+    escape[4] = hex[c >> 4];
+    escape[5] = hex[c & 15];
+    weir__put(out, escape, sizeof escape);
+  }
+}
+
+void weir__put_json(struct weir__out *out, const void *text, size_t len) {
+  const unsigned char *p = text;
+  size_t n;
 
   weir__put_text(out, "\"");
-  for (i = 0; i < len; ++i) {
-    if (p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
-      continue;
+  while (len != 0) {
+    n = weir__scan_json(p, len);
+    weir__put(out, p, n);
+    if (n != len) {
+      put_escape(out, p[n++]);
     }
-    weir__put(out, p + from, i - from);
-    from = i + 1;
-    if (p[i] == '"') {
-      weir__put_text(out, "\\\"");
-    } else if (p[i] == '\\') {
-      weir__put_text(out, "\\\\");
-    } else if (p[i] == '\n') {
-      weir__put_text(out, "\\n");
-    } else if (p[i] == '\r') {
-      weir__put_text(out, "\\r");
-    } else if (p[i] == '\t') {
-      weir__put_text(out, "\\t");
-    } else {
-      escape[4] = hex[p[i] >> 4];
-      escape[5] = hex[p[i] & 15];
-      weir__put(out, escape, sizeof escape);
-    }
-  }
-  if (from < len) {
-    weir__put(out, p + from, len - from);
+    p += n;
+    len -= n;
   }
   weir__put_text(out, "\"");
 }

@@ -42,6 +42,29 @@ size_t weir__scan_line(const void *text, size_t len) {
   return i;
 }
 
+/* Whether a word of 8 bytes holds one that is escaped in a JSON string. */
+static bool escapes(uint64_t word) {
+  return (((word - ONES * 0x20) & ~word & HIGHS) | zeros(word ^ (ONES * '"')) |
+          zeros(word ^ (ONES * '\\'))) != 0;
+}
+
+static bool is_escaped(unsigned char c) {
+  return c < 0x20 || c == '"' || c == '\\';
+}
+
+size_t weir__scan_json(const void *text, size_t len) {
+  const unsigned char *p = text;
+  size_t i = 0;
+
+  while (len - i >= 8 && !escapes(load(p + i))) {
+    i += 8;
+  }
+  while (i < len && !is_escaped(p[i])) {
+    ++i;
+  }
+  return i;
+}
+
 bool weir__is_field(const void *text, size_t len) {
   const unsigned char *p = text;
   size_t i;

@@ -11,6 +11,9 @@
 /* Where the first CR or LF is, or len. */
 size_t weir__scan_line(const void *text, size_t len);
 
+/* Where the first byte is that a JSON string has to escape, or len. */
+size_t weir__scan_json(const void *text, size_t len);
+
 /* Whether there is no CR, LF or NUL in it: what may stand in a field. */
 bool weir__is_field(const void *text, size_t len);
 

@@ -55,6 +55,30 @@ START_TEST(nothing_has_no_line) {
 }
 END_TEST
 
+START_TEST(json_escapes_quotes_backslashes_and_controls) {
+  static const unsigned char plain[] = {' ',  '!',  '#',  '[',  ']', 0x7f,
+                                        0x80, 0x9f, 0xa2, 0xdc, 0xff};
+  const bool escaped = _i < 0x20 || _i == '"' || _i == '\\';
+  unsigned char *end = make_end();
+  size_t len;
+  size_t at;
+  size_t i;
+
+  ck_assert_uint_eq(weir__scan_json(NULL, 0), 0);
+  for (len = 1; len <= MOST; ++len) {
+    unsigned char *text = end - len;
+
+    for (at = 0; at < len; ++at) {
+      for (i = 0; i < sizeof plain; ++i) {
+        memset(text, plain[i], len);
+        text[at] = (unsigned char)_i;
+        ck_assert_uint_eq(weir__scan_json(text, len), escaped ? at : len);
+      }
+    }
+  }
+}
+END_TEST
+
 START_TEST(field_has_no_cr_lf_nul) {
   unsigned char *end = make_end();
   unsigned char *text;
@@ -264,6 +288,8 @@ int main(void) {
 
   tcase_add_loop_test(lines, line_ends_at_cr_or_lf_only, 0, FILLERS);
   tcase_add_test(lines, nothing_has_no_line);
+  tcase_add_loop_test(lines, json_escapes_quotes_backslashes_and_controls, 0,
+                      256);
   tcase_add_loop_test(lines, field_has_no_cr_lf_nul, 0, 256);
   tcase_add_test(text, text_is_utf8_without_nul_two_bytes);
   tcase_add_loop_test(text, text_is_utf8_without_nul_four_bytes, 0,
