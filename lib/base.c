@@ -53,7 +53,7 @@ const char *weir_strerror(int error) {
 }
 
 void weir_allocator_init(weir_allocator *allocator, size_t size) {
-  (void)weir__start(allocator, size);
+  weir__start(allocator, size);
 }
 
 const char *weir_version(void) {

@@ -141,11 +141,11 @@ int weir_cursor_parse(int format, const void *text, size_t text_len,
 }
 
 void weir_state_init(weir_state *state, size_t size) {
-  (void)weir__start(state, size);
+  weir__start(state, size);
 }
 
 void weir_request_init(weir_request *request, size_t size) {
-  (void)weir__start(request, size);
+  weir__start(request, size);
 }
 
 /* Value of a hex digit, or 16. */

@@ -9,7 +9,7 @@
 #include "util.h"
 
 void weir_frame_init(weir_frame *frame, size_t size) {
-  (void)weir__start(frame, size);
+  weir__start(frame, size);
 }
 
 int weir_frame_encode_event(const weir_frame *frame, const void *id,

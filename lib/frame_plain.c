@@ -75,7 +75,7 @@ int weir__frame_plain(const weir_frame *callers, const void *id, size_t id_len,
   weir_frame frame;
   int rv;
 
-  (void)weir__start(&frame, sizeof frame);
+  weir__start(&frame, sizeof frame);
   rv = weir__load(&frame, sizeof frame, callers);
   return rv == WEIR_OK ? encode(&frame, id, id_len, dst, cap, len) : rv;
 }

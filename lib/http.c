@@ -10,14 +10,11 @@
 #define DEFAULT_PREFIX "weir."
 
 void weir_http_options_init(weir_http_options *options, size_t size) {
-  weir_http_options defaults;
+  static const weir_http_options defaults = {
+      .unknown_status = 404,
+  };
 
-  memset(&defaults, 0, sizeof defaults);
-  defaults.size = sizeof defaults;
-  defaults.unknown_status = 404;
-  if (weir__start(options, size)) {
-    (void)weir__store(options, &defaults, sizeof defaults);
-  }
+  weir__start_as(options, size, &defaults, sizeof defaults);
 }
 
 /* RFC 9110, section 5.6.2: what the name of a field is made of; RFC 9113,

@@ -32,41 +32,35 @@ static struct weir_hub *hub_of(struct weir__core *core) {
 }
 
 void weir_hub_options_init(weir_hub_options *options, size_t size) {
-  weir_hub_options defaults;
+  static const weir_hub_options defaults = {
+      .prefix = "weir.",
+      .prefix_len = 5,
+      .max_streams = 1000000,
+      .max_subscribers = 1000000,
+      .max_client_subscribers = 6,
+      .max_event_bytes = (uint64_t)1024 * 1024,
+      .max_event_lines = WEIR_FRAME_LINES_MAX,
+      .max_pending = 4096,
+      .max_resident = (uint64_t)256 * 1024 * 1024,
+      .history_bytes = (uint64_t)8 * 1024 * 1024,
+      .signal_ring = 64,
+      .recheck = 12000,
+  };
 
-  memset(&defaults, 0, sizeof defaults);
-  defaults.size = sizeof defaults;
-  defaults.prefix = "weir.";
-  defaults.prefix_len = 5;
-  defaults.max_streams = 1000000;
-  defaults.max_subscribers = 1000000;
-  defaults.max_client_subscribers = 6;
-  defaults.max_event_bytes = (uint64_t)1024 * 1024;
-  defaults.max_event_lines = WEIR_FRAME_LINES_MAX;
-  defaults.max_pending = 4096;
-  defaults.max_resident = (uint64_t)256 * 1024 * 1024;
-  defaults.history_bytes = (uint64_t)8 * 1024 * 1024;
-  defaults.signal_ring = 64;
-  defaults.recheck = 12000;
-  if (weir__start(options, size)) {
-    (void)weir__store(options, &defaults, sizeof defaults);
-  }
+  weir__start_as(options, size, &defaults, sizeof defaults);
 }
 
 void weir_attach_options_init(weir_attach_options *options, size_t size) {
-  weir_attach_options defaults;
+  static const weir_attach_options defaults = {
+      .heartbeat = 12000,
+      .heartbeat_jitter = 1200,
+      .stall = 30000,
+      .retry = 1000,
+      .retry_jitter = 500,
+      .retry_replaced = 60000,
+  };
 
-  memset(&defaults, 0, sizeof defaults);
-  defaults.size = sizeof defaults;
-  defaults.heartbeat = 12000;
-  defaults.heartbeat_jitter = 1200;
-  defaults.stall = 30000;
-  defaults.retry = 1000;
-  defaults.retry_jitter = 500;
-  defaults.retry_replaced = 60000;
-  if (weir__start(options, size)) {
-    (void)weir__store(options, &defaults, sizeof defaults);
-  }
+  weir__start_as(options, size, &defaults, sizeof defaults);
 }
 
 static bool floor_take(struct weir__source *source, weir_notice *notice,

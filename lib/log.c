@@ -8,15 +8,15 @@
 #define DEADLINE 10000
 
 void weir_log_init(weir_log *log, size_t size) {
-  (void)weir__start(log, size);
+  weir__start(log, size);
 }
 
 void weir_record_init(weir_record *record, size_t size) {
-  (void)weir__start(record, size);
+  weir__start(record, size);
 }
 
 void weir_answer_init(weir_answer *answer, size_t size) {
-  (void)weir__start(answer, size);
+  weir__start(answer, size);
 }
 
 static void close_handle(struct weir__handle *handle) {

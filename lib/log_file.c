@@ -15,18 +15,15 @@
 #define DAY UINT64_C(86400000)
 
 void weir_log_file_options_init(weir_log_file_options *options, size_t size) {
-  weir_log_file_options defaults;
+  static const weir_log_file_options defaults = {
+      .sync = WEIR_SYNC_ALWAYS,
+      .sync_interval = 1000,
+      .segment_bytes = (uint64_t)64 * 1024 * 1024,
+      .keep_age = DAY,
+      .keep_ended = DAY,
+  };
 
-  memset(&defaults, 0, sizeof defaults);
-  defaults.size = sizeof defaults;
-  defaults.sync = WEIR_SYNC_ALWAYS;
-  defaults.sync_interval = 1000;
-  defaults.segment_bytes = (uint64_t)64 * 1024 * 1024;
-  defaults.keep_age = DAY;
-  defaults.keep_ended = DAY;
-  if (weir__start(options, size)) {
-    (void)weir__store(options, &defaults, sizeof defaults);
-  }
+  weir__start_as(options, size, &defaults, sizeof defaults);
 }
 
 int weir_log_file_get_log(weir_log_file *file, weir_log *callers) {

@@ -81,14 +81,11 @@ static int keep(struct weir__core *core, const struct weir__settings *head,
 }
 
 void weir_open_options_init(weir_open_options *options, size_t size) {
-  weir_open_options defaults;
+  static const weir_open_options defaults = {
+      .linger = LINGER,
+  };
 
-  memset(&defaults, 0, sizeof defaults);
-  defaults.size = sizeof defaults;
-  defaults.linger = LINGER;
-  if (weir__start(options, size)) {
-    (void)weir__store(options, &defaults, sizeof defaults);
-  }
+  weir__start_as(options, size, &defaults, sizeof defaults);
 }
 
 void weir_open_options_set_answer(weir_open_options *options) {

@@ -4,7 +4,7 @@
 #include "stream.h"
 
 void weir_event_init(weir_event *event, size_t size) {
-  (void)weir__start(event, size);
+  weir__start(event, size);
 }
 
 int weir__producer_new(struct weir__core *core,

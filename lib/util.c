@@ -81,11 +81,17 @@ int weir__store(void *callers, const void *known, size_t known_size) {
   return WEIR_OK;
 }
 
-bool weir__start(void *callers, size_t size) {
-  if (callers == NULL || size <= sizeof size) {
-    return false;
+void weir__start(void *callers, size_t size) {
+  if (callers != NULL && size > sizeof size) {
+    memset(callers, 0, size);
+    memcpy(callers, &size, sizeof size);
   }
-  memset(callers, 0, size);
-  memcpy(callers, &size, sizeof size);
-  return true;
+}
+
+void weir__start_as(void *callers, size_t size, const void *known,
+                    size_t known_size) {
+  if (callers != NULL && size > sizeof size) {
+    memcpy(callers, &size, sizeof size);
+    (void)weir__store(callers, known, known_size);
+  }
 }

@@ -98,9 +98,11 @@ int weir__store(void *callers, const void *known, size_t known_size);
  * something. */
 bool weir__is_zero(const uint64_t *field, size_t size);
 
-/* Start a struct of the caller's: its size, and zeros. False if it has not
- * even room for that. */
-bool weir__start(void *callers, size_t size);
+/* Start a struct of the caller's, if it has room for more than its size: that,
+ * and zeros; or what *known has, as in weir__store. */
+void weir__start(void *callers, size_t size);
+void weir__start_as(void *callers, size_t size, const void *known,
+                    size_t known_size);
 
 /* A ring of links with a head of its own, which is its only fixed member. A
  * link that is in no ring points to itself. */

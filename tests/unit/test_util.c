@@ -283,17 +283,27 @@ START_TEST(store_refuses_what_is_no_struct) {
 }
 END_TEST
 
-START_TEST(start_zeroes_any_size) {
+/* With zeros where known is NULL. */
+static void start(void *callers, size_t size, const struct known *known) {
+  if (known == NULL) {
+    weir__start(callers, size);
+  } else {
+    weir__start_as(callers, size, known, sizeof *known);
+  }
+}
+
+static void check_start(const struct known *known) {
+  const unsigned char *bytes = (const void *)known;
   unsigned char *callers;
   size_t size;
   size_t stored;
   size_t i;
 
-  ck_assert(!weir__start(NULL, 64));
+  start(NULL, 64, known);
   for (size = 0; size <= sizeof size; ++size) {
     callers = kit_fence(size);
     memset(callers, 0xdd, size);
-    ck_assert(!weir__start(callers, size));
+    start(callers, size, known);
     for (i = 0; i < size; ++i) {
       ck_assert_uint_eq(callers[i], 0xdd);
     }
@@ -301,13 +311,25 @@ START_TEST(start_zeroes_any_size) {
   for (size = LEAST; size <= MOST; ++size) {
     callers = kit_fence(size);
     memset(callers, 0xdd, size);
-    ck_assert(weir__start(callers, size));
+    start(callers, size, known);
     memcpy(&stored, callers, sizeof stored);
     ck_assert_uint_eq(stored, size);
     for (i = sizeof size; i < size; ++i) {
-      ck_assert_uint_eq(callers[i], 0);
+      ck_assert_uint_eq(callers[i],
+                        bytes != NULL && i < sizeof *known ? bytes[i] : 0);
     }
   }
+}
+
+START_TEST(start_fills_any_size) {
+  struct known known;
+
+  fill_known(&known);
+  known.fields[0] = 1;
+  known.fields[1] = UINT64_MAX;
+  known.fields[2] = 3;
+  check_start(NULL);
+  check_start(&known);
 }
 END_TEST
 
@@ -442,7 +464,7 @@ int main(void) {
   tcase_add_test(structs, load_refuses_what_is_no_struct);
   tcase_add_test(structs, store_writes_any_size);
   tcase_add_test(structs, store_refuses_what_is_no_struct);
-  tcase_add_test(structs, start_zeroes_any_size);
+  tcase_add_test(structs, start_fills_any_size);
   tcase_add_test(rings, owner_is_found_by_its_member);
   tcase_add_test(rings, ring_keeps_its_order);
   tcase_add_test(rings, ring_gives_up_any_link);
