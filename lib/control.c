@@ -209,20 +209,19 @@ static void put_bare(struct weir__out *out, const struct weir__scheme *scheme,
                      const struct weir__content *content, const char *id,
                      size_t id_len) {
   const bool fits = out->len < out->cap;
-  weir_frame frame;
+  const weir_frame frame = {
+      .size = sizeof frame,
+      .type = content->type,
+      .type_len = content->type_len,
+      .data = content->data,
+      .data_len = content->data_len,
+      .flags = WEIR_FRAME_BYTES,
+      .max_lines = (uint32_t)scheme->lines,
+  };
   size_t len = 0;
-  int rv;
-
-  weir_frame_init(&frame, sizeof frame);
-  frame.type = content->type;
-  frame.type_len = content->type_len;
-  frame.data = content->data;
-  frame.data_len = content->data_len;
-  frame.flags = WEIR_FRAME_BYTES;
-  frame.max_lines = (uint32_t)scheme->lines;
-  rv = weir_frame_encode_event(&frame, id, id_len,
-                               fits ? out->dst + out->len : NULL,
-                               fits ? out->cap - out->len : 0, &len);
+  int rv = weir_frame_encode_event(&frame, id, id_len,
+                                   fits ? out->dst + out->len : NULL,
+                                   fits ? out->cap - out->len : 0, &len);
   out->lines = rv == WEIR_ETOOBIG ? SIZE_MAX : 1;
   /* not reached: needs more memory than there are addresses for, but where
    * they have 32 bits */

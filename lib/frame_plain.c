@@ -72,10 +72,8 @@ static int encode(const weir_frame *frame, const void *id, size_t id_len,
 
 int weir__frame_plain(const weir_frame *callers, const void *id, size_t id_len,
                       void *dst, size_t cap, size_t *len) {
-  weir_frame frame;
-  int rv;
+  weir_frame frame = {0};
+  int rv = weir__load(&frame, sizeof frame, callers);
 
-  weir__start(&frame, sizeof frame);
-  rv = weir__load(&frame, sizeof frame, callers);
   return rv == WEIR_OK ? encode(&frame, id, id_len, dst, cap, len) : rv;
 }
