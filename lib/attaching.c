@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "attaching.h"
 
+#include "cursor.h"
+
 #define FLAGS (WEIR_ATTACH_PING | WEIR_ATTACH_STRICT)
 
 /* How often an attach follows its key to another generation. */
@@ -43,15 +45,12 @@ static void resolve(const struct weir__generation *generation,
   weir_state state;
   weir_state before;
 
-  memset(resolution, 0, sizeof *resolution);
-  resolution->size = sizeof *resolution;
   weir__history_state(&generation->history, &state);
   if (previous != NULL) {
     weir__history_state(&previous->history, &before);
   }
-  (void)weir_cursor_resolve(&state, previous != NULL ? &before : NULL,
-                            claim->parsed, &claim->cursor, claim->start,
-                            resolution);
+  weir__state_resolve(&state, previous != NULL ? &before : NULL, claim->parsed,
+                      &claim->cursor, claim->start, resolution);
 }
 
 /* Whether a claim can be judged by what is known; if not, what has to be known

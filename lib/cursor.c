@@ -427,6 +427,26 @@ static int resolve(const weir_state *state, const weir_state *previous,
                                  : judge(state, i, cursor->seq, position);
 }
 
+void weir__state_resolve(const weir_state *state, const weir_state *previous,
+                         int parsed, const weir_cursor *cursor, int start,
+                         weir_resolution *resolution) {
+  memset(resolution, 0, sizeof *resolution);
+  resolution->verdict = resolve(state, previous, parsed, cursor, start,
+                                &resolution->position.seq);
+  if (resolution->verdict == WEIR_VERDICT_FINISHED && parsed == WEIR_OK) {
+    resolution->position = *cursor;
+  } else {
+    resolution->position.epoch =
+        weir__state_epoch_of(state, resolution->position.seq);
+  }
+  resolution->first = resolution->verdict == WEIR_VERDICT_FINISHED
+                          ? 0
+                          : resolution->position.seq + 1;
+  resolution->last = state->last;
+  resolution->gap = resolution->verdict >= WEIR_VERDICT_EVICTED &&
+                    resolution->verdict <= WEIR_VERDICT_MALFORMED;
+}
+
 /* Read a caller's state; NULL stays NULL in *given. */
 static bool load_state(weir_state *state, const weir_state *callers,
                        const weir_state **given) {
@@ -442,7 +462,7 @@ int weir_cursor_resolve(const weir_state *callers,
                         const weir_state *callers_previous, int parsed,
                         const weir_cursor *cursor, int start,
                         weir_resolution *resolution) {
-  weir_resolution result = {0};
+  weir_resolution result = {.verdict = WEIR_VERDICT_UNKNOWN};
   weir_state states[2];
   const weir_state *state;
   const weir_state *previous;
@@ -453,21 +473,8 @@ int weir_cursor_resolve(const weir_state *callers,
       (start != WEIR_FROM_START && start != WEIR_FROM_HEAD)) {
     return WEIR_EINVAL;
   }
-  if (state == NULL) {
-    result.verdict = WEIR_VERDICT_UNKNOWN;
-  } else {
-    result.verdict =
-        resolve(state, previous, parsed, cursor, start, &result.position.seq);
-    if (result.verdict == WEIR_VERDICT_FINISHED && parsed == WEIR_OK) {
-      result.position = *cursor;
-    } else {
-      result.position.epoch = weir__state_epoch_of(state, result.position.seq);
-    }
-    result.first =
-        result.verdict == WEIR_VERDICT_FINISHED ? 0 : result.position.seq + 1;
-    result.last = state->last;
-    result.gap = result.verdict >= WEIR_VERDICT_EVICTED &&
-                 result.verdict <= WEIR_VERDICT_MALFORMED;
+  if (state != NULL) {
+    weir__state_resolve(state, previous, parsed, cursor, start, &result);
   }
   return weir__store(resolution, &result, sizeof result);
 }

@@ -12,4 +12,9 @@ bool weir__state_is_sound(const weir_state *state);
 /* The epoch that gave the number seq; the first for 0. The state is sound. */
 uint64_t weir__state_epoch_of(const weir_state *state, uint64_t seq);
 
+/* As weir_cursor_resolve, of states that are sound. */
+void weir__state_resolve(const weir_state *state, const weir_state *previous,
+                         int parsed, const weir_cursor *cursor, int start,
+                         weir_resolution *resolution);
+
 #endif /* WEIR__CURSOR_H */
