@@ -191,7 +191,7 @@ void weir__reader_abort_for(struct weir_subscriber *subscriber, int error);
 void weir__reader_doom(struct weir_subscriber *subscriber, int error);
 
 /* It is to go: what it holds is leaving. Or it is not, after all; or lets go of
- * some of that. */
+ * all that. */
 void weir__reader_yield(struct weir_subscriber *subscriber);
 void weir__reader_keep(struct weir_subscriber *subscriber);
 

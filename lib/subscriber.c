@@ -164,7 +164,6 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   size_t gone = 0;
   size_t part;
   size_t i;
-  bool late;
 
   if (subscriber == NULL) {
     return WEIR_EGONE;
@@ -175,10 +174,6 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   if (n == 0) {
     return WEIR_OK;
   }
-  late = subscriber->late != 0;
-  if (late) {
-    weir__reader_keep(subscriber);
-  }
   span = subscriber->spans;
   subscriber->bytes += n;
   subscriber->core->info.bytes += n;
@@ -187,6 +182,10 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
     part = n < part ? n : part;
     advance(subscriber, span, (uint32_t)part);
     if (span->from == span->to) {
+      if (subscriber->late != 0) {
+        weir__page_keep(span->page);
+        subscriber->late -= 1;
+      }
       weir__page_release(span->page);
       ++span;
       ++gone;
@@ -195,9 +194,6 @@ int weir_subscriber_consume(struct weir_subscriber *subscriber, size_t n) {
   subscriber->span_count = (uint8_t)(subscriber->span_count - gone);
   for (i = 0; i < subscriber->span_count; ++i) {
     subscriber->spans[i] = subscriber->spans[i + gone];
-  }
-  if (late) {
-    weir__reader_yield(subscriber);
   }
   if (subscriber->source.notices == 0) {
     hold_bytes(subscriber);
