@@ -185,8 +185,8 @@ bool weir__state_read(const unsigned char *bytes, size_t len,
   state->ended_at = weir__le64(bytes + 40);
   state->failed =
       state->ended != 0 && (weir__le64(bytes + 48) & STATE_FAILED) != 0;
-  if (state->key_len == 0 || state->epoch_count == 0 ||
-      state->epoch_count > WEIR__EPOCHS_MOST ||
+  if (state->key_len == 0 || state->key_len > WEIR_KEY_MAX ||
+      state->epoch_count == 0 || state->epoch_count > WEIR__EPOCHS_MOST ||
       weir__state_size(state) != len) {
     return false;
   }

@@ -387,6 +387,25 @@ START_TEST(state_without_key_or_epoch) {
 }
 END_TEST
 
+/* A key is what a map can have a key of, whoever wrote the file. */
+START_TEST(state_with_a_long_key) {
+  static const unsigned char key[UINT16_MAX];
+  static unsigned char bytes[UINT16_MAX + 128];
+  static const uint16_t lens[] = {WEIR_KEY_MAX, WEIR_KEY_MAX + 1, UINT16_MAX};
+  unsigned char epochs[32] = {0};
+  struct weir__file_state state;
+  struct weir__file_state got;
+
+  make_state(&state, epochs);
+  state.meta_len = 0;
+  state.key = key;
+  state.key_len = lens[_i];
+  weir__state_write(&state, bytes);
+  ck_assert_int_eq(weir__state_read(bytes, weir__state_size(&state), &got),
+                   _i == 0);
+}
+END_TEST
+
 /* --- The index -------------------------------------------------------------*/
 
 static const struct weir__entry_of_directory entry = {A,      3,      5, B,
@@ -517,6 +536,7 @@ static TCase *states(void) {
   tcase_add_loop_test(tcase, state_that_contradicts_itself, 0,
                       sizeof contradictions / sizeof contradictions[0]);
   tcase_add_test(tcase, state_without_key_or_epoch);
+  tcase_add_loop_test(tcase, state_with_a_long_key, 0, 3);
   return tcase;
 }
 
