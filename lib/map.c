@@ -136,7 +136,8 @@ struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
   uint64_t tags;
   uint32_t hash;
 
-  if (map->count == 0) {
+  /* A longer key is nobody's, and there is no secret to hash it with. */
+  if (map->count == 0 || key_len > WEIR__KEY_MOST) {
     return NULL;
   }
   hash = weir__key_hash(map->secret, key, key_len);

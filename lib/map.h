@@ -56,12 +56,12 @@ void weir__map_init(struct weir__map *map, const weir_allocator *allocator,
 /* Free the table. What was in it is the caller's. */
 void weir__map_free(struct weir__map *map);
 
+/* The node with this key, which may be of any length; NULL if there is none. */
 struct weir__node *weir__map_find(const struct weir__map *map, const void *key,
                                   size_t key_len);
 
 /* Insert a node whose key is not in the map and whose key and key_len (at most
- * WEIR__KEY_MOST) are set.
- * WEIR_OK or WEIR_ENOMEM. */
+ * WEIR__KEY_MOST) are set. WEIR_OK or WEIR_ENOMEM. */
 int weir__map_insert(struct weir__map *map, struct weir__node *node);
 
 /* Remove a node that is in the map. */

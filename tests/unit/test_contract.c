@@ -773,11 +773,15 @@ START_TEST(a_drain_of_many_takes_several_turns) {
 END_TEST
 
 START_TEST(a_hint_without_a_log_is_none) {
+  static const char long_key[1000000];
   weir_stream *stream = kit_open(&kit, "a");
   weir_subscriber *subscriber = kit_attach(&kit, "a", NULL, NULL);
 
   ck_assert_int_eq(kit_skip(subscriber), WEIR_EAGAIN);
   ck_assert_int_eq(weir_hub_hint(kit.hub, "a", 1, 7), WEIR_OK);
+  /* No key is as long. */
+  ck_assert_int_eq(weir_hub_hint(kit.hub, long_key, sizeof long_key, 7),
+                   WEIR_OK);
   kit_pass(&kit, 0);
   kit_expect_frames(subscriber, WEIR_EAGAIN, "");
   ck_assert_uint_eq(info_of(stream).last, 0);

@@ -416,6 +416,28 @@ START_TEST(empty_map_has_nothing) {
 }
 END_TEST
 
+/* A find may be for any bytes; what is longer than a key can be is not looked
+ * at, since there is no secret to hash it with. */
+START_TEST(keys_that_are_too_long_are_not_there) {
+  static const char text[WEIR__KEY_MOST];
+  struct kit_memory memory;
+  struct weir__map map;
+  struct item item;
+
+  kit_memory_init(&memory);
+  weir__map_init(&map, &memory.allocator, &secret);
+  set_key(&item, 0);
+  item.node.key = text;
+  item.node.key_len = WEIR__KEY_MOST;
+  ck_assert_int_eq(weir__map_insert(&map, &item.node), WEIR_OK);
+  ck_assert_ptr_eq(weir__map_find(&map, text, WEIR__KEY_MOST), &item.node);
+  ck_assert_ptr_null(weir__map_find(&map, text, WEIR__KEY_MOST + 1));
+  ck_assert_ptr_null(weir__map_find(&map, text, SIZE_MAX));
+  weir__map_remove(&map, &item.node);
+  weir__map_free(&map);
+}
+END_TEST
+
 /* Keys that are nearly the same, or parts of each other. */
 START_TEST(keys_are_bytes_with_a_length) {
   static const struct {
@@ -946,6 +968,7 @@ int main(void) {
   tcase_add_loop_test(hash, alike_keys_are_spread, 0, 4);
   tcase_add_test(hash, secret_is_drawn_to_its_last_byte);
   tcase_add_test(few, empty_map_has_nothing);
+  tcase_add_test(few, keys_that_are_too_long_are_not_there);
   tcase_add_test(few, keys_are_bytes_with_a_length);
   tcase_add_test(few, replaced_node_stands_for_the_other);
   tcase_add_test(many, grows_and_shrinks);
