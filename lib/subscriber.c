@@ -20,7 +20,7 @@ bool weir__subscriber_take(struct weir_subscriber *subscriber,
     /* Why it is to be cut off, if it is, comes by itself. */
     notice->error =
         weir__reader_is_doomed(subscriber) ? WEIR_OK : source->error;
-    notice->retry = notice->error != WEIR_OK ? subscriber->retry : 0;
+    notice->retry = subscriber->retry;
     /* What there is to send, the host will find by itself; unless it has been
      * told already that there is nothing. */
     *more = source->notices != 0 || subscriber->drained;

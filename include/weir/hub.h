@@ -63,7 +63,7 @@ typedef struct weir_notice {
   uint64_t seq;    /**< STORED, ENDED: the event's number */
   int32_t verdict; /**< DECIDED: the verdict */
   int32_t timer;   /**< EXPIRED: WEIR_TIMER_... */
-  uint32_t retry;  /**< DECIDED with an error: for weir_http_respond */
+  uint32_t retry;  /**< DECIDED: for weir_http_respond */
   uint32_t reserved0;
   uint64_t reserved[1];
 } weir_notice;

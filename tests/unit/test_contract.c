@@ -603,6 +603,15 @@ START_TEST(a_late_refusal_has_a_time_to_come_back) {
   ck_assert_int_eq(notice.error, WEIR_ELOG);
   ck_assert_uint_eq(notice.retry, 7000);
   weir_subscriber_release(subscriber);
+  /* So for a stream that is not there: a host may answer with 200. */
+  ck_assert_int_eq(weir_hub_attach(kit.hub, &options, &subscriber, &verdict),
+                   WEIR_OK);
+  testlog_deliver_all(&storage);
+  notice = kit_next(&kit);
+  ck_assert_int_eq(notice.error, WEIR_OK);
+  ck_assert_int_eq(notice.verdict, WEIR_VERDICT_UNKNOWN);
+  ck_assert_uint_eq(notice.retry, 7000);
+  weir_subscriber_release(subscriber);
 }
 END_TEST
 
