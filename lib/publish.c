@@ -241,7 +241,8 @@ int weir__publish(struct weir__generation *generation,
                   size_t count, uint64_t *last) {
   struct weir__core *core = generation->core;
   const uint64_t limit = core->options.max_pending;
-  struct weir__history *history = &generation->history;
+  /* What stands there afterwards may be another writer's. */
+  const uint64_t before = generation->history.put;
   struct batch batch;
   size_t size;
   int rv = weir__generation_is_writable(generation);
@@ -281,7 +282,7 @@ int weir__publish(struct weir__generation *generation,
     weir__generation_watch(generation, WEIR__AT_EVENT, WEIR__IDLE);
   }
   if (last != NULL) {
-    *last = generation->settings->shared ? 0 : history->put;
+    *last = generation->settings->shared ? 0 : before + count;
   }
   return WEIR_OK;
 }
@@ -303,6 +304,7 @@ int weir__publish_end(struct weir__generation *generation,
                       struct weir_stream *producer,
                       const struct weir__final *final, uint64_t *seq) {
   struct weir__core *core = generation->core;
+  const uint64_t before = generation->history.put;
   struct weir__scheme scheme;
   struct weir__out out;
   struct batch batch;
@@ -350,7 +352,7 @@ int weir__publish_end(struct weir__generation *generation,
     return rv;
   }
   if (seq != NULL) {
-    *seq = generation->settings->shared ? 0 : generation->history.put;
+    *seq = generation->settings->shared ? 0 : before + 1;
   }
   return WEIR_OK;
 }

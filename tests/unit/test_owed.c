@@ -675,6 +675,37 @@ START_TEST(a_writer_that_rests_is_hidden) {
 }
 END_TEST
 
+/* Another writer goes on behind what has just been stored. */
+static void go_on(weir_answer *answer, weir_epoch *epochs,
+                  weir_record *records) {
+  static weir_epoch both[2];
+
+  (void)records;
+  both[0] = epochs[0];
+  both[1].epoch = 77;
+  both[1].last = epochs[0].last + 5;
+  answer->epochs = both;
+  answer->epoch_count = 2;
+  answer->last = both[1].last;
+}
+
+/* The number of an event is that which it got, whoever has written since. */
+START_TEST(numbers_before_those_of_another) {
+  weir_event event = kit_make_event("x", "1");
+  weir_stream *stream;
+  uint64_t last;
+
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  testlog_plan_bend(storage, TESTLOG_APPEND, 1, go_on);
+  event.tag = 9;
+  ck_assert_int_eq(weir_stream_publish(stream, &event, 1, &last), WEIR_OK);
+  ck_assert_uint_eq(last, 1);
+  kit_expect_notices(a, "p stored 9=1; p cancelled");
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* --- Those who have let go --------------------------------------------------
  */
 
@@ -810,6 +841,7 @@ static TCase *ends(void) {
   tcase_add_test(tcase, a_failure_whose_take_over_is_lost);
   tcase_add_test(tcase, a_failure_whose_take_over_is_slow);
   tcase_add_test(tcase, a_failure_that_was_mended);
+  tcase_add_test(tcase, numbers_before_those_of_another);
   return tcase;
 }
 
