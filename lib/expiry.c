@@ -36,8 +36,9 @@ static void bark(struct weir__generation *generation, unsigned dog) {
   } else if (action == WEIR_ACTION_FAIL) {
     rv = weir__publish_failed(generation, text);
   }
-  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) {
-    /* It does not get off for that. */
+  if ((rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT) && !generation->ending) {
+    /* It does not get off for that; storage may have said so, though, and then
+     * it has failed. */
     weir__generation_set_time(generation,
                               dog == WEIR__LIFETIME    ? WEIR__AT_LIFETIME
                               : dog == WEIR__ABANDONED ? WEIR__AT_ABANDONED

@@ -91,7 +91,8 @@ static bool put_final(struct weir_stream *producer) {
     rv = weir__tend_owe(generation, producer->final);
     producer->final = rv == WEIR_OK ? NULL : producer->final;
   }
-  if (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT || rv == WEIR_EENTROPY) {
+  if (!generation->broken &&
+      (rv == WEIR_ENOMEM || rv == WEIR_ERESIDENT || rv == WEIR_EENTROPY)) {
     weir__generation_again(generation);
     return false;
   }

@@ -675,6 +675,48 @@ START_TEST(a_writer_that_rests_is_hidden) {
 }
 END_TEST
 
+/* Storage has no memory for the end that a watchdog puts: the stream has failed
+ * of that, once, and the watchdog has done its work. */
+START_TEST(a_watchdog_whose_end_is_refused) {
+  weir_open_options options = kit_open_options("k", "p");
+  weir_stream *stream;
+
+  bench_hub(&bench);
+  options.lifetime = 5000;
+  options.on_lifetime = WEIR_ACTION_END;
+  stream = kit_open_with(a, &options);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ENOMEM);
+  kit_pass(a, 5000);
+  kit_expect_notices(a, "p expired lifetime; p ended -1");
+  wait(20);
+  kit_expect_notices(a, "");
+  expect_status(stream, WEIR_STREAM_ENDED);
+  weir_stream_release(stream);
+}
+END_TEST
+
+/* The same of an end that waited for the open: its producer hears of both, in
+ * their order, and once. */
+START_TEST(an_end_that_waits_is_refused) {
+  weir_stream *stream;
+
+  storage->later = true;
+  bench_hub(&bench);
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
+  ck_assert_int_eq(weir_stream_end(stream, "ok", 2, 0, NULL), WEIR_OK);
+  testlog_deliver_all(storage);
+  kit_pass(a, 0);
+  storage->later = false;
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_ENOMEM);
+  testlog_deliver_all(storage);
+  kit_expect_notices(a, "p opened 0; p ended -1");
+  wait(20);
+  kit_expect_notices(a, "");
+  expect_status(stream, WEIR_STREAM_ENDED);
+  weir_stream_release(stream);
+}
+END_TEST
+
 /* Another writer goes on behind what has just been stored. */
 static void go_on(weir_answer *answer, weir_epoch *epochs,
                   weir_record *records) {
@@ -841,6 +883,8 @@ static TCase *ends(void) {
   tcase_add_test(tcase, a_failure_whose_take_over_is_lost);
   tcase_add_test(tcase, a_failure_whose_take_over_is_slow);
   tcase_add_test(tcase, a_failure_that_was_mended);
+  tcase_add_test(tcase, a_watchdog_whose_end_is_refused);
+  tcase_add_test(tcase, an_end_that_waits_is_refused);
   tcase_add_test(tcase, numbers_before_those_of_another);
   return tcase;
 }
