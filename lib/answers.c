@@ -45,20 +45,19 @@ static int read_settings(struct weir__generation *generation,
 }
 
 /* Those who wait at the head do not know what they miss. */
-static void deny_waiters(struct weir__generation *generation, int error) {
+static void deny_waiters(struct weir__generation *generation) {
   struct weir__core *core = generation->core;
   struct weir__link *waiters = &generation->history.waiters;
 
   while (!weir__link_alone(waiters)) {
-    core->floors->deny(weir__owner(waiters->next, struct weir__source, link),
-                       error);
+    core->floors->deny(weir__owner(waiters->next, struct weir__source, link));
   }
 }
 
 /* Storage does not have it any more: it has failed, and there is no end to be
  * logged. What there is under the key is to be looked up anew. */
 static void lose(struct weir__generation *generation) {
-  deny_waiters(generation, WEIR_ENOENT);
+  deny_waiters(generation);
   generation->gone = true;
   if (!generation->ended && !generation->broken) {
     weir__generation_break(generation, WEIR_ENOENT);
@@ -212,7 +211,7 @@ static void looked(struct weir__storage *storage, int result) {
                                 : result == WEIR_ENOENT ? WEIR_ELOG
                                                         : result;
   if (result != WEIR_LOG_YES) {
-    deny_waiters(generation, result);
+    deny_waiters(generation);
     weir__answers_failed(&generation->history, result);
   }
   weir__tend_look_later(generation,

@@ -65,8 +65,8 @@ struct weir__floors {
   void (*forget)(struct weir__generation *generation);
   /* Readers that stand beyond this number hold what never was. */
   void (*rewind)(struct weir__generation *generation, uint64_t last);
-  /* What the reader waits for will not come: why. */
-  void (*deny)(struct weir__source *reader, int error);
+  /* What the reader waits for will not come. */
+  void (*deny)(struct weir__source *reader);
   /* The reader is no longer attached: forget its client key. */
   void (*left)(struct weir_subscriber *reader);
   /* Have readers go that hold bytes, the longest stalled first, so that so much

@@ -379,11 +379,10 @@ void weir__reader_drain(struct weir_subscriber *subscriber, uint64_t over) {
   }
 }
 
-void weir__reader_deny(struct weir__source *source, int error) {
+void weir__reader_deny(struct weir__source *source) {
   struct weir_subscriber *subscriber =
       weir__owner(source, struct weir_subscriber, source);
 
-  (void)error;
   weir__link_remove(&source->link);
   weir__reader_leave(subscriber, WEIR__UNAVAILABLE);
 }

@@ -205,7 +205,7 @@ static inline bool weir__reader_is_doomed(
 }
 
 /* For weir__floors. */
-void weir__reader_deny(struct weir__source *source, int error);
+void weir__reader_deny(struct weir__source *source);
 void weir__reader_rewind(struct weir__generation *generation, uint64_t last);
 
 #endif /* WEIR__READER_H */

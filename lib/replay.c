@@ -75,7 +75,7 @@ static void fetch_done(void *owner, int result, const weir_answer *answer,
   }
   while (!weir__link_alone(&fetch->waiters)) {
     core->floors->deny(
-        weir__owner(fetch->waiters.next, struct weir__source, link), rv);
+        weir__owner(fetch->waiters.next, struct weir__source, link));
   }
   if (rv != WEIR_OK) {
     core->floors->failed(history, rv);
