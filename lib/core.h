@@ -192,11 +192,6 @@ void weir__core_start_work(struct weir__core *core);
 void weir__core_doom(struct weir__core *core, struct weir__source *source);
 void weir__core_destroy_doomed(struct weir__core *core);
 
-/* Whether weir_hub_run has something to do that needs no time to pass. */
-static inline bool weir__core_waits(const struct weir__core *core) {
-  return !weir__link_alone(&core->ready) || !weir__link_alone(&core->work);
-}
-
 /* Tell the host's trace callback. trace->size is set here. */
 void weir__core_trace(struct weir__core *core, weir_trace *trace);
 

@@ -345,8 +345,7 @@ int weir_hub_next(weir_hub *hub, weir_notice *callers) {
   /* Time passes when there is nothing else to do, and now and then. */
   core->taken += 1;
   if (!core->running &&
-      (core->taken % NOTICES_PER_TURN == 0 || !weir__core_waits(core) ||
-       weir__link_alone(&core->ready))) {
+      (core->taken % NOTICES_PER_TURN == 0 || weir__link_alone(&core->ready))) {
     /* The host is here, and need not be told of what it is about to take. */
     core->woken = true;
     turn(hub);
@@ -371,7 +370,8 @@ int weir_hub_get_timeout(weir_hub *hub) {
   core = &hub->core;
   weir__core_tick(core);
   core->promised = 0;
-  if (weir__core_waits(core) || weir__registry_is_draining(&hub->registry)) {
+  if (!weir__link_alone(&core->ready) || !weir__link_alone(&core->work) ||
+      weir__registry_is_draining(&hub->registry)) {
     return 0;
   }
   core->woken = false;
