@@ -32,14 +32,9 @@ static uint8_t tag_of(uint32_t hash) {
   return (uint8_t)(hash >> 24 | 1);
 }
 
-/* The greatest power of 2 that is not above n. */
+/* The greatest power of 2 that is not above n; of 0 it is 1. */
 static size_t floor2(size_t n) {
-  size_t power = 1;
-
-  while (power <= n / 2) {
-    power *= 2;
-  }
-  return power;
+  return (size_t)1 << weir__highest_bit(n | 1);
 }
 
 static struct weir__bucket *bucket_at(const struct weir__map *map, size_t i) {
@@ -239,7 +234,7 @@ static bool grow(struct weir__map *map) {
     return false;
   }
   /* Bucket b splits off from b without its highest bit. */
-  split = map->buckets == 0 ? 0 : map->buckets - floor2(map->buckets);
+  split = map->buckets == 0 ? 0 : map->buckets - map->level;
   set_buckets(map, map->buckets + 1);
   put_all(map, empty(bucket_at(map, split)));
   return true;
