@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Closed segments whose files are open. */
 #define OPEN_MOST 64
@@ -21,22 +22,14 @@ void weir__segment_name(uint64_t number, bool made,
 
 uint64_t weir__segment_number(const char *name, bool *made) {
   char again[WEIR__FILE_NAME];
-  uint64_t number = 0;
-  size_t i;
+  uint64_t number;
 
   if (strncmp(name, "weir-", 5) != 0) {
     return 0;
   }
-  for (i = 5; i < 21; ++i) {
-    if (name[i] >= '0' && name[i] <= '9') {
-      number = number << 4 | (uint64_t)(name[i] - '0');
-    } else if (name[i] >= 'a' && name[i] <= 'f') {
-      number = number << 4 | (uint64_t)(name[i] - 'a' + 10);
-    } else {
-      return 0;
-    }
-  }
-  *made = strcmp(name + 21, ".log") == 0;
+  /* Of what is no name, this is any number, which has another one. */
+  number = strtoull(name + 5, NULL, 16);
+  *made = strstr(name, ".new") == NULL;
   weir__segment_name(number, *made, again);
   /* No log gets to 2^60: behind that there is always another number. */
   return strcmp(name, again) == 0 && number >> 60 == 0 ? number : 0;
