@@ -32,15 +32,6 @@ void weir__put_number(struct weir__out *out, uint64_t number) {
   weir__put(out, digits + at, sizeof digits - at);
 }
 
-/* As much of text as stands before a line break. */
-static size_t put_line(struct weir__out *out, const unsigned char *text,
-                       size_t len) {
-  const size_t n = weir__scan_line(text, len);
-
-  weir__put(out, text, n);
-  return n;
-}
-
 /* What goes by the block; the rest is put line by line. */
 static const unsigned char *put_blocks(struct weir__out *out,
                                        const unsigned char *p, size_t len) {
@@ -58,13 +49,18 @@ static const unsigned char *put_blocks(struct weir__out *out,
 
 void weir__put_lines(struct weir__out *out, const void *data, size_t len) {
   const unsigned char *p = data;
-  const unsigned char *end = len == 0 ? p : p + len;
+  const unsigned char *end;
+  size_t n;
 
-  if (len != 0) {
-    p = put_blocks(out, p, len);
+  if (len == 0) {
+    return;
   }
+  end = p + len;
+  p = put_blocks(out, p, len);
   while (p < end) {
-    p += put_line(out, p, (size_t)(end - p));
+    n = weir__scan_line(p, (size_t)(end - p));
+    weir__put(out, p, n);
+    p += n;
     if (p < end) {
       p += p[0] == '\r' && end - p > 1 && p[1] == '\n' ? 2 : 1;
       weir__put_text(out, "\ndata: ");
