@@ -156,13 +156,6 @@ int weir__page_frame(struct weir__core *core, enum weir__need need,
   return WEIR_OK;
 }
 
-static struct weir__page_entry *entry(const struct weir__page *page,
-                                      uint32_t n) {
-  char *back = (char *)(uintptr_t)page + page->size;
-
-  return (struct weir__page_entry *)(void *)back - 1 - n;
-}
-
 void weir__page_copy(struct weir__page *page, const struct weir__page *source,
                      uint32_t from) {
   const uint32_t begin = weir__page_end(source, from);
@@ -170,7 +163,7 @@ void weir__page_copy(struct weir__page *page, const struct weir__page *source,
   uint32_t n;
 
   /* not reached: something is left of what is copied */
-  older = from < source->count ? entry(source, from)->age : 0;
+  older = from < source->count ? weir__page_entry(source, from)->age : 0;
   page->after = from == 0 ? source->after : weir__page_seq(source, from - 1);
   page->last = source->last;
   page->born = source->born + older;
@@ -179,9 +172,9 @@ void weir__page_copy(struct weir__page *page, const struct weir__page *source,
   page->count = source->count - from;
   memcpy(weir__page_bytes(page), weir__page_bytes(source) + begin, page->used);
   for (n = 0; n < page->count; ++n) {
-    *entry(page, n) = *entry(source, from + n);
-    entry(page, n)->end -= begin;
-    entry(page, n)->age -= older;
+    *weir__page_entry(page, n) = *weir__page_entry(source, from + n);
+    weir__page_entry(page, n)->end -= begin;
+    weir__page_entry(page, n)->age -= older;
   }
 }
 
@@ -192,7 +185,7 @@ void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last) {
 }
 
 uint64_t weir__page_time(const struct weir__page *page, uint32_t n) {
-  return page->born + entry(page, n)->age;
+  return page->born + weir__page_entry(page, n)->age;
 }
 
 uint64_t weir__page_seq(const struct weir__page *page, uint32_t n) {
@@ -247,7 +240,7 @@ static bool seq_beyond(const struct weir__page *page, uint32_t n,
 
 static bool end_beyond(const struct weir__page *page, uint32_t n,
                        uint64_t offset) {
-  return entry(page, n)->end > offset;
+  return weir__page_entry(page, n)->end > offset;
 }
 
 uint32_t weir__page_search(const struct weir__page *page, uint64_t seq) {

@@ -84,20 +84,26 @@ static inline size_t weir__page_room(const struct weir__page *page) {
              : 0;
 }
 
+/* The index entry of the n-th event, from 0: the last ones stand in front. */
+static inline struct weir__page_entry *weir__page_entry(
+    const struct weir__page *page, uint32_t n) {
+  char *back = (char *)(uintptr_t)page + page->size;
+
+  return (struct weir__page_entry *)(void *)back - 1 - n;
+}
+
 /* Account for the frame of len bytes that has been written behind the others:
  * it is event number seq. */
 static inline void weir__page_add(struct weir__page *page, size_t len,
                                   uint64_t seq) {
   const uint64_t age = page->core->now - page->born;
-  struct weir__page_entry *back =
-      (struct weir__page_entry *)(void *)((char *)page + page->size);
+  struct weir__page_entry *entry = weir__page_entry(page, page->count);
 
   page->used += (uint32_t)len;
   page->count += 1;
   page->last = seq;
-  back[-(ptrdiff_t)page->count].end = page->used;
-  back[-(ptrdiff_t)page->count].age =
-      age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
+  entry->end = page->used;
+  entry->age = age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
 }
 
 /* Copy the events of a page from number `from`, from 0, on to an empty one that
@@ -112,11 +118,7 @@ void weir__page_cut(struct weir__page *page, uint32_t count, uint64_t last);
 /* Where the first n frames end. */
 static inline uint32_t weir__page_end(const struct weir__page *page,
                                       uint32_t n) {
-  const struct weir__page_entry *back =
-      (const struct weir__page_entry *)(const void *)((const char *)page +
-                                                      page->size);
-
-  return n == 0 ? 0 : back[-(ptrdiff_t)n].end;
+  return n == 0 ? 0 : weir__page_entry(page, n - 1)->end;
 }
 
 /* When the n-th event, from 0, came. */
