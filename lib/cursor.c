@@ -320,27 +320,32 @@ int weir_cursor_pick(const weir_request *callers, void *dst, size_t cap,
   return rv;
 }
 
+size_t weir__epoch_find(const weir_epoch *epochs, size_t count,
+                        uint64_t epoch) {
+  size_t i = count;
+
+  /* The newest are asked for most. */
+  while (i > 0 && epochs[i - 1].epoch != epoch) {
+    --i;
+  }
+  return i == 0 ? count : i - 1;
+}
+
 /* Which epoch a cursor names, as an index; epoch_count if none. Without an
  * epoch it is taken to mean the newest. */
 static size_t find_epoch(const weir_state *state, uint64_t epoch) {
-  size_t i = state->epoch_count;
-
-  if (epoch == 0) {
-    return i - 1;
-  }
-  while (i > 0 && state->epochs[i - 1].epoch != epoch) {
-    --i;
-  }
-  return i == 0 ? state->epoch_count : i - 1;
+  return epoch == 0
+             ? state->epoch_count - 1
+             : weir__epoch_find(state->epochs, state->epoch_count, epoch);
 }
 
-uint64_t weir__state_epoch_of(const weir_state *state, uint64_t seq) {
+const weir_epoch *weir__state_epoch_of(const weir_state *state, uint64_t seq) {
   size_t i = 0;
 
   while (i + 1 < state->epoch_count && state->epochs[i].last < seq) {
     ++i;
   }
-  return state->epochs[i].epoch;
+  return &state->epochs[i];
 }
 
 bool weir__state_is_sound(const weir_state *state) {
@@ -437,7 +442,7 @@ void weir__state_resolve(const weir_state *state, const weir_state *previous,
     resolution->position = *cursor;
   } else {
     resolution->position.epoch =
-        weir__state_epoch_of(state, resolution->position.seq);
+        weir__state_epoch_of(state, resolution->position.seq)->epoch;
   }
   resolution->first = resolution->verdict == WEIR_VERDICT_FINISHED
                           ? 0

@@ -10,7 +10,10 @@
 bool weir__state_is_sound(const weir_state *state);
 
 /* The epoch that gave the number seq; the first for 0. The state is sound. */
-uint64_t weir__state_epoch_of(const weir_state *state, uint64_t seq);
+const weir_epoch *weir__state_epoch_of(const weir_state *state, uint64_t seq);
+
+/* Where an epoch stands among `count` of them; count if nowhere. */
+size_t weir__epoch_find(const weir_epoch *epochs, size_t count, uint64_t epoch);
 
 /* As weir_cursor_resolve, of states that are sound. */
 void weir__state_resolve(const weir_state *state, const weir_state *previous,

@@ -10,22 +10,11 @@ bool weir__is_sparse(const struct weir__history *history) {
   return (history->core->log.flags & WEIR_LOG_SPARSE) != 0;
 }
 
-/* Where an epoch stands in a list; count if nowhere. */
-static size_t find_epoch(const weir_epoch *epochs, size_t count,
-                         uint64_t epoch) {
-  size_t i = 0;
-
-  while (i < count && epochs[i].epoch != epoch) {
-    i += 1;
-  }
-  return i;
-}
-
 /* Whether no epoch stands twice in a list. */
 static bool are_different(const weir_epoch *epochs, size_t count) {
   size_t i = 1;
 
-  while (i < count && find_epoch(epochs, i, epochs[i].epoch) == i) {
+  while (i < count && weir__epoch_find(epochs, i, epochs[i].epoch) == i) {
     i += 1;
   }
   return i >= count;
@@ -55,8 +44,8 @@ static int check_epoch(const struct weir__history *history,
   }
   do {
     i -= 1;
-    j = find_epoch(answer->epochs, answer->epoch_count,
-                   history->epochs[i].epoch);
+    j = weir__epoch_find(answer->epochs, answer->epoch_count,
+                         history->epochs[i].epoch);
   } while (j == answer->epoch_count);
   report->left = weir__min(history->epochs[i].last, answer->epochs[j].last);
   report->news =
@@ -93,7 +82,7 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
   if (newest == ours) {
     return denies_end(history, answer) ? WEIR_ELOG : WEIR_OK;
   }
-  if (find_epoch(history->epochs, history->epoch_count, newest) <
+  if (weir__epoch_find(history->epochs, history->epoch_count, newest) <
       history->epoch_count) {
     report->news = WEIR__NEWS_NONE;
     weir__history_state(history, &report->state);
@@ -253,14 +242,10 @@ static void begin_sieve(struct sieve *sieve,
 
 /* What event seq has to say, and some that follow. false: there is none. */
 static bool turn_sieve(struct sieve *sieve, uint64_t seq) {
-  const weir_state *state = sieve->state;
-  size_t i = 0;
+  const weir_epoch *epoch = weir__state_epoch_of(sieve->state, seq);
 
-  while (i + 1 < state->epoch_count && state->epochs[i].last < seq) {
-    ++i;
-  }
-  sieve->epoch = state->epochs[i].epoch;
-  sieve->until = weir__min(state->epochs[i].last, sieve->hi);
+  sieve->epoch = epoch->epoch;
+  sieve->until = weir__min(epoch->last, sieve->hi);
   sieve->end = seq == sieve->ended ? WEIR_RECORD_END : 0;
   if (sieve->ended >= seq) {
     sieve->until = weir__min(sieve->until, weir__max(seq, sieve->ended - 1));

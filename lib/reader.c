@@ -121,7 +121,7 @@ static uint64_t epoch_of(const struct weir__generation *generation,
   weir_state state;
 
   weir__history_state(&generation->history, &state);
-  return state.epoch_count == 0 ? 0 : weir__state_epoch_of(&state, seq);
+  return state.epoch_count == 0 ? 0 : weir__state_epoch_of(&state, seq)->epoch;
 }
 
 /* The last event before what a span shows; seq if it shows no events. */

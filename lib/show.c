@@ -78,12 +78,12 @@ static int show_gap(struct weir_subscriber *subscriber, uint64_t upto) {
   memset(&loss, 0, sizeof loss);
   weir__generation_scheme(generation, &loss.scheme);
   before.seq = subscriber->seq;
-  before.epoch = weir__state_epoch_of(&state, before.seq);
+  before.epoch = weir__state_epoch_of(&state, before.seq)->epoch;
   (void)weir_cursor_format(&before, loss.scheme.format, loss.text,
                            sizeof loss.text, &loss.text_len);
   loss.resolution.verdict = WEIR_VERDICT_EVICTED;
   loss.resolution.position.seq = upto;
-  loss.resolution.position.epoch = weir__state_epoch_of(&state, upto);
+  loss.resolution.position.epoch = weir__state_epoch_of(&state, upto)->epoch;
   loss.resolution.first = upto + 1;
   loss.resolution.last = state.last;
   rv = weir__page_frame(subscriber->core, WEIR__NEED_OWN, put_loss, &loss,

@@ -1,6 +1,8 @@
 /* weir: resumable Server-Sent Events. SPDX-License-Identifier: MIT */
 #include "storage.h"
 
+#include "cursor.h"
+
 /* As many records go to storage without memory being needed for them. */
 #define FEW 16
 
@@ -164,21 +166,12 @@ static int queue(struct weir__storage *storage, const weir_record *records,
   return WEIR_OK;
 }
 
-/* Where an epoch stands in an answer; epoch_count if nowhere. */
-static size_t find_epoch(const weir_answer *answer, uint64_t epoch) {
-  size_t i = 0;
-
-  while (i < answer->epoch_count && answer->epochs[i].epoch != epoch) {
-    i += 1;
-  }
-  return i;
-}
-
 /* The answer to an append of numbers that this hub gave says what it has to. If
  * another has taken over since, it says how far this hub came. */
 static bool confirms_numbers(const struct weir__storage *storage,
                              const weir_answer *answer) {
-  const size_t i = find_epoch(answer, storage->flying_epoch);
+  const size_t i = weir__epoch_find(answer->epochs, answer->epoch_count,
+                                    storage->flying_epoch);
 
   return i < answer->epoch_count &&
          answer->epochs[i].last == storage->flying_last &&
@@ -358,7 +351,8 @@ static int send_waiting(struct weir__storage *storage) {
 /* Whether a yes to an open says what it has to. */
 static bool confirms_open(const struct weir__storage *storage,
                           const weir_answer *answer) {
-  const size_t i = find_epoch(answer, storage->epoch);
+  const size_t i =
+      weir__epoch_find(answer->epochs, answer->epoch_count, storage->epoch);
 
   switch (storage->mode) {
     case WEIR_LOG_LOOKUP:

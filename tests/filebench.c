@@ -417,7 +417,8 @@ static void check_record(const struct reading *reading,
   memset(&state, 0, sizeof state);
   state.epochs = answer->epochs;
   state.epoch_count = answer->epoch_count;
-  ck_assert_uint_eq(record->epoch, weir__state_epoch_of(&state, record->seq));
+  ck_assert_uint_eq(record->epoch,
+                    weir__state_epoch_of(&state, record->seq)->epoch);
   ck_assert_uint_le(record->frame_len, sizeof want);
   fill_frame(want, record->frame_len, record->epoch, record->seq);
   ck_assert_mem_eq(record->frame, want, record->frame_len);

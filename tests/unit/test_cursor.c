@@ -1451,7 +1451,7 @@ static void ask_state(const struct short_state *in_short,
   make_oracle(&oracle, in_short);
   fill_shifted(&state, epochs, new_names, *in_short);
   for (seq = 0; seq <= oracle.last; ++seq) {
-    kit_need(weir__state_epoch_of(&state, shift(seq)) ==
+    kit_need(weir__state_epoch_of(&state, shift(seq))->epoch ==
              epochs[giver_of(&oracle, shift(seq))].epoch);
   }
   if (before != NULL) {
