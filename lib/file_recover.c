@@ -180,8 +180,7 @@ static int look_at_all(struct weir_log_file *log) {
   return rv;
 }
 
-/* --- What an index says
- * ------------------------------------------------------*/
+/* --- What an index says --------------------------------------------------- */
 
 /* The index of a segment, in memory: what stands from `begin` on. */
 struct index {
@@ -346,8 +345,7 @@ static int load(struct weir_log_file *log, struct weir__segment *segment) {
   return rv;
 }
 
-/* --- And then
- * ----------------------------------------------------------------*/
+/* --- And then ------------------------------------------------------------- */
 
 /* Have everything of a segment on the disk. The process that wrote it may have
  * died before that, or because that failed; then the system may take for

@@ -142,8 +142,7 @@ static uint64_t next_record(struct scan *scan, uint64_t at) {
   return weir__min(at, scan->end);
 }
 
-/* --- What records say
- * --------------------------------------------------------*/
+/* --- What records say ----------------------------------------------------- */
 
 /* Event seq is the last of a stream; it stands at this place, or (0) is lost,
  * as is what should stand before it and does not. */
@@ -302,8 +301,7 @@ static int apply(struct scan *scan, const struct weir__file_record *record,
   }
 }
 
-/* --- Batches
- * ----------------------------------------------------------------*/
+/* --- Batches -------------------------------------------------------------- */
 
 /* Where the batch at a place ends; 0: it is not whole. */
 static uint64_t batch_end(struct scan *scan, uint64_t at) {

@@ -36,8 +36,7 @@ int weir_log_file_get_log(weir_log_file *file, weir_log *callers) {
   return weir__store(callers, &log, sizeof log);
 }
 
-/* --- Opening and closing
- * ------------------------------------------------------*/
+/* --- Opening and closing -------------------------------------------------- */
 
 /* A cursor may be beyond what survived: numbers go on under another epoch. It
  * is written only when somebody goes on. */
@@ -218,8 +217,7 @@ int weir_log_file_close(weir_log_file *log) {
   return rv;
 }
 
-/* --- Rounds
- * -------------------------------------------------------------------*/
+/* --- Rounds --------------------------------------------------------------- */
 
 int weir_log_file_get_timeout(weir_log_file *log) {
   uint64_t due;
@@ -262,8 +260,7 @@ int weir_log_file_end(weir_log_file *log) {
   return rv;
 }
 
-/* --- What there is
- * ------------------------------------------------------------*/
+/* --- What there is -------------------------------------------------------- */
 
 struct listing {
   uint64_t skip;

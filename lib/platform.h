@@ -10,7 +10,8 @@
 /* Milliseconds that never step back, from an arbitrary start. */
 uint64_t weir__platform_clock(void *user);
 
-/* Fill dst with random bytes: WEIR_OK or WEIR_EENTROPY. */
+/* Fill dst with at most 256 random bytes: 1, as weir_hub_options.entropy has
+ * it, or WEIR_EENTROPY. */
 int weir__platform_entropy(void *user, void *dst, size_t len);
 
 #endif /* WEIR__PLATFORM_H */
