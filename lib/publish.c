@@ -418,6 +418,9 @@ int weir__publish_signal_page(struct weir__generation *generation,
   if (out.lines > signal.scheme.lines) {
     return WEIR_ETOOBIG;
   }
+  if (page == NULL) {
+    return WEIR_OK;
+  }
   rv = weir__page_frame(generation->core, WEIR__NEED_EVENT, put_signal, &signal,
                         page);
   if (rv == WEIR_OK) {
@@ -429,28 +432,28 @@ int weir__publish_signal_page(struct weir__generation *generation,
 int weir__publish_signal(struct weir__generation *generation,
                          const weir_event *signal, uint64_t *reached) {
   struct weir__core *core = generation->core;
-  struct weir__page *page;
+  const bool is_heard = generation->reader_count != 0;
+  struct weir__page *page = NULL;
   int rv;
 
   if (generation->ending) {
     return WEIR_EENDED;
   }
-  rv = weir__publish_signal_page(generation, signal, &page);
+  /* What nobody hears needs no room, which would be made by dropping events. */
+  rv = weir__publish_signal_page(generation, signal, is_heard ? &page : NULL);
   if (rv != WEIR_OK) {
     return rv;
   }
-  if (generation->reader_count != 0 && generation->signals == NULL) {
+  if (is_heard && generation->signals == NULL) {
     generation->signals = weir__signals_new(core, core->options.signal_ring);
     if (generation->signals == NULL) {
       weir__page_release(page);
       return WEIR_ENOMEM;
     }
   }
-  if (generation->reader_count != 0) {
+  if (is_heard) {
     weir__signals_add(generation->signals, page);
     weir__core_ready_all(core, &generation->history.waiters);
-  } else {
-    weir__page_release(page);
   }
   generation->signalled += 1;
   core->info.signals += 1;

@@ -21,7 +21,8 @@ int weir__publish_end(struct weir__generation *generation,
 int weir__publish_done(struct weir__generation *generation, const char *reason);
 int weir__publish_failed(struct weir__generation *generation, const char *code);
 
-/* Make the page of a signal. WEIR_OK, or as weir_stream_signal. */
+/* Make the page of a signal; page NULL: nobody will hear it, and it is only
+ * checked. WEIR_OK, or as weir_stream_signal. */
 int weir__publish_signal_page(struct weir__generation *generation,
                               const weir_event *signal,
                               struct weir__page **page);

@@ -607,6 +607,35 @@ START_TEST(no_more_is_lost_than_has_to_be) {
 }
 END_TEST
 
+/* A signal takes room where somebody reads; where nobody does, no event has to
+ * go for it. */
+START_TEST(a_signal_to_nobody_drives_nothing_out) {
+  static const char data[40000];
+  weir_subscriber *reader = NULL;
+  weir_stream *other;
+  weir_event event = kit_make_event("x", "");
+  uint64_t reached;
+
+  kit.options.flags = WEIR_HUB_BYTES;
+  kit.options.max_resident = 5 * 40400;
+  begin();
+  other = kit_open(&kit, "b");
+  if (_i != 0) {
+    reader = kit_attach(&kit, "b", NULL, NULL);
+  }
+  publish_many(stream, 4, 40000);
+  publish_many(stream, 1, 30000);
+  event.data = data;
+  event.data_len = sizeof data;
+  ck_assert_int_eq(weir_stream_signal(other, &event, &reached), WEIR_OK);
+  ck_assert_uint_eq(reached, _i == 0 ? 0 : 1);
+  ck_assert_uint_eq(info_of(stream).trimmed, reached);
+  ck_assert_uint_eq(info_of(other).signals, 1);
+  weir_subscriber_release(reader);
+  weir_stream_release(other);
+}
+END_TEST
+
 START_TEST(a_page_that_can_never_fit_drives_nothing_out) {
   uint64_t resident;
 
@@ -902,6 +931,7 @@ static TCase *hubs(void) {
 
   tcase_add_checked_fixture(tcase, setup, teardown);
   tcase_add_test(tcase, the_hub_has_a_limit);
+  tcase_add_loop_test(tcase, a_signal_to_nobody_drives_nothing_out, 0, 2);
   tcase_add_test(tcase, what_was_used_least_recently_goes_first);
   tcase_add_test(tcase, no_more_is_lost_than_has_to_be);
   tcase_add_test(tcase, a_page_that_can_never_fit_drives_nothing_out);
