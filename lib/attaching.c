@@ -11,7 +11,7 @@
 /* A claim with room for its texts. */
 union claim {
   struct weir__claim claim;
-  char room[sizeof(struct weir__claim) + WEIR_CURSOR_MAX + WEIR_KEY_MAX];
+  char room[sizeof(struct weir__claim) + WEIR_CURSOR_MAX + WEIR_CLIENT_MAX];
 };
 
 static const char *client_of(const struct weir__claim *claim) {
@@ -273,7 +273,7 @@ static int make_claim(struct weir__core *core,
   int rv = WEIR_EABSENT;
 
   memset(claim, 0, sizeof *claim);
-  if (options->client_len > WEIR_KEY_MAX ||
+  if (options->client_len > WEIR_CLIENT_MAX ||
       (options->start != WEIR_FROM_START && options->start != WEIR_FROM_HEAD) ||
       options->on_duplicate < WEIR_CLIENT_REPLACE ||
       options->on_duplicate > WEIR_CLIENT_REJECT ||

@@ -64,7 +64,7 @@ int weir__clients_admit(struct weir__clients *clients,
   const struct weir__core *core = clients->core;
   const uint64_t limit = core->options.max_client_subscribers;
   const size_t stream_len = generation->node.key_len;
-  unsigned char key[1 + 2 * WEIR_KEY_MAX];
+  unsigned char key[1 + WEIR_KEY_MAX + WEIR_CLIENT_MAX];
   const size_t key_len = 1 + stream_len + name_len;
   struct weir__client *client;
   struct weir__node *node;
