@@ -17,12 +17,12 @@
  *   says otherwise. (NULL, 0) is an empty string. No other pointer is NULL
  *   unless its comment allows it; a struct that is NULL is WEIR_EINVAL.
  * - Structs that callers fill begin with their own size and have an init
- *   function, which is given that size too. Begin with it, or with zeros:
- *   padding counts. A shorter struct of an older header works, and so does a
- *   longer one of a newer header as long as what this library does not know of
- *   it is zero (else WEIR_EINVAL). Reserved fields are zero, and unknown flags
- *   are WEIR_EINVAL. Of structs that the library fills, the caller sets size
- *   first.
+ *   function, which is given that size too. Begin with it: the defaults of
+ *   options are not zeros, and padding has to be zero as well. A shorter struct
+ *   of an older header works, and so does a longer one of a newer header as
+ *   long as what this library does not know of it is zero (else WEIR_EINVAL).
+ *   Reserved fields are zero, and unknown flags are WEIR_EINVAL. Of structs
+ *   that the library fills, the caller sets size first.
  * - A struct that the library hands to a callback may be shorter than the
  *   header's: a field newer than 0.1 is read only if `size` reaches it.
  * - Times are milliseconds. WEIR_NEVER is the end of time. A clock that steps

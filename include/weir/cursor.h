@@ -165,7 +165,8 @@ typedef struct weir_resolution {
   /** The client is taken to have everything up to here. FINISHED: its cursor,
    * or without one the end. */
   weir_cursor position;
-  /** The first event that follows, position.seq + 1; 0 if none does. */
+  /** position.seq + 1, the first event that follows, which may not be there yet
+   * or, behind an end, never will be; 0 for FINISHED and UNKNOWN. */
   uint64_t first;
   uint64_t last; /**< the newest event */
   uint64_t reserved[2];

@@ -81,22 +81,24 @@ enum {
 
 /** Something that happened, for logs and metrics. */
 typedef struct weir_trace {
-  size_t size;  /**< of this struct */
-  int32_t kind; /**< WEIR_TRACE_... */
-  int32_t error;
-  const void *key; /**< of the stream */
+  size_t size;     /**< of this struct */
+  int32_t kind;    /**< WEIR_TRACE_... */
+  int32_t error;   /**< LOG, ABORT: what has failed; else WEIR_OK */
+  const void *key; /**< of the stream; empty if it is no longer known */
   size_t key_len;
   uint64_t generation;
   /** ATTACH: the text of the client's cursor as it came, unchecked; empty if it
    * is longer than WEIR_CURSOR_MAX. */
   const void *text;
   size_t text_len;
-  uint64_t epoch; /**< ATTACH, DETACH: of the position */
+  /** ATTACH, DETACH, ABORT: the client's position. OPEN, END, LOG: the newest
+   * epoch, and the newest event that is stored. */
+  uint64_t epoch;
   uint64_t seq;
-  uint64_t bytes; /**< DETACH: consumed */
-  int32_t verdict;
+  uint64_t bytes;  /**< DETACH, ABORT: consumed */
+  int32_t verdict; /**< ATTACH, DETACH, ABORT */
   uint32_t reserved0;
-  void *user; /**< of the subscriber, where there is one */
+  void *user; /**< ATTACH, DETACH, ABORT: of the subscriber */
   uint64_t reserved[2];
 } weir_trace;
 
@@ -141,7 +143,7 @@ typedef struct weir_hub_options {
   uint64_t max_streams;            /**< default 1,000,000 */
   uint64_t max_subscribers;        /**< default 1,000,000 */
   uint64_t max_stream_subscribers; /**< of one stream; default 0 */
-  uint64_t max_client_subscribers; /**< of one client key; default 6 */
+  uint64_t max_client_subscribers; /**< of a client key on a stream; 6 */
   uint64_t max_event_bytes;        /**< of the data; default 1 MiB */
   uint64_t max_event_lines;        /**< 1 to 100,000, the default */
   uint64_t max_pending;            /**< a stream's, for storage; default 4096 */
@@ -426,8 +428,7 @@ WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,
  * (frame `closing`, reason `draining`, its `retry:`) at times drawn from the
  * next `over` milliseconds (2^32-2 at most). retry is as in
  * weir_subscriber_close, and is told to those who come, too. There is no way
- * back.
- * weir_hub_get_info says how many are left.
+ * back. weir_hub_get_info says how many are left.
  *
  * Returns WEIR_OK, WEIR_EINVAL (retry), WEIR_EBUSY or WEIR_EGONE.
  *

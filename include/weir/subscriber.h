@@ -91,9 +91,8 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
  * then WEIR_EDONE. The notice `closing` follows. retry is in ms, 500 to
  * WEIR_RETRY_MAX; 0 is what the client was told at first.
  *
- * Returns WEIR_OK, WEIR_EINVAL (length, retry),
- * WEIR_EUTF8, WEIR_EGONE, WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT,
- * WEIR_ENOMEM or WEIR_EBUSY.
+ * Returns WEIR_OK, WEIR_EINVAL (length, retry), WEIR_EUTF8, WEIR_EGONE,
+ * WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT, WEIR_ENOMEM or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
