@@ -35,11 +35,19 @@ static bool is_token(const void *text, size_t len, bool lower) {
   return len != 0;
 }
 
+/* Whether it lets pages of any origin read. */
+static bool is_any(const weir_http_options *options) {
+  return weir__same(options->origin, options->origin_len, "*", 1);
+}
+
 static bool are_sound(const weir_http_options *options) {
   const bool lower = (options->flags & WEIR_HTTP_LOWER) != 0;
+  const bool secret = (options->flags & WEIR_HTTP_CREDENTIALS) != 0;
   size_t i;
 
-  if ((options->unknown_status != 404 && options->unknown_status != 204 &&
+  /* Fetch, "CORS protocol and credentials": those are not for any origin. */
+  if ((secret && is_any(options)) ||
+      (options->unknown_status != 404 && options->unknown_status != 204 &&
        options->unknown_status != 200) ||
       (options->flags & ~(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) != 0 ||
       !weir__is_zero(options->reserved, sizeof options->reserved) ||
@@ -230,7 +238,6 @@ static int find_field(const struct parts *parts, size_t i, void *dst,
                       size_t cap, weir_field *field) {
   const weir_http_options *options = &parts->options;
   const bool cors = options->origin_len != 0;
-  const bool any = weir__same(options->origin, options->origin_len, "*", 1);
   const bool body = parts->response.status == 200;
   bool has = true;
 
@@ -273,7 +280,7 @@ static int find_field(const struct parts *parts, size_t i, void *dst,
           "true");
       break;
     case 8:
-      has = cors && !any;
+      has = cors && !is_any(options);
       set(field, NAME(parts, "Vary", "vary"), "Origin");
       break;
     default:

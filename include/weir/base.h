@@ -30,8 +30,8 @@
  * - A handle (weir_stream, weir_subscriber) is the caller's until it is
  *   released, whatever becomes of what it stands for: it answers with errors,
  *   never with a crash. Release and free accept NULL. Everything else answers
- *   WEIR_EGONE for a handle, a hub or a file log that is NULL, get_timeout -1,
- *   get_user NULL.
+ *   WEIR_EGONE for a handle, a hub or a file log that is NULL, except that
+ *   get_timeout answers -1 and get_user NULL.
  * - A hub, its handles and its log belong to one thread at a time. Different
  *   hubs share nothing. The library starts no thread and takes no lock.
  * - Callbacks: notices are handed out at one point only, by weir_hub_run or
@@ -51,7 +51,7 @@
 extern "C" {
 #endif
 
-/* A DLL exports what the host's definition of this says. */
+/* For a DLL define it before this, as __declspec(dllexport) or dllimport. */
 #ifndef WEIR_API
 #if defined(__GNUC__) && !defined(_WIN32)
 #define WEIR_API __attribute__((visibility("default")))
@@ -117,7 +117,7 @@ enum {
   WEIR_EIO = -31,          /**< the file system failed */
   WEIR_EFULL = -32,        /**< no room on the disk, or in the quota */
   WEIR_ELOCKED = -33,      /**< another process has the directory */
-  WEIR_EFORMAT = -34,      /**< no log of this library, or of a newer one */
+  WEIR_EFORMAT = -34,      /**< not a log, or one of a newer version */
   WEIR_EACCESS = -35       /**< not allowed to use the directory */
 };
 

@@ -181,10 +181,10 @@ typedef struct weir_resolution {
  * parsed is WEIR_OK). start is WEIR_FROM_...
  *
  * Two corners that the table of weir(7) leaves open. A cursor beyond the last
- * of an earlier epoch whose successor events are gone too is judged foreign,
- * since the client cannot tell which of its events are void. Position is
- * always named by the epoch that gave the number, so that the id of a `ready`
- * or `gap` frame is as good as the id of the event itself.
+ * of an earlier epoch, where events behind that last are trimmed as well, is
+ * judged foreign, since the client cannot tell which of its events are void.
+ * Position is always named by the epoch that gave the number, so that the id of
+ * a `ready` or `gap` frame is as good as the id of the event itself.
  *
  * A client without a cursor is FINISHED where nothing is left of a stream that
  * has ended.

@@ -41,7 +41,8 @@ typedef struct weir_field {
 /** weir_http_options.flags: HTTP/2 or 3, which is both of these. */
 #define WEIR_HTTP_2 0x3u
 
-/** weir_http_options.flags: with origin: Access-Control-Allow-Credentials. */
+/** weir_http_options.flags: with an origin, which is not `*` then:
+ * Access-Control-Allow-Credentials. */
 #define WEIR_HTTP_CREDENTIALS 0x4u
 
 /** The longest value of X-Stream-Id: a key, percent-encoded. */
@@ -59,7 +60,7 @@ typedef struct weir_http_options {
   int32_t unknown_status; /**< 404, 204, or 200 (retry and end); default 404 */
   uint32_t flags;         /**< WEIR_HTTP_... */
   /** Overrides the default "weir." in the type of a refusal's frame, unless
-   * NULL. */
+   * NULL. Give the hub's here too, if it has another. */
   const void *prefix;
   size_t prefix_len;
   uint64_t reserved[4];
@@ -94,9 +95,9 @@ typedef struct weir_response {
  * response->size.
  *
  * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head
- * or has upper case with WEIR_HTTP_LOWER, unknown_status is none of the three,
- * the key is too long to be one, there is no such verdict, error is positive,
- * or retry is beyond WEIR_RETRY_MAX).
+ * or has upper case with WEIR_HTTP_LOWER, credentials for any origin,
+ * unknown_status is none of the three, the key is too long to be one, there is
+ * no such verdict, error is positive, or retry is beyond WEIR_RETRY_MAX).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

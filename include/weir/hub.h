@@ -133,7 +133,8 @@ typedef struct weir_hub_options {
 
   /** The prefix of the types that weir writes itself; default "weir.". At most
    * WEIR_PREFIX_MAX bytes; none with a length of 0. weir_open_options can
-   * override it. */
+   * override it. What refuses a client over HTTP has one of its own:
+   * weir_http_options. */
   const void *prefix;
   size_t prefix_len;
   int32_t cursor_format; /**< WEIR_CURSOR_EPOCH or WEIR_CURSOR_DECIMAL */
@@ -145,15 +146,16 @@ typedef struct weir_hub_options {
   uint64_t max_stream_subscribers; /**< of one stream; default 0 */
   uint64_t max_client_subscribers; /**< of a client key on a stream; 6 */
   uint64_t max_event_bytes;        /**< of the data; default 1 MiB */
-  uint64_t max_event_lines;        /**< 1 to 100,000, the default */
+  uint64_t max_event_lines;        /**< 1 to 100,000, default 100,000 */
   uint64_t max_pending;            /**< a stream's, for storage; default 4096 */
   uint64_t max_resident;           /**< bytes of pages; default 256 MiB; a
                                       sixteenth more for ends, and for frames of
                                       weir's own to single readers */
 
-  /* The history of a stream in memory. Without a log these say what is kept;
-   * with one, history_bytes bounds the cache (a sixteenth of it what storage
-   * has brought for a stream's only reader), and the others mean nothing. */
+  /* The history of a stream in memory. Without a log these say what is kept.
+   * With one, history_bytes bounds the cache, of which at most a sixteenth is
+   * what storage has brought for a stream's only reader; the others have no
+   * effect. */
   uint64_t history_bytes;  /**< default 8 MiB */
   uint64_t history_events; /**< default 0 */
   uint64_t history_age;    /**< ms; default 0 */
@@ -247,11 +249,13 @@ enum {
                                WEIR_OPEN_LOOK, storage is asked first */
 };
 
-/** weir_open_options.flags: join only: never begin a generation. As with the
- * next one and WEIR_OPEN_LOOK, storage is asked first for what other writers
- * may have changed. */
+/** weir_open_options.flags: only where there is a live generation, to join or
+ * to replace; fail with WEIR_ENOENT where there is none, with WEIR_EENDED where
+ * the last one has ended. As with the next one and WEIR_OPEN_LOOK, storage is
+ * asked first for what other writers may have changed. */
 #define WEIR_OPEN_EXISTING 0x1u
-/** weir_open_options.flags: not where the last generation has ended. */
+/** weir_open_options.flags: where the last generation has ended, fail with
+ * WEIR_EENDED instead of beginning another. */
 #define WEIR_OPEN_UNENDED 0x2u
 /** weir_open_options.flags: storage numbers the events of this stream. */
 #define WEIR_OPEN_SHARED 0x4u
@@ -363,9 +367,10 @@ typedef struct weir_attach_options {
   size_t client_len;
   int32_t on_duplicate; /**< WEIR_CLIENT_... */
   uint32_t reserved0;
-  /* Times in ms; 0 is off. What has a jitter is drawn once per connection. A
-   * jitter that makes something sooner is less than it; the retry times, with
-   * theirs, are 500 to WEIR_RETRY_MAX. */
+  /* Times in ms; 0 is off. What has a jitter is drawn once per connection.
+   * The jitters of heartbeat and lifetime are less than these. The retry times
+   * are at least 500 and, with their jitter (6,000 for retry_replaced), at most
+   * WEIR_RETRY_MAX. */
   uint32_t heartbeat;        /**< after the last byte; 12,000 */
   uint32_t heartbeat_jitter; /**< up to this much sooner; 1,200 */
   uint32_t stall;            /**< without progress in writing; 30,000 */

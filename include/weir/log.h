@@ -12,16 +12,16 @@
  * after the call's deadline, or for what has gone, is harmless, and so is a
  * second one while the hub is there: after weir_hub_free a call under way keeps
  * what it needs and may be answered once more, never twice. One that is never
- * answered keeps it (pages, the allocator) for ever, deadline or not. A
- * function returns WEIR_LOG_YES when it has answered or will; a negative
- * number refuses the call; anything else, 0 above all, is a function that did
- * nothing, and the outcome is unknown. The same holds for weir_answer.result:
- * yes is never 0 by accident.
+ * answered keeps its pages and the allocator in use for ever, also after its
+ * deadline. A function returns WEIR_LOG_YES when it has answered or will; a
+ * negative number refuses the call; anything else, 0 above all, is a function
+ * that did nothing, and the outcome is unknown. The same holds for
+ * weir_answer.result: yes is never 0 by accident.
  *
  * weir calls no storage function from inside another or from inside an
- * answer (but close in one that comes after weir_hub_free), and has at most one
- * open and one append at a time under way for a stream. Every call has a
- * deadline; when it passes, the outcome is unknown.
+ * answer (except that an answer which comes after weir_hub_free may call
+ * close), and has at most one open and one append at a time under way for a
+ * stream. Every call has a deadline; when it passes, the outcome is unknown.
  */
 
 #include <weir/base.h>
@@ -182,8 +182,8 @@ typedef struct weir_answer {
 
 /**
  * A log. The struct is copied; what user points to outlives the hub and every
- * handle of it. The five functions are there; any that is added behind them
- * later may be NULL, which is absent.
+ * handle of it. All five functions have to be set. Those that a later version
+ * adds behind them may be NULL: the log does not have them.
  */
 typedef struct weir_log {
   size_t size; /**< of this struct */

@@ -136,7 +136,7 @@ WEIR_API int weir_stream_cancel(weir_stream *stream, const void *reason,
 /**
  * Forget the events up to and including `through`: clients that ask for them
  * get a gap. With a log, storage is asked to; what it forgot is known when it
- * has answered. A refusal is told to trace alone.
+ * has answered. Of a refusal only trace hears.
  *
  * Returns WEIR_OK, WEIR_EINVAL (through is beyond the last event; opened to
  * look), WEIR_EAGAIN, WEIR_EGONE or WEIR_EBUSY.

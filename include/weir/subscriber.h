@@ -33,8 +33,8 @@ typedef struct weir_bytes {
 } weir_bytes;
 
 /**
- * Look at what there is to send, without a copy: up to cap runs of bytes, of
- * which *count are filled in; a few at a time, whatever cap is. They stay where
+ * Look at what there is to send, without a copy: *count runs of bytes are
+ * filled in, at most cap, and never more than a few at a time. They stay where
  * they are until they have been consumed or the handle is released, also when
  * the subscriber is detached or its stream has gone; so they may be handed to
  * an asynchronous write. They never change: reading them needs no lock. Calling
@@ -116,7 +116,8 @@ typedef struct weir_subscriber_info {
   int32_t verdict; /**< WEIR_VERDICT_PENDING ... WEIR_VERDICT_UNKNOWN */
   int32_t error;   /**< why it was refused later, else WEIR_OK */
   /** Where it stands: the last event of which every byte was consumed, or the
-   * position that it was given. */
+   * position that it was given. Once it is detached the epoch is that of the
+   * last event that it was shown. */
   weir_cursor position;
   uint64_t generation; /**< its first epoch; 0 while pending */
   uint64_t bytes;      /**< consumed */

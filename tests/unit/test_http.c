@@ -171,6 +171,19 @@ START_TEST(r66_cross_origin_heads) {
 }
 END_TEST
 
+/* Browsers refuse that. */
+START_TEST(credentials_for_any_origin) {
+  weir_response response = {.size = sizeof response};
+
+  options.origin = "*";
+  options.origin_len = 1;
+  options.flags = WEIR_HTTP_CREDENTIALS;
+  ck_assert_int_eq(weir_http_respond(&options, WEIR_OK, WEIR_VERDICT_FRESH, "a",
+                                     1, 0, &response),
+                   WEIR_EINVAL);
+}
+END_TEST
+
 START_TEST(a_host_adds_fields_of_its_own) {
   static const weir_field fields[] = {{"X-A", 3, "b c", 3}, {"y", 1, "", 0}};
   weir_response response;
@@ -880,6 +893,7 @@ static TCase *heads(void) {
   tcase_add_test(tcase, the_head_of_what_is_unknown);
   tcase_add_test(tcase, the_head_of_a_bad_request);
   tcase_add_loop_test(tcase, r66_cross_origin_heads, 0, 4);
+  tcase_add_test(tcase, credentials_for_any_origin);
   tcase_add_test(tcase, a_host_adds_fields_of_its_own);
   tcase_add_test(tcase, without_options_there_are_defaults);
   tcase_add_test(tcase, r62_a_stream_has_no_length_and_no_coding);
