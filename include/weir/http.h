@@ -94,10 +94,11 @@ typedef struct weir_response {
  * for refusals that pass. options may be NULL. The caller has set
  * response->size.
  *
- * Returns WEIR_OK or WEIR_EINVAL (a field of the options would split the head
- * or has upper case with WEIR_HTTP_LOWER, credentials for any origin,
- * unknown_status is none of the three, the key is too long to be one, there is
- * no such verdict, error is positive, or retry is beyond WEIR_RETRY_MAX).
+ * Returns WEIR_OK or WEIR_EINVAL (a text of the options would end its line, the
+ * name of a field is no token or has upper case with WEIR_HTTP_LOWER,
+ * credentials for any origin, unknown_status is none of the three, the key is
+ * too long to be one, there is no such verdict, error is positive, or retry is
+ * beyond WEIR_RETRY_MAX).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

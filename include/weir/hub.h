@@ -324,8 +324,9 @@ WEIR_API void weir_open_options_set_answer(weir_open_options *options);
  * WEIR_EJSON (members), WEIR_ENOENT (WEIR_OPEN_EXISTING, WEIR_OPEN_LOOK),
  * WEIR_EENDED (WEIR_OPEN_EXISTING, WEIR_OPEN_UNENDED), WEIR_EEXISTS,
  * WEIR_EFENCED (another writer was faster), WEIR_ESTREAMS, WEIR_EDRAINING,
- * WEIR_ERESIDENT (the end of what is replaced), WEIR_EENTROPY, WEIR_ENOMEM,
- * WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see weir_answer).
+ * WEIR_ERESIDENT and WEIR_EOVERFLOW (the end of what is replaced),
+ * WEIR_EENTROPY, WEIR_ENOMEM, WEIR_EBUSY, WEIR_EGONE, or what storage refused
+ * with (see weir_answer).
  *
  * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
  * Allocates: yes.

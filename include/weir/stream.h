@@ -82,9 +82,10 @@ WEIR_API int weir_stream_publish(weir_stream *stream, const weir_event *events,
  *
  * *reached, if not NULL, receives the number of subscribers that it is for.
  *
- * Returns WEIR_OK, WEIR_EINVAL (also: a tag), WEIR_EUTF8, WEIR_EJSON,
- * WEIR_ERESERVED, WEIR_ETOOBIG, WEIR_EOVERFLOW, WEIR_ERESIDENT, WEIR_ENOMEM,
- * WEIR_EAGAIN, WEIR_EENDED, WEIR_EGONE or WEIR_EBUSY.
+ * Returns WEIR_OK, WEIR_EINVAL (also: a tag; opened to look), WEIR_EUTF8,
+ * WEIR_EJSON, WEIR_ERESERVED, WEIR_ETOOBIG, WEIR_EOVERFLOW, WEIR_ERESIDENT,
+ * WEIR_ENOMEM, WEIR_EAGAIN (the open has not been decided yet), WEIR_EENDED,
+ * WEIR_EGONE or WEIR_EBUSY.
  *
  * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
  */
