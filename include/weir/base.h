@@ -29,17 +29,18 @@
  *   back has stood still.
  * - A handle (weir_stream, weir_subscriber) is the caller's until it is
  *   released, whatever becomes of what it stands for: it answers with errors,
- *   never with a crash. Release and free accept NULL. Everything else answers
- *   WEIR_EGONE for a handle, a hub or a file log that is NULL, except that
- *   get_timeout answers -1 and get_user NULL.
+ *   never with a crash. Release, detach, free and weir_log_file_close accept
+ *   NULL. Everything else answers WEIR_EGONE for a handle, a hub or a file log
+ *   that is NULL, except that get_timeout answers -1 and get_user NULL.
  * - A hub, its handles and its log belong to one thread at a time. Different
  *   hubs share nothing. The library starts no thread and takes no lock.
  * - Callbacks: notices are handed out at one point only, by weir_hub_run or
  *   weir_hub_next, and everything may be called from them but weir_hub_run.
  *   Inside a storage function and inside the trace callback only
  *   weir_log_answer (trace: not that), weir_subscriber_consume, the get_
- *   functions, detach and release may be called; weir_hub_free must not, and
- *   all else returns WEIR_EBUSY. See weir_threads(7).
+ *   functions, detach, release and what needs no hub may be called;
+ *   weir_hub_free must not, and all else returns WEIR_EBUSY. See
+ *   weir_threads(7).
  * - What does not say "calls nothing" may call clock, entropy and the
  *   allocator, which call nothing of weir's.
  */

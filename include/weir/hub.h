@@ -72,7 +72,8 @@ typedef struct weir_notice {
 enum {
   WEIR_TRACE_ATTACH = 1, /**< a client was let in, or had finished: verdict,
                             its cursor */
-  WEIR_TRACE_DETACH = 2, /**< a client left: its position, bytes */
+  WEIR_TRACE_DETACH = 2, /**< a client left, or was aborted: its position,
+                            bytes */
   WEIR_TRACE_OPEN = 3,   /**< a generation began, or was taken over */
   WEIR_TRACE_END = 4,    /**< a generation ended */
   WEIR_TRACE_LOG = 5,    /**< storage failed a call: error */
@@ -87,8 +88,8 @@ typedef struct weir_trace {
   const void *key; /**< of the stream; empty if it is no longer known */
   size_t key_len;
   uint64_t generation;
-  /** ATTACH: the text of the client's cursor as it came, unchecked; empty if it
-   * is longer than WEIR_CURSOR_MAX. */
+  /** ATTACH: the client's cursor as weir_cursor_pick gives it, unchecked; empty
+   * if that gives none. */
   const void *text;
   size_t text_len;
   /** ATTACH, DETACH, ABORT: the client's position. OPEN, END, LOG: the newest

@@ -119,8 +119,9 @@ WEIR_API int weir_log_file_get_log(weir_log_file *file, weir_log *log);
 
 /**
  * How long the host may wait before weir_log_file_begin has something to do, in
- * milliseconds: 0 is now, -1 not before something is appended, or a round is
- * under way. To be asked after every turn, as weir_hub_get_timeout is.
+ * milliseconds: 0 is now, -1 not before something is appended or the round that
+ * is under way has ended. To be asked after every turn, as weir_hub_get_timeout
+ * is.
  *
  * Reentrancy: calls clock, wall. Threads: the hub's. Allocates: no.
  */

@@ -104,9 +104,9 @@ WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
  * The client has gone: leave the stream, at once. The producer is not touched.
  * What has been shown and not consumed stays readable until the release.
  *
- * Reentrancy: everywhere; calls wake, and trace and storage (close), which
- * inside a storage function or trace is put off. Threads: the hub's.
- * Allocates: no.
+ * Reentrancy: everywhere; calls wake and trace (also inside trace), and storage
+ * (close), which inside a storage function or trace is put off. Threads: the
+ * hub's. Allocates: no.
  */
 WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 
@@ -114,7 +114,7 @@ WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 typedef struct weir_subscriber_info {
   size_t size;     /**< of this struct */
   int32_t verdict; /**< WEIR_VERDICT_PENDING ... WEIR_VERDICT_UNKNOWN */
-  int32_t error;   /**< why it was refused later, else WEIR_OK */
+  int32_t error;   /**< why it was refused later, or aborted; else WEIR_OK */
   /** Where it stands: the last event of which every byte was consumed, or the
    * position that it was given. Once it is detached the epoch is that of the
    * last event that it was shown. */
@@ -124,7 +124,9 @@ typedef struct weir_subscriber_info {
   uint64_t events;     /**< consumed to the last byte */
   uint64_t dropped;    /**< signals that it was too slow for */
   uint64_t shown;      /**< bytes shown and not consumed */
-  uint32_t attached;   /**< 1 from the verdict until it is detached or closed */
+  /** 1 from the verdict until it is detached, closed or at the end of its
+   * stream. */
+  uint32_t attached;
   uint32_t reserved0;
   uint64_t reserved[4];
 } weir_subscriber_info;
