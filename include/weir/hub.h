@@ -60,7 +60,7 @@ typedef struct weir_notice {
   weir_subscriber *subscriber;
   weir_stream *stream;
   uint64_t tag;    /**< STORED: the publisher's tag */
-  uint64_t seq;    /**< STORED, ENDED: the event's number */
+  uint64_t seq;    /**< STORED, ENDED: the event's number; 0 is not known */
   int32_t verdict; /**< DECIDED: the verdict */
   int32_t timer;   /**< EXPIRED: WEIR_TIMER_... */
   uint32_t retry;  /**< DECIDED: for weir_http_respond */
@@ -291,7 +291,8 @@ typedef struct weir_open_options {
   uint64_t idle;          /**< from an event to the next */
   uint64_t lifetime;      /**< of the generation */
   uint64_t abandoned;     /**< without a subscriber */
-  uint64_t linger;        /**< in memory after the end; default 600,000 */
+  uint64_t linger;        /**< in memory after the end or, with a log, the last
+                             use; default 600,000 */
   int32_t on_first_event; /**< WEIR_ACTION_... */
   int32_t on_idle;
   int32_t on_lifetime;
@@ -337,9 +338,9 @@ WEIR_API int weir_hub_open(weir_hub *hub, const weir_open_options *options,
 
 /** What becomes of an attach when its client key is attached already. */
 enum {
-  WEIR_CLIENT_REPLACE = 0, /**< the older one is told to go, and not to return
-                                soon; unless it was replaced a short time ago,
-                                when both are allowed */
+  WEIR_CLIENT_REPLACE = 0, /**< the older ones are told to go, and not to return
+                                soon; unless that was done in the last ten
+                                minutes: then as ALLOW */
   WEIR_CLIENT_ALLOW = 1,   /**< up to max_client_subscribers */
   WEIR_CLIENT_REJECT = 2   /**< fail with WEIR_EEXISTS */
 };
@@ -464,7 +465,7 @@ typedef struct weir_hub_info {
   uint64_t gaps;     /**< gap frames made */
   uint64_t trimmed;  /**< events that were dropped from histories */
   uint64_t stalled;  /**< aborts: no progress in writing */
-  uint64_t evicted;  /**< aborts: memory */
+  uint64_t evicted;  /**< aborts: held memory that was needed */
   uint64_t replaced; /**< clients that another with their key displaced */
   uint64_t refused;  /**< attaches that a limit or a policy refused */
   uint64_t appends;
