@@ -208,7 +208,8 @@ typedef struct weir_log {
   int (*read)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
               uint64_t after, uint64_t upto, size_t max_bytes);
 
-  /** Forget the events up to and including `through`. */
+  /** Forget the events up to and including `through`, but none beyond the
+   * last. */
   int (*trim)(void *user, weir_hub *hub, uint64_t ticket, void *handle,
               uint64_t through);
 
