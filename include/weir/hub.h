@@ -330,7 +330,7 @@ WEIR_API void weir_open_options_set_answer(weir_open_options *options);
  * WEIR_EENTROPY, WEIR_ENOMEM, WEIR_EBUSY, WEIR_EGONE, or what storage refused
  * with (see weir_answer).
  *
- * Reentrancy: calls storage (open, append), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_hub_open(weir_hub *hub, const weir_open_options *options,
@@ -410,7 +410,7 @@ WEIR_API void weir_attach_options_init(weir_attach_options *options,
  * WEIR_ENOMEM, WEIR_EBUSY, WEIR_EGONE, or what storage refused with (see
  * weir_answer).
  *
- * Reentrancy: calls storage (open, read), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_hub_attach(weir_hub *hub, const weir_attach_options *options,
@@ -425,7 +425,7 @@ WEIR_API int weir_hub_attach(weir_hub *hub, const weir_attach_options *options,
  *
  * Returns WEIR_OK, WEIR_EBUSY or WEIR_EGONE.
  *
- * Reentrancy: calls storage (read), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_hub_hint(weir_hub *hub, const void *key, size_t key_len,

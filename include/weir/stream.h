@@ -69,7 +69,7 @@ WEIR_API void weir_event_init(weir_event *event, size_t size);
  * open was refused), WEIR_EBUSY, or what storage refused with (see
  * weir_answer).
  *
- * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_stream_publish(weir_stream *stream, const weir_event *events,
@@ -103,7 +103,7 @@ WEIR_API int weir_stream_signal(weir_stream *stream, const weir_event *signal,
  * WEIR_ERESIDENT, WEIR_EOVERFLOW, WEIR_ENOMEM, WEIR_EBUSY, or what storage
  * refused with.
  *
- * Reentrancy: calls storage (append), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_stream_end(weir_stream *stream, const void *reason,
@@ -142,7 +142,7 @@ WEIR_API int weir_stream_cancel(weir_stream *stream, const void *reason,
  * Returns WEIR_OK, WEIR_EINVAL (through is beyond the last event; opened to
  * look), WEIR_EAGAIN, WEIR_EGONE or WEIR_EBUSY.
  *
- * Reentrancy: calls storage (trim), wake, trace. Threads: the hub's.
+ * Reentrancy: calls storage, wake, trace. Threads: the hub's.
  * Allocates: yes.
  */
 WEIR_API int weir_stream_trim(weir_stream *stream, uint64_t through);

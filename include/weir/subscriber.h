@@ -94,7 +94,7 @@ WEIR_API int weir_subscriber_signal(weir_subscriber *subscriber,
  * Returns WEIR_OK, WEIR_EINVAL (length, retry), WEIR_EUTF8, WEIR_EGONE,
  * WEIR_EAGAIN (not decided yet), WEIR_ERESIDENT, WEIR_ENOMEM or WEIR_EBUSY.
  *
- * Reentrancy: calls wake. Threads: the hub's. Allocates: yes.
+ * Reentrancy: calls wake, trace. Threads: the hub's. Allocates: yes.
  */
 WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
                                    const void *reason, size_t reason_len,
