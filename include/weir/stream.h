@@ -200,9 +200,7 @@ WEIR_API void *weir_stream_get_user(const weir_stream *stream);
 /**
  * Let the handle go. Its notices are gone with it; the generation is not.
  *
- * Reentrancy: everywhere; calls wake and trace (also inside trace), and storage
- * (close), which inside a storage function or trace is put off. Threads: the
- * hub's. Allocates: no.
+ * Reentrancy: everywhere; calls wake. Threads: the hub's. Allocates: no.
  */
 WEIR_API void weir_stream_release(weir_stream *stream);
 

@@ -104,9 +104,8 @@ WEIR_API int weir_subscriber_close(weir_subscriber *subscriber,
  * The client has gone: leave the stream, at once. The producer is not touched.
  * What has been shown and not consumed stays readable until the release.
  *
- * Reentrancy: everywhere; calls wake and trace (also inside trace), and storage
- * (close), which inside a storage function or trace is put off. Threads: the
- * hub's. Allocates: no.
+ * Reentrancy: everywhere; calls wake and trace (also inside trace). Threads:
+ * the hub's. Allocates: no.
  */
 WEIR_API void weir_subscriber_detach(weir_subscriber *subscriber);
 
