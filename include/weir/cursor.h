@@ -80,7 +80,7 @@ typedef struct weir_request {
   /** What follows `?` in the target, percent-encoded as it came. */
   const void *query;
   size_t query_len;
-  /** A segment of the path that the host has for it, percent-encoded. */
+  /** The segment of the path that the host keeps for it, percent-encoded. */
   const void *path;
   size_t path_len;
   uint64_t reserved[2];

@@ -8,7 +8,7 @@
  * verdict and each refusal. A host with a head of its own asks for names and
  * values; one that writes HTTP/1.1 itself asks for the bytes.
  *
- * A stream is answered with 200. So are refusals that pass (a limit, draining):
+ * A stream is answered with 200. So are refusals for now (a limit, draining):
  * with one frame `closing` that has a `retry:`, and the end, because any other
  * status closes an EventSource for good. `finished` is 204 of type
  * text/event-stream, on which clients stop.
@@ -91,7 +91,7 @@ typedef struct weir_response {
 /**
  * Decide a response: from the return value and the verdict of
  * weir_hub_attach, or the error and the verdict of a `decided` notice. retry is
- * for refusals that pass. options may be NULL. The caller has set
+ * for refusals for now. options may be NULL. The caller has set
  * response->size.
  *
  * Returns WEIR_OK or WEIR_EINVAL (a text of the options would end its line, the
@@ -150,8 +150,8 @@ WEIR_API int weir_http_get_field(const weir_response *response, size_t index,
                                  void *dst, size_t cap, weir_field *field);
 
 /**
- * Write the body of a response that is no stream: a frame for a refusal that
- * passes, else nothing. *len as in weir_frame_encode_event.
+ * Write the body of a response that is no stream: a frame for a refusal for
+ * now, else nothing. *len as in weir_frame_encode_event.
  *
  * Returns WEIR_OK, WEIR_ENOSPACE, WEIR_EINVAL (pending, or a stream) or
  * WEIR_EOVERFLOW.

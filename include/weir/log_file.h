@@ -95,8 +95,8 @@ WEIR_API int weir_log_file_open(const weir_log_file_options *options,
 
 /**
  * Close: everything is synced, whatever the policy, and the next open need not
- * look for anything. The hub has been freed before; its allocator is still
- * there, since appends under way are answered.
+ * look for anything. Free the hub first, but keep its allocator, since appends
+ * under way are answered.
  *
  * Returns WEIR_OK, WEIR_EBUSY (a round is under way, and nothing has happened),
  * WEIR_ENOMEM, WEIR_EFULL, WEIR_EACCESS or WEIR_EIO. But for WEIR_EBUSY the log
