@@ -398,7 +398,7 @@ static int attach(struct weir__registry *registry,
   if (core->draining) {
     return WEIR_EDRAINING;
   }
-  if (limit != 0 && core->info.subscribers + core->info.pending >= limit) {
+  if (limit != 0 && core->info.subscribers + core->undecided >= limit) {
     return WEIR_ESUBSCRIBERS;
   }
   /* The reader first: what is looked for is asked for. */

@@ -85,11 +85,12 @@ struct weir__core {
   weir_log log; /* open is NULL if there is none */
   char prefix[WEIR_PREFIX_MAX];
   const struct weir__floors *floors;
-  size_t refs;     /* the hub, handles, storage calls */
-  unsigned inside; /* in a storage function, an answer or a trace */
-  bool running;    /* in weir_hub_run */
-  bool gone;       /* the hub has been freed */
-  bool woken;      /* wake has been called, and nobody has come yet */
+  size_t refs;        /* the hub, handles, storage calls */
+  uint64_t undecided; /* subscribers that wait for storage */
+  unsigned inside;    /* in a storage function, an answer or a trace */
+  bool running;       /* in weir_hub_run */
+  bool gone;          /* the hub has been freed */
+  bool woken;         /* wake has been called, and nobody has come yet */
   bool draining;
   bool dying;           /* to be freed when weir_hub_run returns */
   uint32_t drain_retry; /* ms; 0 is as each attach has it */

@@ -52,7 +52,9 @@ static bool are_sound(const weir_http_options *options) {
       (options->flags & ~(WEIR_HTTP_2 | WEIR_HTTP_CREDENTIALS)) != 0 ||
       !weir__is_zero(options->reserved, sizeof options->reserved) ||
       !weir__is_field(options->origin, options->origin_len) ||
-      !weir__is_field(options->prefix, options->prefix_len)) {
+      options->prefix_len > WEIR_PREFIX_MAX ||
+      !weir__is_field(options->prefix, options->prefix_len) ||
+      !weir__is_text(options->prefix, options->prefix_len)) {
     return false;
   }
   for (i = 0; i < options->field_count; ++i) {

@@ -91,6 +91,7 @@ static void free_claim(struct weir_subscriber *subscriber) {
   weir__core_free(subscriber->core, claim, claim_size(claim));
   subscriber->todo.claim = NULL;
   subscriber->core->info.pending -= 1;
+  subscriber->core->undecided -= 1;
 }
 
 void weir__reader_wait(struct weir_subscriber *subscriber,
@@ -102,6 +103,7 @@ void weir__reader_wait(struct weir_subscriber *subscriber,
   weir__generation_hold(generation);
   weir__link_append(&generation->backing->undecided, &subscriber->sibling);
   subscriber->core->info.pending += 1;
+  subscriber->core->undecided += 1;
 }
 
 void weir__reader_move(struct weir_subscriber *subscriber,

@@ -95,10 +95,10 @@ typedef struct weir_response {
  * response->size.
  *
  * Returns WEIR_OK or WEIR_EINVAL (a text of the options would end its line, the
- * name of a field is no token or has upper case with WEIR_HTTP_LOWER,
- * credentials for any origin, unknown_status is none of the three, the key is
- * too long to be one, there is no such verdict, error is positive, or retry is
- * beyond WEIR_RETRY_MAX).
+ * prefix is none that a hub may have, the name of a field is no token or has
+ * upper case with WEIR_HTTP_LOWER, credentials for any origin, unknown_status
+ * is none of the three, the key is too long to be one, there is no such
+ * verdict, error is positive, or retry is beyond WEIR_RETRY_MAX).
  *
  * Reentrancy: calls nothing. Threads: any. Allocates: no.
  */

@@ -716,17 +716,21 @@ START_TEST(pending_attaches_have_a_limit) {
   weir_attach_options options = kit_attach_options("k", "s");
   weir_subscriber *reader;
   weir_subscriber *other = NULL;
+  weir_stream *stream;
   int verdict;
 
   storage->later = true;
   a->options.max_subscribers = 1;
   bench_hub(&bench);
+  /* An open that waits is none. */
+  stream = open_as(a, "p", WEIR_DUPLICATE_JOIN, 0);
   reader = attach_as(a, "s", NULL);
   ck_assert_int_eq(weir_hub_attach(a->hub, &options, &other, &verdict),
                    WEIR_ESUBSCRIBERS);
   weir_subscriber_release(reader);
   reader = attach_as(a, "s", NULL);
   weir_subscriber_release(reader);
+  weir_stream_release(stream);
 }
 END_TEST
 

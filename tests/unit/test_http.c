@@ -457,6 +457,20 @@ START_TEST(f09_nothing_splits_a_head) {
 }
 END_TEST
 
+/* As the hub's. */
+START_TEST(a_prefix_is_text_and_short) {
+  char text[WEIR_PREFIX_MAX + 1];
+
+  memset(text, 'p', sizeof text);
+  options.prefix = text;
+  options.prefix_len = sizeof text;
+  expect_refused();
+  options.prefix = "\xff";
+  options.prefix_len = 1;
+  expect_refused();
+}
+END_TEST
+
 START_TEST(names_of_fields_are_tokens) {
   static const char others[] = "!#$%&'*+-.^_`|~";
   weir_response response;
@@ -911,6 +925,7 @@ static TCase *refusals(void) {
 
   tcase_add_checked_fixture(tcase, setup, NULL);
   tcase_add_loop_test(tcase, f09_nothing_splits_a_head, 0, 12);
+  tcase_add_test(tcase, a_prefix_is_text_and_short);
   tcase_add_test(tcase, names_of_fields_are_tokens);
   tcase_add_test(tcase, names_for_http_2_are_in_lower_case);
   tcase_add_loop_test(tcase, all_types_are_in_lower_case, 0, 3);
