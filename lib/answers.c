@@ -312,6 +312,7 @@ void weir__answers_changed(struct weir__history *history, bool rewound) {
              !generation->gone && !generation->settings->shared &&
              !weir__tend_is_taking(generation)) {
     weir__generation_fence(generation);
+    weir__generation_touch(generation);
     if (weir__tend_owes_end(generation)) {
       weir__generation_retry(generation);
     }

@@ -61,30 +61,51 @@ static bool is_judgeable(struct weir__generation *generation,
   const struct weir__history *history = &generation->history;
   weir_resolution resolution;
 
-  if (generation->backing == NULL ||
-      (generation->phase == WEIR__KNOWN && !history->follow &&
-       (generation->core->log.flags & WEIR_LOG_SOLE) != 0)) {
+  if (generation->backing == NULL) {
     return true;
   }
   if (generation->phase == WEIR__KNOWN) {
     resolve(generation, claim, &resolution);
-    claim->beyond = resolution.verdict == WEIR_VERDICT_AHEAD ||
-                    resolution.verdict == WEIR_VERDICT_FOREIGN;
     /* Who names the end has seen it, whatever came after it. */
     if (resolution.verdict == WEIR_VERDICT_FINISHED &&
         claim->parsed == WEIR_OK && claim->cursor.epoch != 0) {
       return true;
     }
+    claim->beyond = resolution.verdict == WEIR_VERDICT_AHEAD ||
+                    resolution.verdict == WEIR_VERDICT_FOREIGN;
     /* Storage may have it, and another hub have sent it, before this one is
      * told so. */
-    if (resolution.verdict == WEIR_VERDICT_AHEAD && !history->follow &&
-        claim->cursor.seq <= history->put) {
+    claim->flying = resolution.verdict == WEIR_VERDICT_AHEAD &&
+                    !history->follow && claim->cursor.seq <= history->put;
+    if (claim->flying) {
       return false;
     }
   }
   return generation->phase != WEIR__ASKED &&
          generation->phase != WEIR__CREATING &&
          weir__tend_is_sure(generation, claim->seek, claim->beyond);
+}
+
+/* Whether a claim is to be judged where its key leads now: another hub, or this
+ * one, has begun the next meanwhile. */
+static bool is_astray(const struct weir__registry *registry,
+                      const struct weir__generation *generation,
+                      const struct weir__claim *claim) {
+  const struct weir__generation *newest =
+      weir__registry_find(registry, generation->key, generation->node.key_len);
+
+  return weir__tend_is_astray(generation, claim->beyond) ||
+         (newest != NULL && newest != generation);
+}
+
+/* Why a claim cannot be judged now. What is not known to be stored may be what
+ * the cursor is of. */
+static int doubt(const struct weir__generation *generation,
+                 const struct weir__claim *claim) {
+  return generation->broken && claim->beyond &&
+                 generation->backing->refusal == WEIR_EUNKNOWN
+             ? WEIR_EUNKNOWN
+             : weir__tend_doubt(generation, claim->beyond);
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -121,7 +142,7 @@ static int admit(struct weir__registry *registry,
     trace_attach(generation, text, text_len, &resolution, subscriber->user);
     return WEIR_OK;
   }
-  rv = weir__tend_doubt(generation, claim->beyond);
+  rv = doubt(generation, claim);
   if (rv != WEIR_OK) {
     return rv;
   }
@@ -224,7 +245,7 @@ static void move_on(struct weir__registry *registry,
     return;
   }
   claim->seek = weir__storage_next_seek(&newer->backing->storage);
-  claim->moves += 1;
+  claim->moves += weir__tend_is_astray(subscriber->generation, claim->beyond);
   weir__reader_move(subscriber, newer);
   weir__generation_touch(newer);
 }
@@ -247,12 +268,12 @@ void weir__attaching_settle(struct weir__registry *registry,
     claim = subscriber->todo.claim;
     beyond = claim->beyond;
     if (is_judgeable(generation, claim)) {
-      if (weir__tend_is_astray(generation, claim->beyond)) {
+      if (is_astray(registry, generation, claim)) {
         move_on(registry, subscriber);
       } else {
         decide_attach(registry, subscriber);
       }
-    } else if (claim->beyond != beyond) {
+    } else if (claim->flying || claim->beyond != beyond) {
       weir__link_remove(&subscriber->sibling);
       weir__link_append(&asking, &subscriber->sibling);
     } else {
@@ -373,7 +394,7 @@ static int receive(struct weir__registry *registry,
     weir__tend_proceed(generation);
   }
   return is_judgeable(generation, claim) &&
-                 !weir__tend_is_astray(generation, claim->beyond)
+                 !is_astray(registry, generation, claim)
              ? admit(registry, generation, claim, subscriber, verdict)
              : wait_for_storage(subscriber, generation, claim, verdict);
 }

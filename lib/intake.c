@@ -30,11 +30,12 @@ static bool denies_end(const struct weir__history *history,
          (answer->ended != 0 || answer->last >= ended);
 }
 
-/* An answer whose newest epoch is not known, and whose first is ours: the
+/* An answer that has another newest epoch than ours, and the same first: the
  * newest that both know says how far what is known here is true still. That is
- * the newest of ours, unless storage has gone back behind a take-over. */
+ * ours, unless storage has gone back behind a take-over. */
 static int check_epoch(const struct weir__history *history,
-                       const weir_answer *answer, struct weir__report *report) {
+                       const weir_answer *answer, bool recent,
+                       struct weir__report *report) {
   size_t i = history->epoch_count;
   size_t j;
 
@@ -47,10 +48,18 @@ static int check_epoch(const struct weir__history *history,
     j = weir__epoch_find(answer->epochs, answer->epoch_count,
                          history->epochs[i].epoch);
   } while (j == answer->epoch_count);
+  if (i + 1 != history->epoch_count && !recent) {
+    return WEIR_ELOG;
+  }
   report->left = weir__min(history->epochs[i].last, answer->epochs[j].last);
   report->news =
       report->left < history->committed ? WEIR__NEWS_REWOUND : WEIR__NEWS_EPOCH;
   return WEIR_OK;
+}
+
+static bool knows(const struct weir__history *history, uint64_t epoch) {
+  return weir__epoch_find(history->epochs, history->epoch_count, epoch) <
+         history->epoch_count;
 }
 
 /* The state of an answer, if it does not contradict itself. */
@@ -66,7 +75,7 @@ static bool load_state(const weir_answer *answer, weir_state *state) {
 }
 
 int weir__intake_check(struct weir__history *history, const weir_answer *answer,
-                       struct weir__report *report) {
+                       uint64_t asked, struct weir__report *report) {
   const uint64_t ours = weir__history_epoch(history);
   uint64_t newest;
   int rv = WEIR_OK;
@@ -82,8 +91,7 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
   if (newest == ours) {
     return denies_end(history, answer) ? WEIR_ELOG : WEIR_OK;
   }
-  if (weir__epoch_find(history->epochs, history->epoch_count, newest) <
-      history->epoch_count) {
+  if ((asked != ours || history->ended != 0) && knows(history, newest)) {
     report->news = WEIR__NEWS_NONE;
     weir__history_state(history, &report->state);
     return WEIR_OK;
@@ -91,7 +99,7 @@ int weir__intake_check(struct weir__history *history, const weir_answer *answer,
   if (!are_different(answer->epochs, answer->epoch_count)) {
     rv = WEIR_ELOG;
   } else if (ours != 0) {
-    rv = check_epoch(history, answer, report);
+    rv = check_epoch(history, answer, asked == ours, report);
   }
   return rv == WEIR_OK
              ? weir__history_reserve_epochs(history, answer->epoch_count)
@@ -104,6 +112,14 @@ bool weir__intake_is_other(const struct weir__history *history,
 
   return load_state(answer, &state) &&
          answer->epochs[0].epoch != history->epochs[0].epoch;
+}
+
+bool weir__intake_is_newer(const struct weir__history *history,
+                           const weir_answer *answer) {
+  weir_state state;
+
+  return load_state(answer, &state) &&
+         !knows(history, answer->epochs[answer->epoch_count - 1].epoch);
 }
 
 /* Somebody else writes it now; what was not stored, never will be. */
@@ -502,16 +518,19 @@ static int append_record(struct weir__history *history,
 
 int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
-                        const weir_answer *answer, uint64_t after) {
+                        const weir_answer *answer, uint64_t asked,
+                        uint64_t after) {
   struct weir__report report;
   struct sieve sieve;
   size_t count;
   size_t i;
-  int rv = weir__intake_check(history, answer, &report);
+  int rv = weir__intake_check(history, answer, asked, &report);
 
   /* What another writer has done is taken in by numbers; its events are asked
-   * for when somebody wants them. */
-  if (rv == WEIR_OK && history->follow && report.news == WEIR__NEWS_STATE) {
+   * for when somebody wants them, and so are those that have been lost since,
+   * and perhaps been replaced. */
+  if (rv == WEIR_OK && history->follow && report.news == WEIR__NEWS_STATE &&
+      after <= history->put) {
     begin_sieve(&sieve, history, scheme, &report.state, answer, after,
                 (uint64_t)WEIR_SEQ_MAX);
     count = count_sound(&sieve, answer);

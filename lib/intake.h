@@ -26,13 +26,19 @@ struct weir__report {
 /* Whether the numbers of this hub's log may have holes. */
 bool weir__is_sparse(const struct weir__history *history);
 
-/* Check the state of an answer. WEIR_OK: it can be taken over. WEIR_ENOMEM, or
- * WEIR_ELOG: it contradicts itself, or what was known. */
+/* Check the state of an answer to a call; `asked` is the newest epoch that was
+ * known when that began: if it is so still, the answer is no old news. WEIR_OK:
+ * it can be taken over. WEIR_ENOMEM, or WEIR_ELOG: it contradicts itself, or
+ * what was known. */
 int weir__intake_check(struct weir__history *history, const weir_answer *answer,
-                       struct weir__report *report);
+                       uint64_t asked, struct weir__report *report);
 
 /* Whether an answer is about another generation than this one. */
 bool weir__intake_is_other(const struct weir__history *history,
+                           const weir_answer *answer);
+
+/* Whether it has a newest epoch that is not known here. */
+bool weir__intake_is_newer(const struct weir__history *history,
                            const weir_answer *answer);
 
 /* Take it over: the epochs, what is gone, and, of a history that follows, how
@@ -54,6 +60,7 @@ int weir__intake_block(struct weir__history *history,
  * events. WEIR_OK, or an error as above: nothing has happened. */
 int weir__intake_append(struct weir__history *history,
                         const struct weir__scheme *scheme,
-                        const weir_answer *answer, uint64_t after);
+                        const weir_answer *answer, uint64_t asked,
+                        uint64_t after);
 
 #endif /* WEIR__INTAKE_H */

@@ -13,26 +13,19 @@
  * follows its key. */
 #define TRIES 8
 
-/* Whether an open is about one that others write, and is not to be refused for
- * one that is over. */
-static bool is_wary(const struct weir_stream *producer,
-                    const struct weir__generation *generation) {
-  return producer->on_duplicate == WEIR_DUPLICATE_REJECT &&
-         !producer->founder && generation->backing != NULL &&
-         generation->history.follow;
+/* Whether an open is not to be refused for one that is over. */
+static bool is_wary(const struct weir_stream *producer) {
+  return producer->on_duplicate == WEIR_DUPLICATE_REJECT && !producer->founder;
 }
 
 /* Whether it is to be known what storage says. */
-static bool asks(const struct weir_stream *producer,
-                 const struct weir__generation *generation) {
-  return (producer->flags & ASKS) != 0 || is_wary(producer, generation);
+static bool asks(const struct weir_stream *producer) {
+  return (producer->flags & ASKS) != 0 || is_wary(producer);
 }
 
 /* And whether of one that is not over, too. */
-static bool asks_how_far(const struct weir_stream *producer,
-                         const struct weir__generation *generation) {
-  return (producer->flags & WEIR_OPEN_LOOK) != 0 ||
-         is_wary(producer, generation);
+static bool asks_how_far(const struct weir_stream *producer) {
+  return (producer->flags & WEIR_OPEN_LOOK) != 0 || is_wary(producer);
 }
 
 /* The open of a producer begins a generation: in this one, of which storage
@@ -75,6 +68,8 @@ static void found_next(struct weir__registry *registry,
   }
   if (rv == WEIR_OK && reason != NULL) {
     rv = weir__tend_cancel(generation, reason, strlen(reason));
+    /* Another may have ended it, and this hub hear of it just now. */
+    rv = rv == WEIR_EENDED ? WEIR_OK : rv;
   }
   if (next != NULL && (rv != WEIR_OK || producer->generation == NULL)) {
     weir__generation_release(next);
@@ -162,9 +157,8 @@ static void decide_known(struct weir__registry *registry,
  * is asked for. Who asks what there is wants no old news. */
 static bool is_decidable(const struct weir_stream *producer,
                          struct weir__generation *generation) {
-  return generation->backing == NULL || !asks(producer, generation) ||
-         weir__tend_is_sure(generation, producer->seek,
-                            asks_how_far(producer, generation));
+  return generation->backing == NULL || !asks(producer) ||
+         weir__tend_is_sure(generation, producer->seek, asks_how_far(producer));
 }
 
 /* Its key leads elsewhere now, or nobody knows where. */
@@ -214,8 +208,8 @@ static void decide_open(struct weir__registry *registry,
     weir__producer_accept(producer, false);
     return;
   }
-  if (asks(producer, generation)) {
-    how_far = asks_how_far(producer, generation);
+  if (asks(producer)) {
+    how_far = asks_how_far(producer);
     if (weir__tend_is_astray(generation, how_far)) {
       move_on(registry, producer);
       return;

@@ -36,6 +36,7 @@ struct weir__claim {
   uint32_t retry_replaced;
   uint32_t seek; /* a lookup of the key that was begun since it came */
   bool beyond;   /* the cursor is of what this hub does not know */
+  bool flying;   /* and perhaps of an event on its way to storage */
   bool inside;   /* the attach that asked has not returned yet */
   uint8_t moves; /* to another generation, where the key led */
   uint16_t text_len;

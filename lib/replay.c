@@ -27,7 +27,8 @@ struct fetch {
   uint64_t lo;
   uint64_t hi;
   uint64_t upto;    /* it was asked for more, which others ask for */
-  uint32_t rewinds; /* of the history when it was asked */
+  uint64_t asked;   /* the newest epoch when it was asked */
+  uint32_t rewinds; /* of the history then */
   int *result;      /* of an answer that comes while storage is being called */
 };
 
@@ -41,7 +42,7 @@ static void free_fetch(struct fetch *fetch) {
 static int take_block(const struct fetch *fetch, const weir_answer *answer) {
   struct weir__history *history = fetch->history;
   struct weir__report report;
-  int rv = weir__intake_check(history, answer, &report);
+  int rv = weir__intake_check(history, answer, fetch->asked, &report);
 
   /* If what was asked for has been lost meanwhile, and perhaps been replaced,
    * those who still want something ask again. */
@@ -170,6 +171,7 @@ static int start_fetch(struct weir__history *history,
   }
   fetch->history = history;
   fetch->scheme = *scheme;
+  fetch->asked = weir__history_epoch(history);
   fetch->rewinds = history->rewinds;
   fetch->result = &result;
   fetch->call = NULL;

@@ -196,7 +196,7 @@ static int take_append(struct weir__storage *storage, int result,
   if (result != WEIR_LOG_YES) {
     return result;
   }
-  rv = weir__intake_check(history, answer, &report);
+  rv = weir__intake_check(history, answer, storage->flying_epoch, &report);
   if (rv == WEIR_ELOG ||
       !(storage->shared ? confirms_events(storage, answer)
                         : confirms_numbers(storage, answer))) {
@@ -244,7 +244,8 @@ static void append_done(void *owner, int result, const weir_answer *answer,
   if (result == WEIR_EFENCED || result == WEIR_EENDED) {
     history->follow = true;
     if (answer != NULL &&
-        weir__intake_check(history, answer, &report) == WEIR_OK) {
+        weir__intake_check(history, answer, storage->flying_epoch, &report) ==
+            WEIR_OK) {
       weir__intake_adopt(history, &report);
     }
   }
@@ -371,7 +372,7 @@ static int take_open(struct weir__storage *storage, const weir_answer *answer,
                      struct weir__handle *handle) {
   struct weir__history *history = storage->history;
   struct weir__report report;
-  int rv = weir__intake_check(history, answer, &report);
+  int rv = weir__intake_check(history, answer, storage->open_asked, &report);
 
   if (rv == WEIR_OK && !confirms_open(storage, answer)) {
     rv = WEIR_ELOG;
@@ -405,16 +406,23 @@ static int take_seek(struct weir__storage *storage, int result,
   if (weir__intake_is_other(history, answer)) {
     return WEIR_EEXISTS;
   }
-  rv = weir__intake_check(history, answer, &report);
+  rv = weir__intake_check(history, answer, storage->open_asked, &report);
   if (rv == WEIR_OK && history->ended != 0 && answer->ended != history->ended) {
     rv = WEIR_ELOG;
   }
-  if (rv == WEIR_OK && (history->ended != 0 || storage->how_far) &&
+  if (rv == WEIR_OK &&
+      (history->ended != 0 || storage->how_far ||
+       report.news >= WEIR__NEWS_EPOCH) &&
       (history->follow || !is_ours(storage, answer))) {
     weir__intake_adopt(history, &report);
   }
   storage->how_far = storage->how_far && storage->seek;
-  return rv == WEIR_ELOG && history->ended != 0 ? WEIR_ENOENT : rv;
+  if (rv != WEIR_ELOG || history->ended == 0) {
+    return rv;
+  }
+  /* Storage has lost the end, and another goes on. */
+  history->follow = history->follow || weir__intake_is_newer(history, answer);
+  return WEIR_ENOENT;
 }
 
 static void open_done(void *owner, int result, const weir_answer *answer,
@@ -445,6 +453,7 @@ static void ask(struct weir__storage *storage, const void *key, size_t key_len,
   struct weir__call *call;
 
   memset(&request, 0, sizeof request);
+  storage->open_asked = weir__history_epoch(storage->history);
   request.size = sizeof request;
   request.key = key;
   request.key_len = key_len;
@@ -478,7 +487,7 @@ static void look_done(void *owner, int result, const weir_answer *answer,
   if (result == WEIR_LOG_YES) {
     storage->owner->scheme(storage, &scheme);
     result = weir__intake_append(storage->history, &scheme, answer,
-                                 storage->look_after);
+                                 storage->look_asked, storage->look_after);
     result = result == WEIR_OK ? WEIR_LOG_YES : result;
   }
   storage->owner->looked(storage, result);
@@ -491,7 +500,7 @@ static void trim_done(void *owner, int result, const weir_answer *answer,
 
   (void)handle;
   if (result == WEIR_LOG_YES) {
-    result = weir__intake_check(storage->history, answer, &report);
+    result = weir__intake_check(storage->history, answer, 0, &report);
     if (result == WEIR_OK) {
       weir__intake_adopt(storage->history, &report);
       result = WEIR_LOG_YES;
@@ -573,6 +582,7 @@ int weir__storage_pump(struct weir__storage *storage, const void *key,
     /* Whatever has been hinted up to now, this look will see. */
     storage->look = false;
     storage->look_after = history->committed;
+    storage->look_asked = weir__history_epoch(history);
     rv = weir__log_read(history->handle, storage->look_after,
                         (uint64_t)WEIR_SEQ_MAX, LOOK_BYTES, look_done, storage,
                         &storage->reading);

@@ -63,6 +63,8 @@ struct weir__storage {
   uint64_t flying_last;  /* the number of its last */
   bool flying_end;       /* which is the end */
   uint64_t look_after;   /* what the look under way asked for */
+  uint64_t look_asked;   /* the newest epoch that was known then */
+  uint64_t open_asked;   /* and when `asking` began */
   uint32_t seeks;        /* lookups of the key that have come to an end */
 };
 

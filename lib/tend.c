@@ -66,7 +66,9 @@ bool weir__tend_is_sure(struct weir__generation *generation, uint32_t seek,
                         bool how_far) {
   struct weir__storage *storage = &generation->backing->storage;
 
-  if (weir__storage_has_sought(storage, seek) || generation->gone) {
+  if (weir__storage_has_sought(storage, seek) || generation->gone ||
+      (generation->phase == WEIR__KNOWN && !generation->history.follow &&
+       (generation->core->log.flags & WEIR_LOG_SOLE) != 0)) {
     return true;
   }
   if (generation->phase == WEIR__KNOWN && (generation->ended || how_far)) {

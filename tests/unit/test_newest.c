@@ -390,6 +390,94 @@ START_TEST(what_is_stored_but_not_answered) {
 }
 END_TEST
 
+/* Those behind one who waits for that do not. */
+START_TEST(behind_one_who_waits_for_an_append) {
+  weir_subscriber *readers[2];
+  weir_stream *ours;
+
+  storage->later = true;
+  bench_hub(&bench);
+  ours = kit_open(a, "k");
+  bench_rest(&bench);
+  bench_publish(&bench, ours, 1);
+  kit_count(a, 0);
+  kit_publish(ours, "x", "2");
+  readers[0] = attach_late("s", kit_cursor(ours, 2));
+  readers[1] = attach_late("t", "b-7");
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  kit_expect_notices(a, "t decided foreign 0");
+  bench_rest(&bench);
+  kit_expect_notices(a, "s decided resumed 0");
+  weir_subscriber_release(readers[0]);
+  weir_subscriber_release(readers[1]);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* Whether an append was stored nobody knows, but another hub has sent the
+ * event: its client is told to come back, and not to begin anew. */
+START_TEST(what_may_be_stored) {
+  const weir_event event = kit_make_event("x", "1");
+  weir_subscriber *reader;
+  weir_stream *ours;
+  weir_request request;
+  weir_attach_options options = kit_attach_options("k", "s");
+  int verdict = -1;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_CONFUSE, WEIR_EUNKNOWN);
+  ck_assert_int_eq(weir_stream_publish(ours, &event, 1, NULL), WEIR_EUNKNOWN);
+  reader = bench_attach(&bench, b, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  weir_subscriber_release(reader);
+  weir_request_init(&request, sizeof request);
+  request.header = kit_cursor(ours, 1);
+  request.header_len = strlen(request.header);
+  options.request = &request;
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &reader, &verdict),
+                   WEIR_EUNKNOWN);
+  weir_stream_release(ours);
+}
+END_TEST
+
+/* This hub begins the next while a client waits to hear whether another has:
+ * that is what it gets. */
+START_TEST(what_this_hub_begins_meanwhile) {
+  weir_subscriber_info info;
+  weir_subscriber *reader;
+  weir_stream *ours;
+  weir_stream *next;
+
+  bench_hub(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  if (_i == 0) {
+    ck_assert_int_eq(weir_stream_trim(ours, 2), WEIR_OK);
+    bench_rest(&bench);
+  }
+  weir_stream_release(ours);
+  storage->later = true;
+  reader = attach_late("s", NULL);
+  next = kit_open(a, "k");
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  ck_assert_int_eq(bench_info(next).status, WEIR_STREAM_LIVE);
+  bench_rest(&bench);
+  info.size = sizeof info;
+  ck_assert_int_eq(weir_subscriber_get_info(reader, &info), WEIR_OK);
+  ck_assert_int_eq(info.verdict, WEIR_VERDICT_FRESH);
+  ck_assert_uint_eq(info.generation, bench_info(next).generation);
+  weir_subscriber_release(reader);
+  weir_stream_release(next);
+}
+END_TEST
+
 /* What this hub has written has ended, and another has begun the next: whoever
  * comes anew gets that; who has seen the end goes, and storage is not asked. */
 START_TEST(what_came_after_our_end) {
@@ -419,6 +507,39 @@ START_TEST(what_came_after_our_end) {
   ck_assert_uint_gt(storage->modes[WEIR_LOG_LOOKUP], lookups);
   weir_subscriber_release(reader);
   weir_stream_release(theirs);
+}
+END_TEST
+
+static void forget_epochs(weir_answer *answer, weir_epoch *epochs,
+                          weir_record *records) {
+  (void)epochs;
+  (void)records;
+  answer->epoch_count = 0;
+}
+
+static void forget_end(weir_answer *answer, weir_epoch *epochs,
+                       weir_record *records) {
+  (void)records;
+  answer->ended = 0;
+  answer->last = 1;
+  epochs[0].last = 1;
+}
+
+/* Of what this hub has ended it does not believe everything. */
+START_TEST(nonsense_about_our_end) {
+  static testlog_bend *const bends[] = {forget_epochs, forget_end};
+  weir_subscriber *reader;
+  weir_stream *ours;
+
+  bench_hub(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  ck_assert_int_eq(weir_stream_end(ours, "ok", 2, 0, NULL), WEIR_OK);
+  weir_stream_release(ours);
+  testlog_plan_bend(storage, TESTLOG_OPEN, 1, bends[_i]);
+  reader = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EDONE, "ready@0 fresh; x@1 1; done@2 ok");
+  weir_subscriber_release(reader);
 }
 END_TEST
 
@@ -606,13 +727,14 @@ START_TEST(a_look_at_what_others_write) {
 }
 END_TEST
 
-/* An open that is to begin one, and no other to be disturbed: of what others
- * write it does not take an old word for it. Of what this hub writes it knows
+/* An open that is to begin one, and no other to be disturbed: it does not take
+ * an old word for it that there is one. If nobody else writes, this hub knows
  * without asking. */
 START_TEST(an_open_that_joins_nothing) {
-  enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, GONE, OURS, CASES };
-  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK, WEIR_EEXISTS,
-                                    WEIR_EIO,     WEIR_OK, WEIR_EEXISTS};
+  enum { LIVE, OVER, OVER_AND_NEXT, UNKNOWN, GONE, OURS, TAKEN, SOLE, CASES };
+  static const int errors[CASES] = {WEIR_EEXISTS, WEIR_OK,     WEIR_EEXISTS,
+                                    WEIR_EIO,     WEIR_OK,     WEIR_EEXISTS,
+                                    WEIR_OK,      WEIR_EEXISTS};
   weir_open_options options = kit_open_options("k", "p");
   weir_subscriber *reader;
   weir_stream *theirs;
@@ -620,12 +742,15 @@ START_TEST(an_open_that_joins_nothing) {
   const int what = _i % CASES;
   int rv;
 
+  storage->log.flags = what == SOLE ? WEIR_LOG_SOLE : 0;
   bench_hubs(&bench);
-  theirs = bench_open(&bench, what == OURS ? a : b, "k");
+  theirs = bench_open(&bench, what >= OURS ? a : b, "k");
   bench_publish(&bench, theirs, 1);
   reader = bench_attach(&bench, a, "k", NULL);
   weir_subscriber_release(reader);
-  if (what == OVER || what == OVER_AND_NEXT) {
+  if (what == TAKEN) {
+    end_another(1);
+  } else if (what == OVER || what == OVER_AND_NEXT) {
     ck_assert_int_eq(weir_stream_end(theirs, "ok", 2, 0, NULL), WEIR_OK);
     weir_stream_release(theirs);
     theirs = what == OVER ? NULL : bench_open(&bench, b, "k");
@@ -643,7 +768,7 @@ START_TEST(an_open_that_joins_nothing) {
     rv = bench_info(ours).error;
   }
   ck_assert_int_eq(rv, errors[what]);
-  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP] != 0, what != OURS);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_LOOKUP] != 0, what != SOLE);
   if (rv == WEIR_OK) {
     ck_assert_int_eq(bench_info(ours).status, WEIR_STREAM_LIVE);
     ck_assert_uint_eq(bench_info(ours).joined, 0);
@@ -1259,7 +1384,11 @@ static TCase *asked(void) {
   tcase_add_loop_test(tcase, who_was_elsewhere_comes_to_the_old_writer, 0, 2);
   tcase_add_loop_test(tcase, the_old_writer_is_all_there_is, 0, 3);
   tcase_add_loop_test(tcase, what_is_stored_but_not_answered, 0, 2);
+  tcase_add_test(tcase, behind_one_who_waits_for_an_append);
+  tcase_add_test(tcase, what_may_be_stored);
+  tcase_add_loop_test(tcase, what_this_hub_begins_meanwhile, 0, 2);
   tcase_add_loop_test(tcase, what_came_after_our_end, 0, 2);
+  tcase_add_loop_test(tcase, nonsense_about_our_end, 0, 2);
   tcase_add_test(tcase, a_number_like_that_of_our_end);
   tcase_add_loop_test(tcase, a_lookup_is_refused, 0, 3);
   tcase_add_loop_test(tcase, a_failure_that_comes_too_late, 0, 3);
@@ -1276,7 +1405,7 @@ static TCase *opened_late(void) {
   tcase_add_loop_test(tcase, opens_that_cannot_ask, 0, 6);
   tcase_add_loop_test(tcase, opens_behind_a_question, 0, 3);
   tcase_add_loop_test(tcase, a_look_at_what_others_write, 0, 4);
-  tcase_add_loop_test(tcase, an_open_that_joins_nothing, 0, 12);
+  tcase_add_loop_test(tcase, an_open_that_joins_nothing, 0, 16);
   tcase_add_loop_test(tcase, opens_behind_opens, 0, 3);
   tcase_add_loop_test(tcase, an_open_behind_a_look, 0, 2);
   tcase_add_loop_test(tcase, opens_behind_what_is_forgotten, 0, 3);

@@ -748,6 +748,54 @@ START_TEST(numbers_before_those_of_another) {
 }
 END_TEST
 
+/* A writer whose stream failed, and was taken over by another before that could
+ * be logged, forgets it. */
+START_TEST(what_failed_and_was_taken_over_is_forgotten) {
+  const weir_event event = kit_make_event("x", "more");
+  weir_stream *theirs;
+  weir_stream *ours;
+
+  bench_hubs(&bench);
+  ours = bench_open(&bench, a, "k");
+  bench_publish(&bench, ours, 1);
+  testlog_fail(storage, TESTLOG_APPEND, 1, TESTLOG_REFUSE, WEIR_EIO);
+  ck_assert_int_eq(weir_stream_publish(ours, &event, 1, NULL), WEIR_EIO);
+  bench_rest(&bench);
+  weir_stream_release(ours);
+  theirs = bench_open(&bench, b, "k");
+  wait(10);
+  ck_assert_int_eq(weir_stream_end(theirs, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(theirs);
+  bench_pass(&bench, 3600000);
+  bench_pass(&bench, 3600000);
+  ck_assert_uint_eq(bench_hub_info(a).streams, 0);
+  ck_assert_uint_eq(bench_hub_info(b).streams, 0);
+}
+END_TEST
+
+/* What another has ended can be replaced as what has ended: the next begins. */
+START_TEST(a_replaced_one_has_ended_elsewhere) {
+  const uint32_t flags = WEIR_OPEN_SHARED;
+  weir_stream *streams[3];
+  int i;
+
+  bench_hubs(&bench);
+  streams[0] = open_as(a, "p", WEIR_DUPLICATE_JOIN, flags);
+  streams[1] = open_as(b, "q", WEIR_DUPLICATE_JOIN, flags);
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_end(streams[1], "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  streams[2] = open_as(a, "r", WEIR_DUPLICATE_REPLACE, flags);
+  bench_rest(&bench);
+  expect_status(streams[2], WEIR_STREAM_LIVE);
+  expect_status(streams[0], WEIR_STREAM_ENDED);
+  for (i = 0; i < 3; ++i) {
+    weir_stream_release(streams[i]);
+  }
+}
+END_TEST
+
 /* --- Those who have let go --------------------------------------------------
  */
 
@@ -865,6 +913,8 @@ static TCase *writers(void) {
   tcase_add_loop_test(tcase, a_writer_that_rests_finds_out, 0, 2);
   tcase_add_test(tcase, a_writer_that_writes_does_not_ask);
   tcase_add_test(tcase, a_writer_that_rests_is_hidden);
+  tcase_add_test(tcase, what_failed_and_was_taken_over_is_forgotten);
+  tcase_add_test(tcase, a_replaced_one_has_ended_elsewhere);
   return tcase;
 }
 

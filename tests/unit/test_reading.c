@@ -1927,6 +1927,190 @@ START_TEST(f01_a_takeover_is_lost) {
 }
 END_TEST
 
+/* The same, but nobody takes over again: the writer from before never heard of
+ * the one that was lost, and goes on. */
+START_TEST(f01_the_writer_before_goes_on) {
+  weir_subscriber *reader;
+  weir_stream *first;
+  weir_stream *second;
+  weir_stream *third;
+  uint64_t epoch;
+  int verdict;
+
+  storage->later = _i % 2 == 1;
+  bench_hubs(&bench);
+  first = bench_open(&bench, a, "k");
+  epoch = bench_info(first).epoch;
+  bench_publish(&bench, first, 1);
+  second = bench_open(&bench, b, "k");
+  reader = bench_attach(&bench, b, "k", NULL);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1");
+  testlog_untake(storage, "k");
+  kit_publish(first, "y", "2");
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_hub_hint(b->hub, "k", 1, 2), WEIR_OK);
+  bench_rest(&bench);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "y@2 2");
+  ck_assert_int_eq(bench_info(second).status, WEIR_STREAM_FENCED);
+  weir_subscriber_release(reader);
+  reader = bench_resume(&bench, b, "k", epoch, 2, &verdict);
+  ck_assert_int_eq(verdict, WEIR_VERDICT_RESUMED);
+  weir_subscriber_release(reader);
+  /* And when it has ended, the next can begin there. */
+  ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(second);
+  weir_stream_release(first);
+  third = bench_open(&bench, b, "k");
+  ck_assert_uint_eq(bench_info(third).last, 0);
+  weir_stream_release(third);
+}
+END_TEST
+
+/* What was owed by the writer that is lost is owed no more when the one before
+ * has ended it. */
+START_TEST(f01_the_writer_before_ends_it) {
+  const weir_event event = kit_make_event("x", "lost");
+  weir_stream *first;
+  weir_stream *second;
+  size_t takes;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, a, "k");
+  bench_publish(&bench, first, 1);
+  second = bench_open(&bench, b, "k");
+  testlog_untake(storage, "k");
+  (void)weir_stream_publish(second, &event, 1, NULL);
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  ck_assert_int_eq(weir_stream_cancel(second, "stop", 4), WEIR_OK);
+  weir_stream_release(second);
+  weir_stream_release(first);
+  bench_pass(&bench, 100000);
+  takes = storage->modes[WEIR_LOG_TAKE];
+  bench_pass(&bench, 1000000);
+  bench_pass(&bench, 1000000);
+  ck_assert_uint_eq(storage->modes[WEIR_LOG_TAKE], takes);
+  ck_assert_uint_eq(bench_hub_info(b).streams, 0);
+}
+END_TEST
+
+/* A look from before the loss comes when this hub has taken over itself: that
+ * is old news. */
+START_TEST(f01_a_look_from_before_the_loss) {
+  weir_event event = kit_make_event("y", "2");
+  weir_subscriber *reader;
+  weir_stream *first;
+  weir_stream *again;
+
+  bench_hubs(&bench);
+  first = bench_open(&bench, a, "k");
+  bench_publish(&bench, first, 1);
+  reader = bench_attach(&bench, a, "k", NULL);
+  (void)testlog_take(storage, "k");
+  testlog_write(storage, "k", "z", "lost");
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 2), WEIR_OK);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1; z@2 lost");
+  storage->later = true;
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 3), WEIR_OK);
+  ck_assert_uint_eq(testlog_waiting(storage), 1);
+  testlog_untake(storage, "k");
+  again = kit_open(a, "k");
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  ck_assert_int_eq(bench_info(again).status, WEIR_STREAM_LIVE);
+  ck_assert_int_eq(weir_stream_publish(again, &event, 1, NULL), WEIR_OK);
+  while (testlog_waiting(storage) > 1) {
+    testlog_deliver(storage, 1);
+    kit_pass(a, 0);
+  }
+  ck_assert_uint_eq(bench_info(again).last, 2);
+  bench_rest(&bench);
+  ck_assert_int_eq(bench_info(again).status, WEIR_STREAM_LIVE);
+  weir_subscriber_release(reader);
+  weir_stream_release(first);
+  weir_stream_release(again);
+}
+END_TEST
+
+/* A look is under way when another answer says that what it follows is lost:
+ * what it brings has a hole before it, which is nobody's loss. */
+START_TEST(f01_a_look_behind_the_loss) {
+  weir_attach_options options = kit_attach_options("k", "s");
+  weir_subscriber *readers[3];
+  weir_request request;
+  char text[WEIR_CURSOR_MAX];
+  weir_cursor cursor;
+  weir_stream *stream;
+  int verdict;
+  int i;
+
+  bench_hubs(&bench);
+  stream = bench_open(&bench, b, "k");
+  bench_publish(&bench, stream, 3);
+  weir_stream_release(stream);
+  readers[0] = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, readers[0], WEIR_EAGAIN,
+               "ready@0 fresh; x@1 1; x@2 2; x@3 3");
+  storage->later = true;
+  storage->slow = true;
+  ck_assert_int_eq(weir_hub_hint(a->hub, "k", 1, 4), WEIR_OK);
+  testlog_crash(storage, "k", 2);
+  cursor.epoch = testlog_take(storage, "k");
+  cursor.seq = 2;
+  weir_request_init(&request, sizeof request);
+  ck_assert_int_eq(weir_cursor_format(&cursor, WEIR_CURSOR_EPOCH, text,
+                                      sizeof text, &request.header_len),
+                   WEIR_OK);
+  request.header = text;
+  options.request = &request;
+  ck_assert_int_eq(weir_hub_attach(a->hub, &options, &readers[1], &verdict),
+                   WEIR_OK);
+  ck_assert_uint_eq(testlog_waiting(storage), 2);
+  testlog_deliver(storage, 1);
+  kit_pass(a, 0);
+  for (i = 0; i < 3; ++i) {
+    testlog_write(storage, "k", "y", "new");
+  }
+  storage->slow = false;
+  storage->later = false;
+  bench_rest(&bench);
+  readers[2] = bench_attach(&bench, a, "k", NULL);
+  bench_expect(&bench, readers[2], WEIR_EAGAIN,
+               "ready@0 fresh; x@1 1; x@2 2; y@3 new; y@4 new; y@5 new");
+  for (i = 0; i < 3; ++i) {
+    weir_subscriber_release(readers[i]);
+  }
+}
+END_TEST
+
+/* Storage has lost an end, and another goes on where it was: who ended it does
+ * not feed that end to those who come. */
+START_TEST(f01_an_end_is_lost) {
+  weir_subscriber *reader;
+  weir_stream *first;
+  weir_stream *second;
+  int verdict;
+
+  storage->later = _i != 0;
+  bench_hubs(&bench);
+  first = bench_open(&bench, a, "k");
+  bench_publish(&bench, first, 1);
+  ck_assert_int_eq(weir_stream_end(first, "ok", 2, 0, NULL), WEIR_OK);
+  bench_rest(&bench);
+  weir_stream_release(first);
+  testlog_crash(storage, "k", 1);
+  second = bench_open(&bench, b, "k");
+  kit_publish(second, "y", "2");
+  bench_rest(&bench);
+  reader = bench_attach(&bench, a, "k", &verdict);
+  bench_expect(&bench, reader, WEIR_EAGAIN, "ready@0 fresh; x@1 1; y@2 2");
+  weir_subscriber_release(reader);
+  weir_stream_release(second);
+}
+END_TEST
+
 /* An event that is longer than this hub lets one be is none; 0 is no limit. */
 START_TEST(a_limit_is_one_of_what_is_read_too) {
   weir_stream *stream;
@@ -2210,6 +2394,11 @@ static TCase *sharing(void) {
   tcase_add_test(tcase, blocks_are_asked_for_in_any_order);
   tcase_add_loop_test(tcase, f01_a_block_tells_of_the_loss, 0, 2);
   tcase_add_loop_test(tcase, f01_a_takeover_is_lost, 0, 4);
+  tcase_add_loop_test(tcase, f01_the_writer_before_goes_on, 0, 2);
+  tcase_add_test(tcase, f01_the_writer_before_ends_it);
+  tcase_add_test(tcase, f01_a_look_from_before_the_loss);
+  tcase_add_test(tcase, f01_a_look_behind_the_loss);
+  tcase_add_loop_test(tcase, f01_an_end_is_lost, 0, 2);
   tcase_add_test(tcase, a_signal_where_numbers_have_a_hole);
   tcase_add_test(tcase, f11_what_is_driven_out_at_once);
   return tcase;
