@@ -103,7 +103,7 @@ static bool is_astray(const struct weir__registry *registry,
 static int doubt(const struct weir__generation *generation,
                  const struct weir__claim *claim) {
   return generation->broken && claim->beyond &&
-                 generation->backing->refusal == WEIR_EUNKNOWN
+                 generation->refusal == WEIR_EUNKNOWN
              ? WEIR_EUNKNOWN
              : weir__tend_doubt(generation, claim->beyond);
 }
