@@ -87,25 +87,29 @@ static bool is_judgeable(struct weir__generation *generation,
 }
 
 /* Whether a claim is to be judged where its key leads now: another hub, or this
- * one, has begun the next meanwhile. */
+ * one, has begun the next meanwhile. That is not followed for ever. */
 static bool is_astray(const struct weir__registry *registry,
                       const struct weir__generation *generation,
                       const struct weir__claim *claim) {
   const struct weir__generation *newest =
       weir__registry_find(registry, generation->key, generation->node.key_len);
 
-  return weir__tend_is_astray(generation, claim->beyond) ||
-         (newest != NULL && newest != generation);
+  return claim->moves < MOVES &&
+         (weir__tend_is_astray(generation, claim->beyond) ||
+          (newest != NULL && newest != generation));
 }
 
 /* Why a claim cannot be judged now. What is not known to be stored may be what
  * the cursor is of. */
 static int doubt(const struct weir__generation *generation,
                  const struct weir__claim *claim) {
-  return generation->broken && claim->beyond &&
-                 generation->refusal == WEIR_EUNKNOWN
-             ? WEIR_EUNKNOWN
-             : weir__tend_doubt(generation, claim->beyond);
+  const int rv = generation->broken && claim->beyond &&
+                         generation->refusal == WEIR_EUNKNOWN
+                     ? WEIR_EUNKNOWN
+                     : weir__tend_doubt(generation, claim->beyond);
+
+  /* Storage led on and on. */
+  return rv == WEIR_EEXISTS ? WEIR_ELOG : rv;
 }
 
 /* Judge a claim, and begin to read if there is something to read. WEIR_OK:
@@ -233,19 +237,14 @@ static void move_on(struct weir__registry *registry,
                     struct weir_subscriber *subscriber) {
   struct weir__claim *claim = subscriber->todo.claim;
   struct weir__generation *newer = NULL;
-  int rv = WEIR_ELOG;
+  int rv = weir__registry_newer(registry, subscriber->generation, &newer);
 
-  /* Storage that says each time that there is one, which it then does not have,
-   * is not followed for ever. */
-  if (claim->moves < MOVES) {
-    rv = weir__registry_newer(registry, subscriber->generation, &newer);
-  }
   if (rv != WEIR_OK) {
     refuse(registry->core, subscriber, rv);
     return;
   }
   claim->seek = weir__storage_next_seek(&newer->backing->storage);
-  claim->moves += weir__tend_is_astray(subscriber->generation, claim->beyond);
+  claim->moves += 1;
   weir__reader_move(subscriber, newer);
   weir__generation_touch(newer);
 }
