@@ -442,7 +442,7 @@ class NoHeartbeat(kit.Case):
 
 
 class Stall(kit.Case):
-    options = ("--stall", "400ms", "--max-body", "64M", "--max-event", "32M")
+    options = ("--stall", "1s", "--max-body", "64M", "--max-event", "32M")
 
     def f12_who_takes_nothing_is_reset_and_goes_on_later(self):
         self.server.open(self.key)
